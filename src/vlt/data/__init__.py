@@ -1,0 +1,1 @@
+"""From files and sentences to batches. Nothing here knows the network."""
