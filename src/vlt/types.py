@@ -4,7 +4,8 @@ Glossary:
     image: (H, W, 3) uint8 RGB, a photo as read. `images`: (B, 3, H, W) float in [0, 1], a batch at the model's size.
     expression: str, what a person says. `words`: (T,) token ids (int64) or (T, D) vectors (float32).
     word_mask: (T,) bool, True where there is a word, False on padding.
-    target: (H, W) bool, the truth at the photo's size. logits: scores before the sigmoid. mask: bool, after the threshold.
+    target: (H, W) bool, the truth at the photo's size. mask: bool, after the threshold.
+    logits: scores before the sigmoid.
     B batch, T words, Q queries, C channels, (H, W) photo or input, (h, w) features.
     Sizes are (height, width). Boxes are (x0, y0, x1, y1) in pixels of the photo.
 

@@ -1,0 +1,134 @@
+"""What can be said of a run: its data, loss, training and evaluation, and the whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field, model_validator
+
+from vlt.config.model import ModelConfig
+from vlt.config.section import Fraction, NonNegative, Positive, Section
+
+
+class ReferDataConfig(Section):
+    """A prepared data set: what `vlt prepare` or the original's script wrote."""
+
+    name: Literal["refer"] = "refer"
+    root: Path
+    """The folder with `anns/` and `masks/`."""
+    dataset: str
+    """Its name under both, such as refcoco, refcocog_umd or coco_mini."""
+    images: Path
+    """The folder with the photos."""
+    train_split: str = "train"
+    val_split: str = "val"
+    flip: Fraction = 0.0
+    """How often a photo is mirrored, with left and right swapped in its words; never where the words forbid it."""
+
+
+class SyntheticDataConfig(Section):
+    """Scenes of coloured shapes, drawn on the fly by seed."""
+
+    name: Literal["synthetic"] = "synthetic"
+    size: tuple[Positive, Positive] = (128, 128)
+    """(height, width) of a scene in pixels."""
+    train_scenes: Positive = 2000
+    val_scenes: Positive = 200
+    seed: int = 0
+    train_split: str = "train"
+    val_split: str = "val"
+    flip: Fraction = 0.0
+
+
+DataConfig: TypeAlias = Annotated[ReferDataConfig | SyntheticDataConfig, Field(discriminator="name")]
+
+
+class LossConfig(Section):
+    """Binary cross-entropy plus Dice, each with its weight."""
+
+    bce: NonNegative = 1.0
+    dice: NonNegative = 1.0
+    reduction: Literal["mean", "sum"] = "mean"
+    """Over pixels; sum is the original's and ties the learning rate to the mask's resolution."""
+    conv_l2: NonNegative = 0.0
+    """Weight of the sum of squares of every convolution kernel; the original's is 5e-4."""
+
+
+class ScheduleConfig(Section):
+    """How the learning rate moves."""
+
+    name: Literal["constant", "step", "cosine", "polynomial"] = "cosine"
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    milestones: tuple[Positive, ...] = ()
+    """Epochs after which `step` multiplies the rate by `factor`."""
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    power: Annotated[float, Field(gt=0)] = 0.9
+    """Exponent of `polynomial`."""
+    final: Fraction = 0.0
+    """Share of the rate left at the end of `cosine` and `polynomial`."""
+
+
+class TrainConfig(Section):
+    """How to train."""
+
+    epochs: Positive = 20
+    batch_size: Positive = 16
+    """Samples per optimiser step, over all devices and accumulated steps."""
+    accumulate: Positive = 1
+    """Forward passes per optimiser step."""
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    lr: Annotated[float, Field(gt=0)] = 5e-4
+    backbone_lr: Annotated[float, Field(gt=0)] | None = None
+    """Rate of the visual backbone's trainable part; null: `lr`."""
+    language_lr: Annotated[float, Field(gt=0)] | None = None
+    """Rate of the language encoder's trainable part; null: `lr`."""
+    weight_decay: NonNegative = 0.01
+    schedule: ScheduleConfig = ScheduleConfig()
+    clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Decay of the moving average of the weights that is validated and kept; null: none."""
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Processes that load data."""
+    save_every_steps: Positive | None = None
+    """How often the resume state is written within an epoch; null: at the end of each epoch."""
+    log_every_steps: Positive = 20
+    pictures: Annotated[int, Field(ge=0)] = 4
+    """Validation pictures written to TensorBoard per epoch."""
+
+
+class EvaluateConfig(Section):
+    """How answers are judged."""
+
+    threshold: Fraction = 0.5
+    """Of the probability; the mask is what lies strictly above it."""
+    batch_size: Positive = 16
+    """Expressions per forward pass."""
+    select_by: Literal["miou", "oiou"] = "miou"
+    """Which validation metric chooses the best checkpoint."""
+
+
+class Config(Section):
+    """One run: what is built, from what data, how."""
+
+    model: ModelConfig
+    data: DataConfig
+    loss: LossConfig = LossConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    seed: Annotated[int, Field(ge=0)] = 0
+    output_dir: Path
+    """The run's folder: checkpoints, resume state, log."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_model_name(cls, values: Any) -> Any:
+        """The improved network is meant where `model.name` is not given."""
+        return with_default_names(values) if isinstance(values, dict) else values
+
+
+def with_default_names(values: dict[str, Any]) -> dict[str, Any]:
+    """A copy of a whole configuration's `values` with `model.name` set where it is not given."""
+    model = values.get("model", {})
+    return {**values, "model": {"name": "vlt", **model} if isinstance(model, dict) else model}

@@ -1,0 +1,188 @@
+"""Picture meets words: the backbone's maps and the text become one map that knows what is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vlt.model.convolution import BatchConv, GroupConv
+from vlt.model.language import TextFeatures
+from vlt.model.position import coordinates
+
+
+@dataclass(frozen=True, slots=True)
+class FusedMaps:
+    """What fusion hands on.
+
+    Attributes:
+        query_map: (B, C, h, w), what queries are generated from.
+        encoder_map: (B, dim, h, w), the transformer's input.
+    """
+
+    query_map: Tensor
+    encoder_map: Tensor
+
+
+class SentencePooling(nn.Module):
+    """One vector per expression: every channel chooses its own mix of the words.
+
+    a = softmax over words of dropout(tanh(dense(W))); s = sum_t a_t W_t (source: docs/model.md, "Language").
+
+    Args:
+        dim: width of a word.
+        dropout: share of the scores dropped while training.
+    """
+
+    def __init__(self, dim: int, dropout: float) -> None:
+        super().__init__()
+        self.score = nn.Linear(dim, dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, text: TextFeatures) -> Tensor:
+        """Words (B, T, dim) to sentences (B, dim)."""
+        scores = self.dropout(self.score(text.words).tanh())
+        if text.mask is not None:
+            scores = scores.masked_fill(~text.mask[..., None], -torch.inf)
+        return (scores.softmax(dim=1) * text.words).sum(dim=1)
+
+
+class ReferenceFusion(nn.Module):
+    """The original's fusion of three scales, wired for maps whose strides nest (source: docs/model.md, "Fusion").
+
+    Args:
+        channels: of the maps at strides 8, 16, 32.
+        text_dim: width of a word.
+        hidden_dim: width of the encoder's input.
+        dropout: of the sentence's scores.
+    """
+
+    def __init__(self, *, channels: Sequence[int], text_dim: int, hidden_dim: int, dropout: float) -> None:
+        super().__init__()
+        fine, middle, coarse = channels
+        self.pooling = SentencePooling(text_dim, dropout)
+        self.coarse_residual = nn.Sequential(BatchConv(coarse, middle, 1), BatchConv(middle, coarse, 3))
+        self.gate = nn.Linear(text_dim, coarse)
+        self.gate_norm = nn.BatchNorm1d(coarse, eps=1e-3, momentum=0.01)
+        self.product_norm = nn.BatchNorm2d(coarse, eps=1e-3, momentum=0.01)
+        self.act = nn.LeakyReLU(0.1)
+        self.middle_lateral = BatchConv(middle, middle, 1)
+        self.middle_join = BatchConv(coarse + middle, middle, 1)
+        self.fine_lateral = BatchConv(fine, fine, 1)
+        self.query_join = BatchConv(middle + fine, middle, 1)
+        self.refine = nn.Sequential(BatchConv(middle, fine, 1), BatchConv(fine, middle, 3))
+        self.refine_join = BatchConv(2 * middle, middle, 1)
+        self.encoder_join = nn.Sequential(
+            BatchConv(coarse + middle, hidden_dim, 1), BatchConv(hidden_dim, hidden_dim, 1)
+        )
+
+    def forward(self, maps: Sequence[Tensor], text: TextFeatures) -> FusedMaps:
+        """Maps at strides 8, 16, 32 and words to two maps at stride 16."""
+        fine, middle, coarse = maps
+        residual = coarse + self.coarse_residual(coarse)
+        gate = self.act(self.gate_norm(self.gate(self.pooling(text))))[..., None, None]
+        fused = F.interpolate(self.act(self.product_norm(residual * gate)), scale_factor=2, mode="nearest")
+        joined = self.middle_join(torch.cat([fused, self.middle_lateral(middle)], dim=1))
+        query_map = self.query_join(torch.cat([joined, self.fine_lateral(F.avg_pool2d(fine, 2))], dim=1))
+        refined = self.refine_join(torch.cat([self.refine(query_map), joined], dim=1))
+        return FusedMaps(query_map, self.encoder_join(torch.cat([fused, refined], dim=1)))
+
+
+class ScaleNeck(nn.Module):
+    """Brings maps of any strides onto the grid of one of them and adds them up.
+
+    Args:
+        channels: of each map.
+        strides: of each map.
+        dim: width of the result.
+        map_stride: the map whose stride is nearest to this gives the grid.
+    """
+
+    def __init__(self, *, channels: Sequence[int], strides: Sequence[int], dim: int, map_stride: int) -> None:
+        super().__init__()
+        self.grid = min(range(len(strides)), key=lambda level: abs(strides[level] - map_stride))
+        self.lateral = nn.ModuleList(nn.Conv2d(count, dim, 1) for count in channels)
+        self.join = GroupConv(dim, dim, 3)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Maps (B, channels[i], h_i, w_i) to one (B, dim, h, w)."""
+        size = maps[self.grid].shape[-2:]
+        resized = [_on_grid(lateral(x), size) for lateral, x in zip(self.lateral, maps, strict=True)]
+        return self.join(torch.stack(resized).sum(dim=0))
+
+
+def _on_grid(x: Tensor, size: torch.Size) -> Tensor:
+    """Averaged where the map is finer than the grid, interpolated where it is coarser."""
+    if x.shape[-2:] == size:
+        return x
+    if x.shape[-1] > size[-1]:
+        return F.adaptive_avg_pool2d(x, (size[0], size[1]))
+    return F.interpolate(x, size, mode="bilinear", align_corners=False)
+
+
+class SentenceAttention(nn.Module):
+    """The original's way: one sentence vector for all positions.
+
+    Args:
+        dim: width of map and words.
+        dropout: of the sentence's scores.
+    """
+
+    def __init__(self, *, dim: int, dropout: float) -> None:
+        super().__init__()
+        self.pooling = SentencePooling(dim, dropout)
+        self.value = nn.Linear(dim, dim)
+
+    def forward(self, visual: Tensor, text: TextFeatures) -> Tensor:
+        """Map (B, dim, h, w) and words to what is said at each position, (B, dim, h, w)."""
+        return self.value(self.pooling(text))[..., None, None].expand_as(visual)
+
+
+class SpatialDynamicAttention(nn.Module):
+    """Every position attends to the words (source: the 2022 extension).
+
+    A = softmax over words of (Fv Wv)(Ft Wt)^T / sqrt(C), per position; Fsd = A (Ft W).
+
+    Args:
+        dim: width of map and words.
+    """
+
+    def __init__(self, *, dim: int) -> None:
+        super().__init__()
+        self.query = nn.Conv2d(dim, dim, 1)
+        self.key = nn.Linear(dim, dim)
+        self.value = nn.Linear(dim, dim)
+
+    def forward(self, visual: Tensor, text: TextFeatures) -> Tensor:
+        """Map (B, dim, h, w) and words to what is said at each position, (B, dim, h, w)."""
+        positions = self.query(visual).flatten(2).transpose(1, 2)  # (B, h * w, dim)
+        mask = None if text.mask is None else text.mask[:, None]  # (B, 1, T)
+        said = F.scaled_dot_product_attention(positions, self.key(text.words), self.value(text.words), attn_mask=mask)
+        return said.transpose(1, 2).unflatten(2, visual.shape[-2:])
+
+
+class Fusion(nn.Module):
+    """Maps of any backbone and words to one map: what is seen, what is said there, both together, and where.
+
+    Args:
+        neck: brings the maps onto one grid.
+        attention: what is said at each position.
+        dim: width throughout.
+    """
+
+    def __init__(self, *, neck: ScaleNeck, attention: SentenceAttention | SpatialDynamicAttention, dim: int) -> None:
+        super().__init__()
+        self.neck = neck
+        self.attention = attention
+        self.join = nn.Sequential(GroupConv(3 * dim + 2, dim, 1), GroupConv(dim, dim, 3))
+
+    def forward(self, maps: Sequence[Tensor], text: TextFeatures) -> FusedMaps:
+        """Maps of the backbone, finest first, and words to the fused map (B, dim, h, w), which serves both ends."""
+        visual = self.neck(maps)
+        said = self.attention(visual, text)
+        where = coordinates(visual.shape[-2], visual.shape[-1], visual.device).to(visual.dtype)
+        fused = self.join(torch.cat([visual, said, visual * said, where.expand(len(visual), -1, -1, -1)], dim=1))
+        return FusedMaps(fused, fused)
