@@ -1,0 +1,135 @@
+"""Reads a checkpoint back, offline and strictly: all of it fits, or one sentence says what does not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from vlt.checkpoint.layout import CONFIG, FORMAT, META, WEIGHTS, reason
+from vlt.checkpoint.run import find_checkpoint
+from vlt.config import Config, load_config
+from vlt.data.text import TextReader, load_text
+from vlt.errors import CheckpointError, ConfigError
+from vlt.model.build import build_model
+from vlt.model.vlt import VLT
+from vlt.version import __version__
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Everything needed to answer, rebuilt from one directory.
+
+    Attributes:
+        path: the directory it was read from.
+        config: of the run that made it, with the architecture of pretrained parts filled in.
+        text: turns expressions into the words that the weights know.
+        model: in eval mode, on the device asked for.
+        meta: what meta.json says; see `save_checkpoint`.
+    """
+
+    path: Path
+    config: Config
+    text: TextReader
+    model: VLT
+    meta: dict[str, Any]
+
+
+def load_checkpoint(path: Path | str, device: torch.device | str | None = "cpu") -> Checkpoint:
+    """Rebuilds the model of a checkpoint.
+
+    Args:
+        path: a checkpoint, a run (its best is taken), or a run's pointer file `best` or `last`.
+        device: where the model goes; None: a GPU where there is one.
+
+    Raises:
+        CheckpointError: missing, a file, no checkpoint, from a newer format, damaged; a vocabulary that does not belong
+            to the weights; weights that do not fit, with every missing, unexpected and wrong-shape key.
+        ConfigError: a device that this machine does not have.
+    """
+    chosen = usable_device(device)
+    folder = find_checkpoint(path)
+    meta = _read_meta(folder)
+    config, model = _rebuild(folder)
+    text = load_text(config.model, folder)
+    _load_weights(model, _read_weights(folder, text.fingerprint), folder)
+    return Checkpoint(path=folder, config=config, text=text, model=model.to(chosen).eval(), meta=meta)
+
+
+def usable_device(device: torch.device | str | None) -> torch.device:
+    """The device of that name; None: a GPU where there is one.
+
+    Raises:
+        ConfigError: this machine does not have it.
+    """
+    name = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"The device {str(name)!r} cannot be used here ({reason(error)}); take 'cpu'.") from error
+
+
+def _read_meta(folder: Path) -> dict[str, Any]:
+    path = folder / META
+    try:
+        meta = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read ({reason(error)}); the checkpoint is damaged.") from error
+    version = meta.get("format") if isinstance(meta, dict) else None
+    if not isinstance(version, int):
+        raise CheckpointError(f"{path} states no format number; the checkpoint is damaged.")
+    if version > FORMAT:
+        raise CheckpointError(
+            f"{folder} has checkpoint format {version}, but vlt {__version__} reads formats up to {FORMAT}; upgrade vlt."
+        )
+    return dict(meta)
+
+
+def _rebuild(folder: Path) -> tuple[Config, VLT]:
+    """The configuration and the network it describes, with random weights."""
+    try:
+        config = load_config(folder / CONFIG)
+        return config, build_model(config.model, pretrained=False)
+    except ConfigError as error:
+        raise CheckpointError(f"The checkpoint {folder} is damaged: {error}") from error
+
+
+def _read_weights(folder: Path, text_fingerprint: str) -> dict[str, Tensor]:
+    """The tensors of the weight file, provided they were trained with the vocabulary of that fingerprint."""
+    path = folder / WEIGHTS
+    try:
+        with safe_open(path, framework="pt") as file:
+            trained_with = (file.metadata() or {}).get("text_fingerprint")
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (it is no mapping)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} is missing or damaged ({reason(error)}); copy the checkpoint again.") from error
+    if trained_with != text_fingerprint:
+        raise CheckpointError(
+            f"The vocabulary in {folder} (fingerprint {text_fingerprint}) does not belong to its weights, "
+            f"trained with {trained_with}; copy the whole directory of one checkpoint."
+        )
+    return tensors
+
+
+def _load_weights(model: VLT, tensors: Mapping[str, Tensor], folder: Path) -> None:
+    """Loads all, or nothing and says what does not fit."""
+    own = model.state_dict()
+    problems = {
+        "missing": sorted(own.keys() - tensors.keys()),
+        "unexpected": sorted(tensors.keys() - own.keys()),
+        "wrong shape": [
+            f"{key} {tuple(tensors[key].shape)} instead of {tuple(own[key].shape)}"
+            for key in sorted(own.keys() & tensors.keys())
+            if tensors[key].shape != own[key].shape
+        ],
+    }
+    if any(problems.values()):
+        listed = "; ".join(f"{what}: {', '.join(keys)}" for what, keys in problems.items() if keys)
+        raise CheckpointError(f"The weights in {folder} do not fit the network of its {CONFIG} ({listed}).")
+    model.load_state_dict(tensors)
