@@ -179,7 +179,7 @@ class VLTConfig(Section):
     map_stride: Positive = 16
     """The fused map takes the grid of the backbone map whose stride is nearest to this."""
     fusion: Literal["sentence", "spatial_dynamic"] = "spatial_dynamic"
-    """sentence: one sentence vector for all positions (2021); spatial_dynamic: each position attends to words (2022)."""
+    """sentence: one sentence vector everywhere (2021); spatial_dynamic: each position attends to the words (2022)."""
     queries: Literal["generated", "learned"] = "generated"
     """generated: from the photo and the words; learned: the same for all inputs (ablation)."""
     num_queries: Positive = 16

@@ -106,8 +106,7 @@ def _sentence(item: Any, values: Mapping[str, Any]) -> str:
     if item["type"] == "missing":
         return f"{key!r} is missing"
     if item["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        known = item.get("ctx", {}).get("expected_tags", "see configs/")
-        return f"{key}.name is {item['input'].get('name')!r}; known: {known}"
+        return f"{key}.name is {item['input'].get('name')!r}; known: {', '.join(_known_names(location, values))}"
     if item["type"] == "value_error":
         return str(item["ctx"]["error"])
     return f"{key!r} is {item['input']!r}: {item['msg'][0].lower()}{item['msg'][1:]}"
@@ -127,22 +126,39 @@ def _key_path(location: Sequence[int | str], values: Any) -> list[str]:
 
 def _known_keys(path: Sequence[str], values: Mapping[str, Any]) -> list[str]:
     """The keys that the section at `path` knows, given the names chosen in `values`."""
+    return list(_section_at(path, values).model_fields)
+
+
+def _known_names(path: Sequence[str], values: Mapping[str, Any]) -> list[str]:
+    """What the section at `path` may be called in its `name`."""
+    return [str(_name(choice)) for choice in _choices(_section_at(path[:-1], values), path[-1])]
+
+
+def _section_at(path: Sequence[str], values: Mapping[str, Any]) -> type[BaseModel]:
+    """The class of the section at `path`, given the names chosen in `values`."""
     node: Any = with_default_names(dict(values))
     section: type[BaseModel] = Config
     for name in path:
         node = node.get(name, {}) if isinstance(node, Mapping) else {}
         section = _section_of(section, name, node if isinstance(node, Mapping) else {})
-    return list(section.model_fields)
+    return section
 
 
 def _section_of(section: type[BaseModel], name: str, node: Mapping[str, Any]) -> type[BaseModel]:
     """The class of the sub-section `name`; of several, the one whose `name` the user chose."""
+    choices = _choices(section, name)
+    chosen = [choice for choice in choices if _name(choice) is not None and _name(choice) == node.get("name")]
+    return (chosen or choices)[0]
+
+
+def _choices(section: type[BaseModel], name: str) -> list[type[BaseModel]]:
+    """The classes that the sub-section `name` may have."""
     annotation = section.model_fields[name].annotation
     choices = getattr(annotation, "__args__", (annotation,))
-    classes = [choice for choice in choices if isinstance(choice, type) and issubclass(choice, BaseModel)]
-    chosen = [
-        choice
-        for choice in classes
-        if choice.model_fields.get("name") and choice.model_fields["name"].default == node.get("name")
-    ]
-    return (chosen or classes)[0]
+    return [choice for choice in choices if isinstance(choice, type) and issubclass(choice, BaseModel)]
+
+
+def _name(section: type[BaseModel]) -> Any:
+    """What a section of a choice is called."""
+    field = section.model_fields.get("name")
+    return None if field is None else field.default

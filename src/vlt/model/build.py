@@ -51,8 +51,8 @@ def build_model(config: ModelConfig, *, pretrained: bool = True) -> VLT:
 
     Args:
         config: of the network.
-        pretrained: read the `pretrained` folders or hub names the configuration gives; False: random weights of the same
-            shapes, to be filled from a checkpoint. A Darknet's HDF5 file is not read here: see
+        pretrained: read the `pretrained` folders or hub names the configuration gives; False: random weights of the
+            same shapes, to be filled from a checkpoint. A Darknet's HDF5 file is not read here: see
             `vlt.legacy.load_keras_backbone`.
 
     Raises:
