@@ -1,0 +1,231 @@
+"""What an evaluation found, with everything its numbers depend on: for people, for JSON, and sentence by sentence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from vlt.data.atomic import make_folder, replacing
+from vlt.data.expressions import cues
+from vlt.metrics import Protocol, ReferringMetrics, Scores
+from vlt.version import __version__
+
+if TYPE_CHECKING:
+    from vlt.types import Size
+
+LENGTHS = {
+    "1-2 words": range(1, 3),
+    "3-5 words": range(3, 6),
+    "6-10 words": range(6, 11),
+    "11+ words": range(11, 10**6),
+}
+"""How expressions are grouped by the number of words between white space."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """How one sentence was answered.
+
+    Attributes:
+        ref_id: of the referral.
+        sent_id: of the sentence.
+        expression: the sentence.
+        iou: in [0, 1], under the report's protocol.
+        intersection: pixels of the photo in both the mask and the target.
+        union: pixels of the photo in either.
+    """
+
+    ref_id: int
+    sent_id: int
+    expression: str
+    iou: float
+    intersection: int
+    union: int
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where numbers come from; None where it was not said.
+
+    Attributes:
+        dataset: its name.
+        split: such as "val".
+        checkpoint: the checkpoint or run that answered, or the name of a baseline.
+        commit: of the code.
+        seed: of the configuration.
+        hardware: what it ran on.
+        command: what was typed.
+        version: of this package.
+    """
+
+    dataset: str | None = None
+    split: str | None = None
+    checkpoint: str | None = None
+    commit: str | None = None
+    seed: int | None = None
+    hardware: str | None = None
+    command: str | None = None
+    version: str = __version__
+
+    def __str__(self) -> str:
+        """What is known, on one line."""
+        return "; ".join(f"{name} {value}" for name, value in asdict(self).items() if value is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an evaluation found.
+
+    Attributes:
+        protocol: what counts as what.
+        scores: over all sentences.
+        by_length: per number of words (see `LENGTHS`); groups without a sentence are left out.
+        by_cue: per kind of cue in the expression (see `vlt.data.expressions.cues`); an expression with several cues
+            counts in each.
+        blank_sentences: how many could not be asked because they say nothing; they are in none of the scores.
+        input_size: (height, width) in pixels at which the model sees photos; it is judged at the photo's own size.
+        provenance: where the numbers come from.
+        records: one per sentence, in the order of the data set.
+    """
+
+    protocol: Protocol
+    scores: Scores
+    by_length: dict[str, Scores]
+    by_cue: dict[str, Scores]
+    blank_sentences: int
+    input_size: Size
+    provenance: Provenance
+    records: tuple[Record, ...]
+
+    @classmethod
+    def of(
+        cls,
+        records: Sequence[Record],
+        protocol: Protocol,
+        *,
+        input_size: Size,
+        blank_sentences: int = 0,
+        provenance: Provenance | None = None,
+    ) -> Report:
+        """Scores the records, all together and in groups.
+
+        Args:
+            records: at least one, judged under `protocol`.
+            protocol: what counts as what.
+            input_size: (height, width) in pixels at which the model sees photos.
+            blank_sentences: how many were left out.
+            provenance: where the numbers come from.
+        """
+        return cls(
+            protocol=protocol,
+            scores=measure(records, protocol),
+            by_length=_measure_groups(_by_length(records), protocol),
+            by_cue=_measure_groups(_by_cue(records), protocol),
+            blank_sentences=blank_sentences,
+            input_size=input_size,
+            provenance=provenance or Provenance(),
+            records=tuple(records),
+        )
+
+    def __str__(self) -> str:
+        """The report as it is printed: a table in percent, and below it what the numbers depend on."""
+        table = scores_table({"all": self.scores, **self.by_length, **self.by_cue})
+        height, width = self.input_size
+        left_out = f"input {height} x {width}; {self.blank_sentences} blank sentences left out"
+        return "\n".join([table, str(self.protocol), left_out, str(self.provenance)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON values, without the records."""
+        return {
+            "scores": self.scores.to_dict(),
+            "by_length": {name: scores.to_dict() for name, scores in self.by_length.items()},
+            "by_cue": {name: scores.to_dict() for name, scores in self.by_cue.items()},
+            "protocol": {**asdict(self.protocol), "levels": list(self.protocol.levels), "size": "the photo's own"},
+            "blank_sentences": self.blank_sentences,
+            "input_size": list(self.input_size),
+            "provenance": asdict(self.provenance),
+        }
+
+    def write(self, path: Path) -> None:
+        """Writes the report as JSON, making the folders above it.
+
+        Raises:
+            DataError: it cannot be written.
+        """
+        _write(path, json.dumps(self.to_dict(), indent=1) + "\n")
+
+    def write_records(self, path: Path) -> None:
+        """Writes a line of JSON per sentence, making the folders above the file.
+
+        Raises:
+            DataError: it cannot be written.
+        """
+        lines = (json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in self.records)
+        _write(path, "".join(lines))
+
+
+def measure(records: Sequence[Record], protocol: Protocol) -> Scores:
+    """The scores of some records; at least one."""
+    metrics = ReferringMetrics(protocol)
+    metrics.update(
+        torch.tensor([record.intersection for record in records]), torch.tensor([record.union for record in records])
+    )
+    scores: Scores = metrics.compute()
+    return scores
+
+
+def scores_table(rows: Mapping[str, Scores]) -> str:
+    """Scores in aligned columns, in percent.
+
+    Args:
+        rows: what each row is called, and its scores; at least one, all with the same levels of Pr@t.
+
+    Example:
+        >>> print(scores_table({"all": Scores(miou=0.5, oiou=0.25, precision={0.5: 1 / 3}, count=3)}))
+             sentences   mIoU   oIoU  Pr@0.5
+        all          3  50.00  25.00   33.33
+    """
+    levels = next(iter(rows.values())).precision
+    cells = [["", "sentences", "mIoU", "oIoU", *(f"Pr@{level:g}" for level in levels)]]
+    for name, scores in rows.items():
+        shares = [scores.miou, scores.oiou, *scores.precision.values()]
+        cells.append([name, str(scores.count), *(f"{100 * share:.2f}" for share in shares)])
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(_line(row, widths) for row in cells)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """One row: names to the left, numbers to the right."""
+    numbers = [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
+    return "  ".join([cells[0].ljust(widths[0]), *numbers])
+
+
+def _by_length(records: Sequence[Record]) -> dict[str, list[Record]]:
+    groups: dict[str, list[Record]] = {name: [] for name in LENGTHS}
+    for record in records:
+        words = len(record.expression.split())
+        groups[next(name for name, lengths in LENGTHS.items() if words in lengths)].append(record)
+    return groups
+
+
+def _by_cue(records: Sequence[Record]) -> dict[str, list[Record]]:
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        for cue in cues(record.expression):
+            groups.setdefault(cue, []).append(record)
+    return dict(sorted(groups.items()))
+
+
+def _measure_groups(groups: Mapping[str, Sequence[Record]], protocol: Protocol) -> dict[str, Scores]:
+    return {name: measure(records, protocol) for name, records in groups.items() if records}
+
+
+def _write(path: Path, text: str) -> None:
+    make_folder(path.parent)
+    with replacing(path) as file:
+        file.write(text.encode())

@@ -1,0 +1,188 @@
+"""How answers are judged: mIoU, oIoU and Pr@t, each defined once, under a protocol that says what the words mean.
+
+The printed word "IoU" means several things in public code: other thresholds of the mask, other comparisons, other rules
+for empty masks. A `Protocol` states them all, and every number here is made under one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+if TYPE_CHECKING:
+    from vlt.types import Mask
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """Everything a number of referring segmentation depends on besides the answers.
+
+    Attributes:
+        name: what it is called in reports.
+        threshold: of the probability, in [0, 1]; the mask is what lies strictly above it, at the photo's own size.
+        comparison: whether Pr@t counts answers above t or those at t too.
+        empty_iou: IoU of two empty masks, 1 or 0. One empty mask gives 0 under any protocol.
+        levels: the t of Pr@t.
+        smoothing: added to intersection and union of each answer.
+        source: where these choices come from.
+    """
+
+    name: str
+    threshold: float
+    comparison: Literal[">", ">="]
+    empty_iou: float
+    levels: tuple[float, ...]
+    smoothing: float = 0.0
+    source: str = ""
+
+    def iou(self, intersection: Tensor, union: Tensor) -> Tensor:
+        """Intersection over union of each answer.
+
+        Args:
+            intersection: (N,) pixels.
+            union: (N,) pixels, at least the intersection.
+
+        Returns:
+            (N,) float64 in [0, 1].
+        """
+        ratio = (intersection.double() + self.smoothing) / (union.double() + self.smoothing)
+        return torch.where(union > 0, ratio, self.empty_iou)
+
+    def passes(self, iou: Tensor) -> Tensor:
+        """(N, levels) bool: which answers count for Pr@t.
+
+        Exact at the threshold: a quotient of whole numbers that equals t rounds to the same float64 as t.
+        """
+        levels = torch.tensor(self.levels, dtype=torch.float64, device=iou.device)
+        return iou[:, None] > levels if self.comparison == ">" else iou[:, None] >= levels
+
+    def __str__(self) -> str:
+        """The protocol as a sentence, to stand below a table."""
+        smoothing = f" ({self.smoothing:g} added above and below)" if self.smoothing else ""
+        return (
+            f"protocol {self.name}: mask = probability > {self.threshold:g}, at the photo's own size; "
+            f"Pr@t = share with IoU {self.comparison} t; two empty masks give IoU {self.empty_iou:g}{smoothing}; "
+            f"{self.source}"
+        )
+
+
+PROTOCOLS = {
+    "vlt": Protocol(
+        name="vlt",
+        threshold=0.5,
+        comparison=">",
+        empty_iou=1.0,
+        levels=(0.5, 0.6, 0.7, 0.8, 0.9),
+        source="ours; the threshold is the configuration's",
+    ),
+    "original": Protocol(
+        name="original",
+        threshold=0.35,
+        comparison=">",
+        empty_iou=1.0,
+        levels=(0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95),
+        smoothing=1e-10,
+        source="VLT at ICCV 2021",
+    ),
+}
+"""The named protocols. Under `original` the smoothing lifts an IoU exactly at t just above it, so that it counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What a set of answers is worth, as shares in [0, 1].
+
+    Attributes:
+        miou: mean over sentences of intersection / union (also called gIoU).
+        oiou: sum of intersections / sum of unions (also called cIoU or overall IoU).
+        precision: Pr@t for each t: the share of sentences whose IoU passes t.
+        count: sentences judged.
+    """
+
+    miou: float
+    oiou: float
+    precision: dict[float, float]
+    count: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The scores for JSON; the t of Pr@t as text."""
+        return asdict(self) | {"precision": {f"{level:g}": share for level, share in self.precision.items()}}
+
+
+class ReferringMetrics(Metric):
+    """mIoU, oIoU and Pr@t from the intersections and unions of answers.
+
+    Its states are sums, so shards may be merged or synchronised in any order. Sums of IoU are kept in float64.
+
+    Args:
+        protocol: what counts as what.
+
+    Example:
+        >>> metrics = ReferringMetrics(PROTOCOLS["vlt"])
+        >>> metrics.update(torch.tensor([3, 0]), torch.tensor([4, 4]))
+        >>> scores = metrics.compute()
+        >>> scores.miou, scores.oiou, scores.precision[0.7]
+        (0.375, 0.375, 0.5)
+    """
+
+    full_state_update = False
+    higher_is_better = True
+    is_differentiable = False
+
+    count: Tensor
+    iou: Tensor
+    intersection: Tensor
+    union: Tensor
+    passed: Tensor
+
+    def __init__(self, protocol: Protocol, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.protocol = protocol
+        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
+        self.add_state("iou", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("intersection", torch.tensor(0), dist_reduce_fx="sum")
+        self.add_state("union", torch.tensor(0), dist_reduce_fx="sum")
+        self.add_state("passed", torch.zeros(len(protocol.levels), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, intersection: Tensor, union: Tensor) -> None:
+        """Takes in some answers.
+
+        Args:
+            intersection: (N,) int64, pixels in both the mask and the target.
+            union: (N,) int64, pixels in either.
+        """
+        iou = self.protocol.iou(intersection, union)
+        self.count += len(iou)
+        self.iou += iou.sum()
+        self.intersection += intersection.sum()
+        self.union += union.sum()
+        self.passed += self.protocol.passes(iou).sum(0)
+
+    def compute(self) -> Scores:
+        """The scores of everything taken in so far; NaN where there was nothing."""
+        shares = (self.passed / self.count).tolist()
+        overall = self.intersection.double() / self.union if self.union > 0 else self.protocol.empty_iou
+        return Scores(
+            miou=float(self.iou / self.count),
+            oiou=float(overall),
+            precision=dict(zip(self.protocol.levels, shares, strict=True)),
+            count=int(self.count),
+        )
+
+
+def overlap(mask: Mask, target: Mask) -> tuple[int, int]:
+    """Intersection and union of two masks.
+
+    Args:
+        mask: (H, W) bool, the answer.
+        target: (H, W) bool, the truth.
+
+    Returns:
+        Pixels in both, pixels in either.
+    """
+    return int(np.count_nonzero(mask & target)), int(np.count_nonzero(mask | target))
