@@ -19,7 +19,7 @@ GREY = 0.5
 """What surrounds a letterboxed photo, in [0, 1]."""
 
 STRIP_PIXELS = 4_000_000
-"""How many photo pixels the way back works on at a time, so that memory stays bounded on huge photos."""
+"""How many photo pixels are worked on at a time, so that memory stays bounded on huge photos."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,8 @@ class Letterbox:
         Returns:
             (3, h, w) float32 in [0, 1] of `input_size`, grey around the photo.
         """
-        return self._paste(torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1), GREY)
+        pixels = np.require(image, requirements=("C", "W"))  # torch wants to be able to write
+        return self._paste(torch.from_numpy(pixels).permute(2, 0, 1), GREY)
 
     def target(self, mask: Mask) -> Tensor:
         """Target to input, soft at its edges.
@@ -106,9 +107,8 @@ class Letterbox:
 
     def _paste(self, pixels: Tensor, around: float) -> Tensor:
         """Scales uint8 `pixels` (C, H, W) and centres them on a canvas of `input_size` filled with `around`."""
-        inner = F.interpolate(
-            pixels[None], self.inner_size, mode="bicubic", align_corners=False, antialias=self.antialias
-        )[0]
+        resize = _shrink_smoothly if self.antialias else _resize_cubic
+        inner = resize(pixels, self.inner_size)
         canvas = torch.full((len(pixels), *self.input_size), around)
         (top, left), (height, width) = self.offset, self.inner_size
         canvas[:, top : top + height, left : left + width] = inner.float() / 255
@@ -124,6 +124,22 @@ class Letterbox:
         rows = max(1, STRIP_PIXELS // photo_w)
         for start in range(0, photo_h, rows):
             yield _resized_rows(inner, self.photo_size, start, min(start + rows, photo_h))
+
+
+def _shrink_smoothly(pixels: Tensor, size: Size) -> Tensor:
+    """Resizes uint8 `pixels` (C, H, W) as PIL does: bicubic, low-passed where it shrinks."""
+    return F.interpolate(pixels[None], size, mode="bicubic", align_corners=False, antialias=True)[0]
+
+
+def _resize_cubic(pixels: Tensor, size: Size) -> Tensor:
+    """Resizes uint8 `pixels` (C, H, W) as OpenCV's INTER_CUBIC does, to whole numbers in 0..255.
+
+    In float, because torch's own uint8 way clips between width and height, which changes sharp edges by tens of
+    levels; the width strip by strip, so that memory stays bounded on huge photos.
+    """
+    strips = pixels.split(max(1, STRIP_PIXELS // pixels.shape[-1]), dim=1)
+    narrow = [F.interpolate(strip[None].float(), (strip.shape[1], size[1]), mode="bicubic") for strip in strips]
+    return F.interpolate(torch.cat(narrow, dim=2), size, mode="bicubic")[0].round().clamp(0, 255)
 
 
 def _resized_rows(image: Tensor, size: Size, start: int, stop: int) -> Tensor:

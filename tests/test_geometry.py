@@ -1,0 +1,205 @@
+"""The letterbox against independent brute force, and the way back."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image as PILImage
+
+from vlt import geometry
+from vlt.geometry import Letterbox
+
+SIDES = st.integers(1, 80)
+INPUTS = st.tuples(st.integers(1, 6), st.integers(1, 6)).map(lambda size: (size[0] * 16, size[1] * 16))
+
+
+def random_photo(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def keys_cubic(distance: float, a: float = -0.75) -> float:
+    """The cubic kernel of Keys (1981), with OpenCV's a."""
+    d = abs(distance)
+    if d <= 1:
+        return (a + 2) * d**3 - (a + 3) * d**2 + 1
+    return a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a if d < 2 else 0.0
+
+
+def cubic_rows(length: int, new: int) -> np.ndarray:
+    """(new, length) weights of a one-dimensional cubic resize without low-pass, edges repeated."""
+    weights = np.zeros((new, length))
+    for target in range(new):
+        centre = (target + 0.5) * length / new - 0.5
+        for tap in range(int(np.floor(centre)) - 1, int(np.floor(centre)) + 3):
+            weights[target, min(max(tap, 0), length - 1)] += keys_cubic(centre - tap)
+    return weights
+
+
+def brute_letterbox(photo: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The original's recipe in plain numpy, (h, w, 3) in [0, 1]."""
+    height, width = photo.shape[:2]
+    scale = min(size[1] / width, size[0] / height)
+    new_h, new_w = max(1, int(height * scale)), max(1, int(width * scale))
+    resized = np.einsum("ij,jkc,lk->ilc", cubic_rows(height, new_h), photo.astype(float), cubic_rows(width, new_w))
+    canvas = np.full((*size, 3), 0.5)
+    top, left = (size[0] - new_h) // 2, (size[1] - new_w) // 2
+    canvas[top : top + new_h, left : left + new_w] = np.clip(np.round(resized), 0, 255) / 255
+    return canvas
+
+
+def whole_probability(box: Letterbox, logits: torch.Tensor) -> torch.Tensor:
+    """The way back in one piece."""
+    probability = F.interpolate(logits[None].sigmoid(), box.input_size, mode="bilinear", align_corners=False)
+    (top, left), (height, width) = box.offset, box.inner_size
+    inner = probability[..., top : top + height, left : left + width]
+    return F.interpolate(inner, box.photo_size, mode="bilinear", align_corners=False)[0, 0]
+
+
+@given(SIDES, SIDES, INPUTS)
+@settings(max_examples=40, deadline=None)
+def test_image_is_the_originals_recipe(height, width, size):
+    photo = random_photo(height, width)
+    found = Letterbox((height, width), size, antialias=False).image(photo)
+    assert found.shape == (3, *size)
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found.permute(1, 2, 0).numpy(), brute_letterbox(photo, size), atol=1.5 / 255)
+
+
+@pytest.mark.parametrize("photo_size", [(480, 640), (31, 400), (400, 31), (97, 101), (1200, 1600)])
+def test_antialiased_image_is_what_pil_shrinks_to(photo_size):
+    photo, box = random_photo(*photo_size), Letterbox(photo_size, (96, 128))
+    (top, left), (height, width) = box.offset, box.inner_size
+    inner = box.image(photo)[:, top : top + height, left : left + width].permute(1, 2, 0)
+    expected = np.asarray(PILImage.fromarray(photo).resize((width, height), PILImage.Resampling.BICUBIC)) / 255
+    np.testing.assert_allclose(inner.numpy(), expected, atol=1.5 / 255)
+
+
+@given(SIDES, SIDES, INPUTS, st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_the_scaled_photo_lies_centred_inside(height, width, size, antialias):
+    box = Letterbox((height, width), size, antialias)
+    (top, left), (inner_h, inner_w) = box.offset, box.inner_size
+    assert 1 <= inner_h <= size[0]
+    assert 1 <= inner_w <= size[1]
+    assert 0 <= size[0] - inner_h - 2 * top <= 1
+    assert 0 <= size[1] - inner_w - 2 * left <= 1
+    assert inner_h >= size[0] - 1 or inner_w >= size[1] - 1  # one side is filled, but for rounding
+
+
+@given(SIDES, SIDES, INPUTS, st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_grey_around_the_photo_and_zero_around_the_target(height, width, size, antialias):
+    box = Letterbox((height, width), size, antialias)
+    outside = torch.ones(size, dtype=torch.bool)
+    (top, left), (inner_h, inner_w) = box.offset, box.inner_size
+    outside[top : top + inner_h, left : left + inner_w] = False
+    white, full = np.full((height, width, 3), 255, np.uint8), np.ones((height, width), bool)
+    image, target = box.image(white), box.target(full)
+    assert target.shape == (1, *size)
+    assert (image[:, outside] == 0.5).all()
+    assert (image[:, ~outside] == 1).all()
+    assert torch.equal(target[0], (~outside).float())
+
+
+def test_sizes_of_the_documented_example_and_of_a_tall_photo():
+    assert Letterbox((640, 480), (416, 416)).inner_size == (416, 312)
+    assert Letterbox((640, 480), (416, 416)).offset == (0, 52)
+    assert Letterbox((100, 200), (64, 256)).inner_size == (64, 128)
+    assert Letterbox((100, 200), (64, 256)).offset == (0, 64)
+
+
+def test_target_follows_the_image():
+    """A white object on black gives the same pixels whether it is read as photo or as target."""
+    mask = np.zeros((150, 90), bool)
+    mask[40:100, 20:70] = True
+    box = Letterbox(mask.shape, (96, 160))
+    image = box.image(np.repeat(mask[..., None], 3, axis=2).astype(np.uint8) * 255)
+    (top, left), (height, width) = box.offset, box.inner_size
+    inside = (..., slice(top, top + height), slice(left, left + width))
+    np.testing.assert_allclose(box.target(mask)[inside], image[inside][:1], atol=1.5 / 255)
+
+
+@given(SIDES, SIDES, INPUTS, st.sampled_from([1, 7, 50, 10**6]), st.sampled_from([1, 2, 4, 14]))
+@settings(max_examples=60, deadline=None)
+def test_strips_together_are_the_whole(height, width, size, strip_pixels, stride):
+    box = Letterbox((height, width), size)
+    logits = torch.randn(1, max(1, size[0] // stride), max(1, size[1] // stride), generator=torch.manual_seed(0))
+    expected = whole_probability(box, logits)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(geometry, "STRIP_PIXELS", strip_pixels)
+        found, mask = box.probability(logits), box.mask(logits, 0.4)
+    torch.testing.assert_close(found, expected, atol=2e-6, rtol=0)
+    clear = (expected - 0.4).abs() > 1e-5
+    assert mask.dtype == bool
+    assert mask.shape == (height, width)
+    assert (torch.from_numpy(mask) == (expected > 0.4))[clear].all()
+
+
+def test_the_threshold_is_strict_and_logits_may_lack_the_channel():
+    box, zeros = Letterbox((20, 30), (32, 32)), torch.zeros(8, 8)
+    assert not box.mask(zeros, 0.5).any()
+    assert box.mask(zeros, 0.4999).all()
+    assert torch.equal(box.probability(zeros[None]), box.probability(zeros))
+
+
+@given(st.integers(24, 150), st.integers(24, 150), st.sampled_from([(96, 96), (64, 160), (160, 64)]), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_there_and_back_is_nearly_the_same_mask(height, width, size, antialias):
+    mask = np.zeros((height, width), bool)
+    mask[height // 4 : height * 3 // 4, width // 4 : width * 2 // 3] = True
+    box = Letterbox((height, width), size, antialias)
+    back = box.mask(box.target(mask).clamp(1e-4, 1 - 1e-4).logit(), 0.5)
+    tolerance = np.zeros_like(mask)  # the border, as wide as a pixel of the smaller of both grids
+    slack = int(np.ceil(max(1, height / box.inner_size[0], width / box.inner_size[1]))) + 1
+    for shift in range(-slack, slack + 1):
+        tolerance |= (np.roll(mask, shift, 0) != mask) | (np.roll(mask, shift, 1) != mask)
+    assert (back == mask)[~tolerance].all()
+
+
+@pytest.mark.parametrize("antialias", [True, False])
+def test_a_photo_of_one_pixel(antialias):
+    box = Letterbox((1, 1), (32, 64), antialias)
+    image = box.image(np.full((1, 1, 3), 51, np.uint8))
+    assert box.inner_size == (32, 32)
+    torch.testing.assert_close(image[:, :, 16:48], torch.full((3, 32, 32), 0.2))
+    assert box.mask(torch.ones(1, 8, 16), 0.5).tolist() == [[True]]
+
+
+@pytest.mark.parametrize("photo_size", [(1, 500), (500, 1)])
+def test_a_photo_of_one_line(photo_size):
+    box = Letterbox(photo_size, (32, 32))
+    assert min(box.inner_size) == 1
+    assert box.image(random_photo(*photo_size)).shape == (3, 32, 32)
+    assert box.mask(torch.ones(1, 8, 8), 0.5).all()
+
+
+def test_views_and_read_only_photos_are_taken_as_they_come():
+    photo = random_photo(20, 30)
+    frozen = photo.copy()
+    frozen.setflags(write=False)
+    box = Letterbox((20, 30), (32, 32))
+    assert torch.equal(box.image(frozen), box.image(photo))
+    assert torch.equal(box.image(photo[:, ::-1][:, ::-1]), box.image(photo))
+
+
+@pytest.mark.parametrize("antialias", [True, False])
+def test_a_photo_20000_pixels_wide_in_bounded_memory(antialias):
+    """In a process of its own, so that the peak is this photo's; photo and mask themselves are 240 and 80 MB."""
+    code = f"""
+import resource, numpy as np, torch
+from vlt.geometry import Letterbox
+photo = np.zeros((4000, 20000, 3), np.uint8) + np.uint8(7)
+box, logits = Letterbox(photo.shape[:2], (416, 416), {antialias}), torch.ones(1, 104, 104)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+assert box.image(photo).shape == (3, 416, 416)
+assert box.mask(logits, 0.5).all()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    peak = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    unit = 1 if sys.platform == "darwin" else 1024
+    assert int(peak) * unit < 300_000_000
