@@ -105,6 +105,23 @@ class Letterbox:
         """
         return np.concatenate([(strip > threshold).numpy() for strip in self._strips(logits)])
 
+    def mean_probability(self, logits: Tensor, mask: Mask) -> float:
+        """How sure the model is of a mask: the mean of the probabilities inside it.
+
+        Args:
+            logits: (1, h, w) or (h, w) of the model, any stride.
+            mask: (H, W) bool of `photo_size`.
+
+        Returns:
+            In [0, 1]; 0 for an empty mask.
+        """
+        total, start = 0.0, 0
+        for strip in self._strips(logits):
+            inside = torch.from_numpy(mask[start : start + len(strip)])
+            total += float(strip[inside].sum(dtype=torch.float64))
+            start += len(strip)
+        return total / max(1, int(mask.sum()))
+
     def _paste(self, pixels: Tensor, around: float) -> Tensor:
         """Scales uint8 `pixels` (C, H, W) and centres them on a canvas of `input_size` filled with `around`."""
         resize = _shrink_smoothly if self.antialias else _resize_cubic

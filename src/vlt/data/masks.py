@@ -70,12 +70,20 @@ def rle_area(rle: RLE) -> int:
 
 
 def rle_box(rle: RLE) -> Box | None:
-    """The smallest box around the object, xyxy in pixels, x1 and y1 just outside; None for an empty mask.
+    """The smallest box around the object; see `mask_box`.
 
     Raises:
         DataError: see `decode_rle`.
     """
-    mask = decode_rle(rle)
+    return mask_box(decode_rle(rle))
+
+
+def mask_box(mask: Mask) -> Box | None:
+    """The smallest box around the object, xyxy in pixels, x1 and y1 just outside; None for an empty mask.
+
+    Args:
+        mask: (H, W) bool.
+    """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return None
