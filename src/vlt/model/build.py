@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import transformers
 
@@ -45,6 +46,11 @@ DINOV2_SIZES: dict[str, dict[str, Any]] = {
 
 DINOV2_COMMON: dict[str, Any] = {"patch_size": 14, "image_size": 518}
 
+ModelT = TypeVar("ModelT", ReferenceConfig, VLTConfig)
+
+NEW_WEIGHTS = "hidden_states_norms."
+"""What Swin as a backbone has beyond a pretrained Swin: normalisations of its four maps, which start fresh."""
+
 
 def build_model(config: ModelConfig, *, pretrained: bool = True) -> VLT:
     """Builds the network that a configuration describes.
@@ -61,10 +67,10 @@ def build_model(config: ModelConfig, *, pretrained: bool = True) -> VLT:
     """
     if isinstance(config, ReferenceConfig):
         return _build_reference(config)
-    return _build_vlt(config, pretrained)
+    return _build_vlt(resolve(config) if pretrained else config, pretrained)
 
 
-def resolve(config: ModelConfig) -> ModelConfig:
+def resolve(config: ModelT) -> ModelT:
     """Writes the architecture of pretrained parts into the configuration, so that it can be rebuilt without them.
 
     Raises:
@@ -83,8 +89,7 @@ def _resolve_part(part: Any) -> dict[str, Any]:
         and isinstance(part, SwinConfig | Dinov2Config | BertConfig)
         and part.pretrained
     ):
-        found = _from_pretrained(transformers.AutoConfig, part.pretrained)
-        values["architecture"] = _architecture(found.to_diff_dict())
+        values["architecture"] = _architecture(_pretrained_config(part.pretrained).to_diff_dict())
     return values
 
 
@@ -244,25 +249,50 @@ QUERIES: dict[str, Callable[[VLTConfig, tuple[int, int] | None], QueryGenerator 
 }
 
 
-def _from_pretrained(factory: Any, where: str, **options: Any) -> Any:
-    """`factory.from_pretrained`, with what can go wrong in one sentence."""
+def _pretrained_config(where: str) -> Any:
+    """The `transformers` configuration of a pretrained part, with what can go wrong in one sentence."""
     try:
-        return factory.from_pretrained(where, **options)
+        return transformers.AutoConfig.from_pretrained(where)
+    except (OSError, ValueError, KeyError) as error:
+        raise _not_loadable(where, error) from None
+
+
+def _from_pretrained(factory: Any, where: str, **options: Any) -> Any:
+    """`factory.from_pretrained`, refusing files that lack weights, with what can go wrong in one sentence."""
+    try:
+        network, report = factory.from_pretrained(where, output_loading_info=True, **options)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise CheckpointError(
-            f"The pretrained part {where!r} cannot be loaded ({reason}); "
-            "give a folder with config.json and weights, or a hub name."
-        ) from None
+        raise _not_loadable(where, error) from None
+    missing = sorted(key for key in report["missing_keys"] if not key.startswith(NEW_WEIGHTS))
+    if missing:
+        raise CheckpointError(f"The pretrained part {where!r} lacks {len(missing)} weights: {', '.join(missing)}.")
+    return network
+
+
+def _not_loadable(where: str, error: Exception) -> CheckpointError:
+    reason = str(error).strip().splitlines()[0].rstrip(".")
+    return CheckpointError(
+        f"The pretrained part {where!r} cannot be loaded ({reason}); give a folder with config.json and weights, "
+        "or a hub name."
+    )
 
 
 def _from_architecture(factory: Any, architecture: dict[str, Any], **options: Any) -> Any:
     """A network of random weights, with what can go wrong in one sentence."""
+    values = dict(architecture)
+    kind = values.pop("model_type", None)
+    is_auto = factory is transformers.AutoModel
     try:
-        if factory is transformers.AutoModel:
-            return factory.from_config(transformers.AutoConfig.for_model(**architecture), **options)
-        return factory(
-            factory.config_class(**{key: value for key, value in architecture.items() if key != "model_type"})
-        )
+        settings = transformers.CONFIG_MAPPING[kind] if is_auto else factory.config_class
+        _refuse_unknown(values, set(settings().to_dict()))
+        config = settings(**values)
+        return factory.from_config(config, **options) if is_auto else factory(config)
     except (TypeError, ValueError, KeyError, ImportError) as error:
         raise ConfigError(f"The architecture {architecture} cannot be built: {error}.") from None
+
+
+def _refuse_unknown(values: dict[str, Any], known: set[str]) -> None:
+    """`transformers` takes any key and ignores the ones it does not know; a misspelt one must not pass."""
+    for key in set(values) - known - {"out_features", "out_indices"}:
+        near = difflib.get_close_matches(key, known, n=1)
+        raise ConfigError(f"The architecture has no key {key!r}{f' (did you mean {near[0]!r}?)' if near else ''}.")

@@ -1,0 +1,126 @@
+"""Pretrained parts are read, recorded in the configuration, and can be rebuilt without them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+from vlt.config import BertConfig, Dinov2Config, GRUConfig, SwinConfig, VLTConfig, WordsConfig
+from vlt.errors import CheckpointError, ConfigError
+from vlt.model.build import BACKBONES, LANGUAGES, build_model, resolve
+
+SMALL = {"dim": 32, "heads": 4, "feedforward_dim": 32, "mask_dim": 16, "num_queries": 2}
+TINY_DINOV2 = Dinov2Config(architecture={"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2})
+GRU = GRUConfig(words=WordsConfig(dim=12), hidden_dim=16)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> dict[str, str]:
+    torch.manual_seed(3)
+    networks: dict[str, Any] = {
+        "dinov2": transformers.Dinov2Model(
+            transformers.Dinov2Config(
+                hidden_size=32, num_hidden_layers=4, num_attention_heads=2, patch_size=14, image_size=70
+            )
+        ),
+        "swin": transformers.SwinModel(
+            transformers.SwinConfig(embed_dim=16, depths=[1, 1, 1, 1], num_heads=[1, 2, 2, 2], window_size=4)
+        ),
+        "bert": transformers.BertModel(
+            transformers.BertConfig(
+                hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, vocab_size=50
+            )
+        ),
+    }
+    for name, network in networks.items():
+        network.save_pretrained(tmp_path / name)
+    return {name: str(tmp_path / name) for name in networks}
+
+
+def _config(folders: dict[str, str], backbone: str) -> VLTConfig:
+    choices = {"dinov2": Dinov2Config(pretrained=folders["dinov2"]), "swin": SwinConfig(pretrained=folders["swin"])}
+    size = (70, 56) if backbone == "dinov2" else (64, 32)
+    return VLTConfig(
+        image_size=size, backbone=choices[backbone], language=BertConfig(pretrained=folders["bert"]), **SMALL
+    )
+
+
+@pytest.mark.parametrize("backbone", ["dinov2", "swin"])
+def test_pretrained_weights_arrive_and_can_be_rebuilt_without_the_folder(
+    folders: dict[str, str], backbone: str
+) -> None:
+    config = resolve(_config(folders, backbone))
+    model = build_model(config)
+    source = transformers.AutoModel.from_pretrained(folders[backbone]).state_dict()
+    ours = {
+        name.removeprefix("network.").removeprefix("swin."): value
+        for name, value in model.backbone.state_dict().items()
+    }
+    shared = [name for name in source if name in ours]
+    assert len(shared) > 20
+    assert all(torch.equal(source[name], ours[name]) for name in shared)
+    elsewhere = config.model_copy(
+        update={
+            "backbone": config.backbone.model_copy(update={"pretrained": "gone"}),
+            "language": config.language.model_copy(update={"pretrained": "gone"}),
+        }
+    )
+    rebuilt = build_model(elsewhere, pretrained=False)
+    rebuilt.load_state_dict(model.state_dict(), strict=True)
+    images, words = torch.rand(1, 3, *config.image_size), torch.randint(1, 50, (1, 4))
+    with torch.no_grad():
+        torch.testing.assert_close(rebuilt.eval()(images, words), model.eval()(images, words))
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    gone = str(tmp_path / "gone")
+    config = VLTConfig(image_size=(64, 64), backbone=SwinConfig(pretrained=gone), language=GRU, **SMALL)
+    with pytest.raises(CheckpointError, match=gone):
+        resolve(config)
+
+
+def test_a_file_that_lacks_weights_is_refused(folders: dict[str, str]) -> None:
+    path = Path(folders["dinov2"]) / "model.safetensors"
+    weights = load_file(path)
+    del weights["layernorm.weight"]
+    save_file(weights, path, metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"lacks 1 weights: layernorm\.weight"):
+        build_model(_config(folders, "dinov2"))
+
+
+def test_an_impossible_architecture_is_refused() -> None:
+    language = BertConfig(tokenizer="unused", architecture={"hidden_size": 30, "num_attention_heads": 4})
+    with pytest.raises(ConfigError, match="cannot be built"):
+        build_model(VLTConfig(image_size=(56, 56), backbone=TINY_DINOV2, language=language, **SMALL))
+
+
+def test_a_misspelt_architecture_key_is_refused() -> None:
+    backbone = Dinov2Config(architecture={"hiden_size": 32})
+    with pytest.raises(ConfigError, match=r"'hiden_size'.*did you mean 'hidden_size'"):
+        build_model(VLTConfig(image_size=(56, 56), backbone=backbone, language=GRU, **SMALL))
+
+
+def test_dinov2_depths_end_at_the_last_layer() -> None:
+    backbone = Dinov2Config(
+        layers=(3,), architecture={"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2}
+    )
+    with pytest.raises(ConfigError, match="the last must be"):
+        build_model(VLTConfig(image_size=(56, 56), backbone=backbone, language=GRU, **SMALL))
+
+
+def test_every_configured_name_has_a_builder() -> None:
+    assert set(BACKBONES) == {"darknet53", "swin", "dinov2"}
+    assert set(LANGUAGES) == {"gru", "bert"}
+
+
+def test_published_sizes_build_on_the_meta_device() -> None:
+    millions = {("dinov2", "small"): 22, ("dinov2", "base"): 87, ("swin", "tiny"): 28, ("swin", "base"): 87}
+    for (name, size), expected in millions.items():
+        config = Dinov2Config(size=size) if name == "dinov2" else SwinConfig(size=size)
+        with torch.device("meta"):
+            backbone = BACKBONES[name](config, False)
+        count = sum(p.numel() for p in backbone.parameters()) / 1e6
+        assert count == pytest.approx(expected, rel=0.04), (name, size)
