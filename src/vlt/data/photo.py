@@ -76,9 +76,9 @@ def _from_array(array: npt.NDArray[Any]) -> Image:
 
 def _open(path: Path) -> PILImage.Image:
     """Opens the file and reads its header."""
-    if path.is_dir():
-        raise InputError(f"{path} is a directory, not a photo; name a photo inside it.")
     try:
+        if path.is_dir():
+            raise InputError(f"{path} is a directory, not a photo; name a photo inside it.")
         if not path.stat().st_size:
             raise InputError(f"The photo {path} is empty (0 bytes).")
         # PIL warns from half its limit on; photos are let through up to the limit, so there is nothing to say.
@@ -120,10 +120,8 @@ def _to_rgb(image: PILImage.Image, name: str) -> PILImage.Image:
         raise InputError(f"{name} has floating-point pixels, which have no agreed range; save it with 8 or 16 bits.")
     if image.mode.startswith("I"):
         return _from_16_bits(image, name).convert("RGB")
-    if image.has_transparency_data:
-        return _on_white(image.convert("RGBA"))
     try:
-        return image.convert("RGB")
+        return _on_white(image.convert("RGBA")) if image.has_transparency_data else image.convert("RGB")
     except ValueError:
         raise InputError(
             f"{name} has the colour mode {image.mode}, which PIL cannot convert; save it as RGB."
