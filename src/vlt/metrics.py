@@ -6,8 +6,8 @@ for empty masks. A `Protocol` states them all, and every number here is made und
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -93,8 +93,7 @@ PROTOCOLS = {
 """The named protocols. Under `original` the smoothing lifts an IoU exactly at t just above it, so that it counts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scores:
+class Scores(NamedTuple):
     """What a set of answers is worth, as shares in [0, 1].
 
     Attributes:
@@ -111,7 +110,7 @@ class Scores:
 
     def to_dict(self) -> dict[str, Any]:
         """The scores for JSON; the t of Pr@t as text."""
-        return asdict(self) | {"precision": {f"{level:g}": share for level, share in self.precision.items()}}
+        return self._asdict() | {"precision": {f"{level:g}": share for level, share in self.precision.items()}}
 
 
 class ReferringMetrics(Metric):

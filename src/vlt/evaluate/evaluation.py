@@ -179,7 +179,7 @@ def _loader(samples: Subset[Any], config: Config) -> DataLoader[Any]:
     )
 
 
-def _bar(loader: DataLoader[Any], *, shown: bool) -> tqdm[None]:
+def _bar(loader: DataLoader[Any], *, shown: bool) -> tqdm[Any]:
     return tqdm(total=len(loader.dataset), desc="evaluate", unit="sentence", disable=not shown)  # type: ignore[arg-type]
 
 

@@ -1,0 +1,191 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vlt.metrics import PROTOCOLS, Protocol, ReferringMetrics, Scores, overlap
+
+VLT, ORIGINAL = PROTOCOLS["vlt"], PROTOCOLS["original"]
+STRICT = Protocol(name="strict", threshold=0.5, comparison=">=", empty_iou=0.0, levels=(0.5, 0.9))
+EVERY_PROTOCOL = pytest.mark.parametrize("protocol", [VLT, ORIGINAL, STRICT], ids=lambda protocol: protocol.name)
+
+
+def brute_force(pairs, protocol):
+    """The definitions, one answer at a time, in numpy and Python."""
+    ious, total_intersection, total_union = [], 0, 0
+    for mask, target in pairs:
+        intersection = union = 0
+        for m, t in zip(mask.ravel().tolist(), target.ravel().tolist(), strict=True):
+            intersection += m and t
+            union += m or t
+        if not union:
+            ious.append(protocol.empty_iou)
+        else:
+            ious.append((intersection + protocol.smoothing) / (union + protocol.smoothing))
+        total_intersection, total_union = total_intersection + intersection, total_union + union
+    precision = {
+        level: np.mean([iou > level if protocol.comparison == ">" else iou >= level for iou in ious])
+        for level in protocol.levels
+    }
+    overall = total_intersection / total_union if total_union else protocol.empty_iou
+    return Scores(miou=np.mean(ious), oiou=overall, precision=precision, count=len(ious))
+
+
+def update(metrics, pairs):
+    counts = torch.tensor([overlap(*pair) for pair in pairs])
+    metrics.update(counts[:, 0], counts[:, 1])
+
+
+def measure(pairs, protocol):
+    metrics = ReferringMetrics(protocol)
+    update(metrics, pairs)
+    return metrics.compute()
+
+
+def assert_same(one, other):
+    assert one.count == other.count
+    assert one.miou == pytest.approx(other.miou, abs=1e-12)
+    assert one.oiou == pytest.approx(other.oiou, abs=1e-12)
+    assert one.precision == pytest.approx(other.precision, abs=1e-7)
+
+
+def strip(length, start, stop):
+    """A mask of one row, true from `start` to `stop`."""
+    mask = np.zeros((1, length), dtype=bool)
+    mask[:, start:stop] = True
+    return mask
+
+
+EMPTY, FULL = strip(10, 0, 0), strip(10, 0, 10)
+CORNERS = {
+    # name: (mask, target, IoU under vlt, passes 0.5 under vlt, under original, under strict)
+    "both empty": (EMPTY, EMPTY, 1.0, True, True, False),
+    "answer empty": (EMPTY, strip(10, 0, 4), 0.0, False, False, False),
+    "target empty": (strip(10, 0, 4), EMPTY, 0.0, False, False, False),
+    "both full": (FULL, FULL, 1.0, True, True, True),
+    "full answer, half target": (FULL, strip(10, 0, 5), 0.5, False, True, True),  # 1e-10 lifts it above
+    "disjoint": (strip(10, 0, 5), strip(10, 5, 10), 0.0, False, False, False),
+    "exactly at 0.5": (strip(10, 0, 3), strip(10, 0, 6), 0.5, False, True, True),
+    "just above 0.5": (strip(10, 0, 5), strip(10, 0, 9), 5 / 9, True, True, True),
+    "just below 0.5": (strip(10, 0, 4), strip(10, 0, 9), 4 / 9, False, False, False),
+}
+
+
+@pytest.mark.parametrize("name", CORNERS)
+def test_corner_cases(name):
+    mask, target, iou, *passes = CORNERS[name]
+    for protocol, passed in zip([VLT, ORIGINAL, STRICT], passes, strict=True):
+        scores = measure([(mask, target)], protocol)
+        expected = 0.0 if protocol is STRICT and name == "both empty" else iou
+        assert scores.miou == pytest.approx(expected, abs=1e-9), protocol.name
+        assert scores.precision[0.5] == passed, protocol.name
+        assert_same(scores, brute_force([(mask, target)], protocol))
+
+
+@EVERY_PROTOCOL
+def test_all_corner_cases_together(protocol):
+    pairs = [(mask, target) for mask, target, *_ in CORNERS.values()]
+    assert_same(measure(pairs, protocol), brute_force(pairs, protocol))
+
+
+@pytest.mark.parametrize(("intersection", "union"), [(1, 2), (3, 5), (7, 10), (4, 5), (9, 10), (90_000, 100_000)])
+def test_an_iou_exactly_at_a_level_does_not_pass_it_unless_the_protocol_says_so(intersection, union):
+    def passed(protocol):
+        iou = protocol.iou(torch.tensor([intersection]), torch.tensor([union]))
+        return protocol.passes(iou)[0, protocol.levels.index(intersection / union)].item()
+
+    assert not passed(VLT)
+    assert passed(replace(VLT, comparison=">="))
+
+
+def test_an_iou_next_to_a_level_is_told_from_it():
+    union = 400_000_000  # a photo of 20,000 x 20,000
+    iou = VLT.iou(torch.tensor([union // 2, union // 2 + 1]), torch.tensor([union, union]))
+    assert VLT.passes(iou)[:, 0].tolist() == [False, True]
+
+
+def test_the_original_protocol_is_the_originals():
+    assert (ORIGINAL.threshold, ORIGINAL.comparison, ORIGINAL.empty_iou, ORIGINAL.smoothing) == (0.35, ">", 1.0, 1e-10)
+    assert ORIGINAL.levels == pytest.approx(np.arange(0.5, 0.99, 0.05))
+    iou = ORIGINAL.iou(torch.tensor([0, 0, 3]), torch.tensor([0, 7, 4]))
+    assert iou.tolist() == [1.0, 1e-10 / (7 + 1e-10), (3 + 1e-10) / (4 + 1e-10)]
+
+
+masks = st.integers(1, 12).flatmap(
+    lambda size: st.lists(
+        st.tuples(*(st.lists(st.booleans(), min_size=size, max_size=size).map(np.array) for _ in range(2))),
+        min_size=1,
+        max_size=6,
+    )
+)
+
+
+@EVERY_PROTOCOL
+@settings(deadline=None, max_examples=60)
+@given(pairs=masks)
+def test_equals_the_brute_force_twin(protocol, pairs):
+    assert_same(measure(pairs, protocol), brute_force(pairs, protocol))
+
+
+@EVERY_PROTOCOL
+@settings(deadline=None, max_examples=40)
+@given(pairs=masks, cut=st.integers(0, 6))
+def test_two_merged_halves_equal_the_whole(protocol, pairs, cut):
+    whole = measure(pairs, protocol)
+    halves = [half for half in (pairs[:cut], pairs[cut:]) if half]
+    parts = [ReferringMetrics(protocol) for _ in halves]
+    batched = ReferringMetrics(protocol)
+    for half, part in zip(halves, parts, strict=True):
+        update(part, half)
+        update(batched, half)
+    merged, *rest = parts
+    for part in rest:
+        merged.merge_state(part)
+    assert_same(merged.compute(), whole)
+    assert_same(batched.compute(), whole)
+
+
+@settings(deadline=None, max_examples=40)
+@given(pairs=masks)
+def test_properties(pairs):
+    scores = measure(pairs, VLT)
+    assert 0 <= scores.miou <= 1
+    assert 0 <= scores.oiou <= 1
+    shares = list(scores.precision.values())
+    assert shares == sorted(shares, reverse=True)
+    assert_same(scores, measure(pairs[::-1], VLT))
+    assert_same(scores, measure([(target, mask) for mask, target in pairs], VLT))
+    perfect = measure([(target, target) for _, target in pairs], VLT)
+    assert (perfect.miou, perfect.oiou, set(perfect.precision.values())) == (1, 1, {1})
+
+
+def test_reset_forgets():
+    metrics = ReferringMetrics(VLT)
+    update(metrics, [(FULL, FULL)])
+    metrics.reset()
+    update(metrics, [(EMPTY, FULL)])
+    assert metrics.compute() == Scores(0.0, 0.0, dict.fromkeys(VLT.levels, 0.0), 1)
+
+
+def test_many_pixels_do_not_overflow():
+    pixels = 20_000 * 20_000
+    metrics = ReferringMetrics(VLT)
+    for _ in range(10):
+        metrics.update(torch.tensor([pixels] * 10), torch.tensor([pixels + 1] * 10))
+    assert metrics.compute().oiou == pytest.approx(pixels / (pixels + 1), abs=1e-15)
+
+
+def test_a_protocol_says_what_it_means():
+    assert str(ORIGINAL) == (
+        "protocol original: mask = probability > 0.35, at the photo's own size; Pr@t = share with IoU > t; "
+        "two empty masks give IoU 1 (1e-10 added above and below); VLT at ICCV 2021"
+    )
+    assert "Pr@t = share with IoU >= t; two empty masks give IoU 0;" in str(STRICT)
+
+
+def test_scores_are_json_values():
+    scores = Scores(miou=0.5, oiou=0.25, precision={0.5: 1.0, 0.55: 0.0}, count=2)
+    assert scores.to_dict() == {"miou": 0.5, "oiou": 0.25, "precision": {"0.5": 1.0, "0.55": 0.0}, "count": 2}
