@@ -16,10 +16,11 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from PIL import Image as PILImage
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from vlt.data.atomic import make_folder, replacing
 from vlt.data.masks import encode_rle, read_target, rle_box
+from vlt.data.records import Record, malformed
 from vlt.errors import DataError
 from vlt.types import RLE, Expression, Referral
 
@@ -28,18 +29,12 @@ NO_BOX = (0.0, 0.0, 0.0, 0.0)
 """The box of a referral that means nothing in its photo."""
 
 
-class _Record(BaseModel):
-    """A JSON object whose types are taken literally; keys of others are let through."""
-
-    model_config = ConfigDict(strict=True)
-
-
-class _Sentence(_Record):
+class _Sentence(Record):
     sent_id: int
     sent: str
 
 
-class _Annotation(_Record):
+class _Annotation(Record):
     bbox: tuple[float, float, float, float]
     cat: int
     segment_id: int
@@ -48,12 +43,12 @@ class _Annotation(_Record):
     sentences_num: int
 
 
-class _RunLengths(_Record):
+class _RunLengths(Record):
     size: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]
     counts: str
 
 
-class _Masks(_Record):
+class _Masks(Record):
     format: Literal[1]
     masks: dict[str, _RunLengths]
 
@@ -95,7 +90,7 @@ def write_prepared(
         dataset: name of the folders under both.
         splits: the referrals of each split; their photos are paths.
         generate_mask: PNGs, as the original's script writes, in place of run lengths.
-        images: photos are named relative to this folder; None: as they stand.
+        images: photos in this folder are named relative to it; others, and all for None, as they stand.
 
     Raises:
         DataError: a folder or file cannot be made.
@@ -133,7 +128,9 @@ def _annotation(referral: Referral, images: Path | None) -> dict[str, Any]:
     """One entry of the original's schema."""
     if not isinstance(referral.image, Path):
         raise DataError(f"Referral {referral.ref_id} has a photo in memory; only photos in files can be prepared.")
-    photo = referral.image.relative_to(images) if images else referral.image
+    photo = referral.image
+    if images and photo.is_relative_to(images):
+        photo = photo.relative_to(images)
     box = referral.box or rle_box(_run_lengths(referral)) or NO_BOX
     return {
         "bbox": [int(side) for side in box],
@@ -270,6 +267,4 @@ def _parse(adapter: TypeAdapter[_Parsed], text: bytes, path: Path) -> _Parsed:
     try:
         return adapter.validate_json(text)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = "".join(f", key {part!r}" if isinstance(part, str) else f", entry {part}" for part in first["loc"])
-        raise DataError(f"{path}{where}: {first['msg']}; run `vlt prepare` again.") from None
+        raise malformed(path, error, "run `vlt prepare` again") from None

@@ -79,7 +79,7 @@ class PrepareReport:
     def differences(self) -> list[str]:
         """A sentence for each number that is not the expected one."""
         return [
-            f"{split}: {found} {what}, expected {wanted}"
+            f"{split}: {found:,} {what}, expected {wanted:,}"
             for split, expected in self.expected.items()
             for what, found, wanted in zip(
                 Counts._fields, self.counts.get(split, Counts(0, 0, 0)), expected, strict=True

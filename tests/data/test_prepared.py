@@ -1,0 +1,207 @@
+"""The prepared layout: what is written is read back, the original's sets too, and what is damaged is said."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vlt.data.masks import encode_rle, read_target
+from vlt.data.prepared import read_prepared, write_prepared
+from vlt.errors import DataError
+from vlt.types import Expression, Referral
+
+
+def mask_of(ref_id: int) -> np.ndarray[Any, Any]:
+    mask = np.zeros((6, 8), bool)
+    mask[1 : 2 + ref_id, 2:5] = True
+    return mask
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    (folder / "sub").mkdir(parents=True)
+    for name in ("a.jpg", "sub/b.jpg"):
+        Image.new("RGB", (8, 6)).save(folder / name)
+    return folder
+
+
+@pytest.fixture
+def referrals(images: Path) -> list[Referral]:
+    return [
+        Referral(
+            1, images / "a.jpg", encode_rle(mask_of(1)), (Expression(10, "red"), Expression(11, "")), 3, (2, 1, 5, 3)
+        ),
+        Referral(2, images / "sub" / "b.jpg", mask_of(2), (Expression(12, "blue"),), 0, (2, 1, 5, 4)),
+        Referral(3, images / "a.jpg", np.zeros((6, 8), bool), (Expression(13, "a whale"),), -1),
+    ]
+
+
+def same(one: Referral, other: Referral) -> bool:
+    fields = ("ref_id", "image", "expressions", "category", "box")
+    equal = all(getattr(one, name) == getattr(other, name) for name in fields)
+    return equal and bool((read_target(one.target) == read_target(other.target)).all())
+
+
+@pytest.mark.parametrize("generate_mask", [False, True])
+def test_what_is_written_is_read_back(
+    tmp_path: Path, images: Path, referrals: list[Referral], generate_mask: bool
+) -> None:
+    splits = {"train": referrals[:2], "val": referrals[2:]}
+    write_prepared(tmp_path, "mine", splits, generate_mask=generate_mask, images=images)
+    for split, members in splits.items():
+        read = read_prepared(tmp_path, "mine", split, images)
+        assert all(same(one, other) for one, other in zip(read, members, strict=True))
+    assert json.loads((tmp_path / "anns/mine/train.json").read_bytes())[1]["img_name"] == "sub/b.jpg"
+
+
+def test_a_box_that_was_not_given_is_the_masks(tmp_path: Path, images: Path) -> None:
+    write_prepared(
+        tmp_path, "mine", {"val": [Referral(1, Path("a.jpg"), mask_of(1), (Expression(1, "a"),))]}, generate_mask=False
+    )
+    assert read_prepared(tmp_path, "mine", "val", images)[0].box == (2, 1, 5, 3)
+
+
+def test_a_photo_in_memory_cannot_be_prepared(tmp_path: Path) -> None:
+    drawn = Referral(7, np.zeros((6, 8, 3), np.uint8), mask_of(1), (Expression(1, "a"),), 0, (2, 1, 5, 3))
+    with pytest.raises(DataError, match="Referral 7 has a photo in memory"):
+        write_prepared(tmp_path, "mine", {"val": [drawn]}, generate_mask=False)
+
+
+def test_the_kind_of_masks_asked_for_last_is_read(tmp_path: Path, images: Path, referrals: list[Referral]) -> None:
+    for generate_mask in (False, True, False):
+        write_prepared(tmp_path, "mine", {"val": referrals}, generate_mask=generate_mask, images=images)
+        target = read_prepared(tmp_path, "mine", "val", images)[0].target
+        assert isinstance(target, Path) == generate_mask
+
+
+def test_a_set_of_the_originals_script_is_read(tmp_path: Path, images: Path) -> None:
+    """Written by hand as the script does: compact keys, PNGs only, a prepare.json nowhere."""
+    (tmp_path / "anns" / "refcoco").mkdir(parents=True)
+    (tmp_path / "masks" / "refcoco").mkdir(parents=True)
+    (tmp_path / "anns/refcoco/testA.json").write_text(
+        '[{"bbox": [2, 1, 5, 3], "cat": 0, "segment_id": 49971, "img_name": "a.jpg", "sentences": '
+        '[{"idx": 0, "sent_id": 142196, "sent": "man in black"}, {"idx": 1, "sent_id": 142197, "sent": "left"}], '
+        '"sentences_num": 2}]'
+    )
+    Image.fromarray(mask_of(1) * np.uint8(255)).save(tmp_path / "masks/refcoco/49971.png")
+    (tmp_path / "masks/refcoco/Thumbs.png").write_bytes(b"no mask of ours")
+    [referral] = read_prepared(tmp_path, "refcoco", "testA", images)
+    assert same(
+        referral,
+        Referral(
+            49971,
+            images / "a.jpg",
+            mask_of(1),
+            (Expression(142196, "man in black"), Expression(142197, "left")),
+            0,
+            (2, 1, 5, 3),
+        ),
+    )
+
+
+# ---------------------------------------------------------------- refused
+
+
+@pytest.fixture
+def prepared(tmp_path: Path, images: Path, referrals: list[Referral]) -> Path:
+    write_prepared(tmp_path, "mine", {"train": referrals}, generate_mask=False, images=images)
+    return tmp_path
+
+
+def change(path: Path, edit: Callable[[Any], object]) -> None:
+    """Edits the JSON file at `path` in place."""
+    packed = path.suffix == ".gz"
+    value = json.loads(gzip.decompress(path.read_bytes()) if packed else path.read_bytes())
+    edit(value)
+    text = json.dumps(value).encode()
+    path.write_bytes(gzip.compress(text) if packed else text)
+
+
+@pytest.mark.parametrize(
+    ("edit", "sentence"),
+    [
+        (
+            lambda refs: refs[1].pop("bbox"),
+            r"train\.json, entry 1, key 'bbox': Field required; run `vlt prepare` again",
+        ),
+        (lambda refs: refs[0].update(bbox=[1, 2, 3]), "entry 0, key 'bbox', entry 3: Field required"),
+        (lambda refs: refs[2].update(segment_id="3"), "entry 2, key 'segment_id': Input should be a valid integer"),
+        (lambda refs: refs[0].update(img_name=""), "key 'img_name'"),
+        (lambda refs: refs[0]["sentences"][1].update(sent=None), "entry 0, key 'sentences', entry 1, key 'sent'"),
+        (lambda refs: refs[0].update(sentences=[]), "entry 0, key 'sentences'"),
+        (lambda refs: refs[0].update(sentences_num=5), "segment_id 1 announces 5 sentences but has 2"),
+        (lambda refs: refs.append(refs[0]), "segment_id 1 stands there twice"),
+        (lambda refs: refs.clear(), r"train\.json holds no referrals"),
+        (lambda refs: refs[0].update(img_name="lost.jpg"), r"lacks 1 of the 3 photos .*lost\.jpg \(segment_id 1\)"),
+        (
+            lambda refs: refs[1].update(segment_id=8),
+            r"masks\.json\.gz has no mask for segment_id 8 \(1 of 3 are missing\)",
+        ),
+    ],
+)
+def test_annotations_that_cannot_be_used(
+    prepared: Path, images: Path, edit: Callable[[Any], object], sentence: str
+) -> None:
+    change(prepared / "anns/mine/train.json", edit)
+    with pytest.raises(DataError, match=sentence):
+        read_prepared(prepared, "mine", "train", images)
+
+
+@pytest.mark.parametrize(
+    ("edit", "sentence"),
+    [
+        (lambda masks: masks.update(format=2), r"masks\.json\.gz, key 'format': Input should be 1"),
+        (lambda masks: masks.pop("masks"), "key 'masks': Field required"),
+        (lambda masks: masks["masks"]["2"].update(size=[6]), "key 'masks', key '2', key 'size'"),
+        (lambda masks: masks["masks"].update(x=masks["masks"]["2"]), "a mask's key is no number"),
+    ],
+)
+def test_masks_that_cannot_be_used(prepared: Path, images: Path, edit: Callable[[Any], object], sentence: str) -> None:
+    change(prepared / "masks/mine/masks.json.gz", edit)
+    with pytest.raises(DataError, match=sentence):
+        read_prepared(prepared, "mine", "train", images)
+
+
+def test_truncated_files(prepared: Path, images: Path) -> None:
+    for name, sentence in (
+        ("masks/mine/masks.json.gz", r"masks\.json\.gz cannot be unpacked .*; run `vlt prepare` again"),
+        ("anns/mine/train.json", r"train\.json: Invalid JSON: EOF .*; run `vlt prepare` again"),
+    ):
+        path = prepared / name
+        path.write_bytes(path.read_bytes()[:60])
+        with pytest.raises(DataError, match=sentence):
+            read_prepared(prepared, "mine", "train", images)
+
+
+def test_a_set_without_masks(prepared: Path, images: Path) -> None:
+    (prepared / "masks/mine/masks.json.gz").unlink()
+    with pytest.raises(DataError, match=r"train\.json has no masks: neither .* nor PNGs lie in .*masks/mine; run"):
+        read_prepared(prepared, "mine", "train", images)
+
+
+def test_a_single_missing_png(prepared: Path, images: Path, referrals: list[Referral]) -> None:
+    write_prepared(prepared, "mine", {"train": referrals}, generate_mask=True, images=images)
+    (prepared / "masks/mine/2.png").unlink()
+    with pytest.raises(DataError, match=r"masks/mine has no mask for segment_id 2 \(1 of 3 are missing\)"):
+        read_prepared(prepared, "mine", "train", images)
+
+
+def test_splits_sets_and_folders_that_are_not_there(prepared: Path, images: Path, tmp_path: Path) -> None:
+    (prepared / "anns/mine/prepare.json").write_text("{}")
+    with pytest.raises(DataError, match=r"There is no .*val\.json; the splits there are train\."):
+        read_prepared(prepared, "mine", "val", images)
+    with pytest.raises(DataError, match=r"There is no .*yours/val\.json; run `vlt prepare` to make .*yours"):
+        read_prepared(prepared, "yours", "val", images)
+    with pytest.raises(DataError, match=r"There is no folder of photos .*nowhere; name the one with a\.jpg in it"):
+        read_prepared(prepared, "mine", "train", tmp_path / "nowhere")
+    (prepared / "anns/mine/dir.json").mkdir()
+    with pytest.raises(DataError, match=r"dir\.json cannot be read: Is a directory"):
+        read_prepared(prepared, "mine", "dir", images)
