@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from vlt.legacy.hdf5 import KerasLayer, Shape
 from vlt.legacy.layers import ExpectedLayer
 
+BELIEVABLE = 0.75
+"""Share of a class that must fit before a file is said to lack its first layers, not to be another network's."""
+
 
 @dataclass(slots=True)
 class Match:
@@ -65,22 +68,23 @@ def _match_numbered(found: Iterable[KerasLayer], expected: Sequence[ExpectedLaye
     instead of shifting all that follow; the reading with the fewest complaints is told.
     """
     layers = sorted(found, key=lambda layer: layer.number)
-    match = _place(dict(enumerate(layers)), expected)
-    if not match.problems or not layers:
-        return match
+    in_order = _place(dict(enumerate(layers)), expected)
+    if not in_order.problems or not layers:
+        return in_order
     lowest, highest = layers[0].number, layers[-1].number
-    literal = (
-        _place({layer.number - first: layer for layer in layers}, expected, first)
-        for first in range(max(0, lowest - len(expected) + 1), highest + 1)
-    )
-    return min([match, *literal], key=lambda match: len(match.problems) + len(match.surplus))
+    literal = {
+        first: _place({layer.number - first: layer for layer in layers}, expected, first)
+        for first in range(max(0, lowest - len(expected)), highest + 1)
+    }
+    shifted = (match for match in literal.values() if len(match.pairs) > BELIEVABLE * len(expected))
+    return min([literal[lowest], in_order, *shifted], key=lambda match: len(match.problems) + len(match.surplus))
 
 
 def _place(layers: Mapping[int, KerasLayer], expected: Sequence[ExpectedLayer], first: int | None = None) -> Match:
     """Compares the layers of one class, by their position in creation order; `first` is the number of the first."""
     match = Match(surplus=[layer for position, layer in layers.items() if not 0 <= position < len(expected)])
     for position, layer in enumerate(expected):
-        name = f"another {layer.name}" if first is None else f"{layer.name}_{first + position}"
+        name = layer.name if first is None else f"{layer.name}_{first + position}"
         match += _compare(layers.get(position), layer, name)
     return match
 

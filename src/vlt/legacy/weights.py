@@ -87,7 +87,7 @@ def load_keras_backbone(path: Path | str, backbone: Darknet53) -> LoadReport:
 
 def _refuse(problems: list[str], path: Path | str, what: str) -> None:
     if problems:
-        raise CheckpointError(f"{path} does not fit {what}, {len(problems)} layers differ: {'; '.join(problems)}.")
+        raise CheckpointError(f"{path} does not fit {what}, misfits: {len(problems)}: {'; '.join(problems)}.")
 
 
 @torch.no_grad()
