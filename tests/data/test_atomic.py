@@ -25,10 +25,14 @@ def test_a_file_is_replaced_when_the_block_ends_and_not_before(tmp_path: Path) -
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_a_block_that_fails_leaves_what_was_there(tmp_path: Path, error: type[BaseException]) -> None:
+    def write_half() -> None:
+        with replacing(tmp_path / "file") as file:
+            file.write(b"half")
+            raise error
+
     (tmp_path / "file").write_bytes(b"old")
-    with pytest.raises(error), replacing(tmp_path / "file") as file:
-        file.write(b"half")
-        raise error
+    with pytest.raises(error):
+        write_half()
     assert (tmp_path / "file").read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file"]
 

@@ -399,10 +399,12 @@ def test_an_output_folder_that_cannot_be_made(root: Path, tmp_path: Path) -> Non
         prepare_refer(root, tmp_path / "file" / "out", "refcoco", "unc", generate_mask=False)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_output_folder(root: Path, tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir(mode=0o555)
-    with pytest.raises(DataError, match="cannot be made: Permission denied"):
+def test_a_read_only_output_folder(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(path: Path, **options: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "mkdir", read_only)  # permissions would not stop root
+    with pytest.raises(DataError, match=r"The folder .*out/anns/refcoco cannot be made: Read-only file system\."):
         prepare_refer(root, tmp_path / "out", "refcoco", "unc", generate_mask=False)
 
 

@@ -28,7 +28,7 @@ def test_photos_are_counted_once_and_sentences_all() -> None:
 def test_expected_counts_that_are_met(tmp_path: Path) -> None:
     met = report(tmp_path, Counts(3811, 1500, 10834), Counts(3811, 1500, None))
     assert met.differences() == []
-    assert "val      3,811 / 1,500 / 10,834   expected 3,811 / 1,500 / -\n" in str(met)
+    assert "val        3,811 / 1,500 / 10,834   expected 3,811 / 1,500 / -\n" in str(met)
     assert "All counts are the expected ones.\nA note.\nNo defects." in str(met)
 
 
