@@ -56,8 +56,7 @@ def load_checkpoint(path: Path | str, device: torch.device | str | None = "cpu")
     chosen = usable_device(device)
     folder = find_checkpoint(path)
     meta = _read_meta(folder)
-    config, model = _rebuild(folder)
-    text = load_text(config.model, folder)
+    config, text, model = _rebuild(folder)
     _load_weights(model, _read_weights(folder, text.fingerprint), folder)
     return Checkpoint(path=folder, config=config, text=text, model=model.to(chosen).eval(), meta=meta)
 
@@ -86,16 +85,16 @@ def _read_meta(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} states no format number; the checkpoint is damaged.")
     if version > FORMAT:
         raise CheckpointError(
-            f"{folder} has checkpoint format {version}, but vlt {__version__} reads formats up to {FORMAT}; upgrade vlt."
+            f"{folder} has checkpoint format {version}, but vlt {__version__} reads up to format {FORMAT}; upgrade vlt."
         )
     return dict(meta)
 
 
-def _rebuild(folder: Path) -> tuple[Config, VLT]:
-    """The configuration and the network it describes, with random weights."""
+def _rebuild(folder: Path) -> tuple[Config, TextReader, VLT]:
+    """The configuration, the text reader, and the network with random weights."""
     try:
         config = load_config(folder / CONFIG)
-        return config, build_model(config.model, pretrained=False)
+        return config, load_text(config.model, folder), build_model(config.model, pretrained=False)
     except ConfigError as error:
         raise CheckpointError(f"The checkpoint {folder} is damaged: {error}") from error
 
@@ -111,8 +110,8 @@ def _read_weights(folder: Path, text_fingerprint: str) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} is missing or damaged ({reason(error)}); copy the checkpoint again.") from error
     if trained_with != text_fingerprint:
         raise CheckpointError(
-            f"The vocabulary in {folder} (fingerprint {text_fingerprint}) does not belong to its weights, "
-            f"trained with {trained_with}; copy the whole directory of one checkpoint."
+            f"The vocabulary in {folder} (fingerprint {text_fingerprint[:12]}) does not belong to its weights, "
+            f"trained with {str(trained_with)[:12]}; copy the whole directory of one checkpoint."
         )
     return tensors
 

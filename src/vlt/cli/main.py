@@ -1,0 +1,34 @@
+"""The group that holds the commands."""
+
+from __future__ import annotations
+
+import click
+
+from vlt.cli.convert import convert
+from vlt.cli.predict import predict
+from vlt.cli.prepare import prepare
+from vlt.cli.shell import SETTINGS, Shell, examples
+from vlt.cli.test import test
+from vlt.cli.train import train
+from vlt.version import __version__
+
+
+@click.group(
+    cls=Shell,
+    context_settings=SETTINGS,
+    epilog=examples(
+        "vlt train configs/tiny.yaml",
+        'vlt predict photo.jpg "the dog on the left" --checkpoint runs/tiny',
+    ),
+)
+@click.version_option(__version__, prog_name="vlt")
+def main() -> None:
+    """Point at things in photos with words: prepare data, train, test, predict.
+
+    Results go to stdout, everything else to stderr. The exit code is 0 when all went well, 2 for wrong usage or a wrong
+    configuration, 1 for any other error.
+    """
+
+
+for command in (prepare, train, test, predict, convert):
+    main.add_command(command)

@@ -1,0 +1,125 @@
+"""`vlt test`: how good a checkpoint is on a data set."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vlt.cli.shell import PATH, Command, checked, device_option, examples, set_option, writable_file
+from vlt.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vlt.checkpoint import Checkpoint
+    from vlt.evaluate import Provenance
+
+
+@click.command(
+    cls=Command,
+    epilog=examples(
+        "vlt test configs/tiny.yaml",
+        "vlt test configs/refcoco.yaml --split testA --split testB --protocol original --worst 20 worst",
+    ),
+)
+@click.argument("config", type=PATH)
+@click.option("--checkpoint", type=PATH, help="A checkpoint or a run.  [default: the best of CONFIG's output_dir]")
+@click.option("--split", "splits", multiple=True, help="May be repeated.  [default: CONFIG's data.val_split]")
+@click.option(
+    "--protocol",
+    type=click.Choice(["vlt", "original"]),
+    default="vlt",
+    show_default=True,
+    help="What counts as what; `original` is that of the 2021 code, its threshold of 0.35 included.",
+)
+@click.option(
+    "--output", type=PATH, callback=checked(writable_file), help="The report as JSON.  [default: beside the checkpoint]"
+)
+@click.option(
+    "--per-sample", type=PATH, callback=checked(writable_file), help="The IoU of each sentence, as JSON lines."
+)
+@click.option("--worst", type=(click.IntRange(min=1), PATH), metavar="N DIR", help="Pictures of the N worst answers.")
+@device_option
+@set_option
+def test(
+    config: Path,
+    checkpoint: Path | None,
+    splits: tuple[str, ...],
+    protocol: str,
+    output: Path | None,
+    per_sample: Path | None,
+    worst: tuple[int, Path] | None,
+    device: str | None,
+    assignments: tuple[str, ...],
+) -> None:
+    """Measure a checkpoint on the data of CONFIG: mIoU, oIoU and Pr@0.5 to 0.9 at the photos' own size.
+
+    CONFIG says which data and which threshold; the network is the checkpoint's. Several splits write several files,
+    with the split in their names.
+    """
+    from vlt.checkpoint import load_checkpoint
+    from vlt.data.atomic import make_folder
+    from vlt.data.dataset import load_referrals
+    from vlt.evaluate import Worst, evaluate
+    from vlt.legacy import read_config
+
+    _refuse_network_keys(assignments)
+    run = read_config(config, assignments)
+    loaded = load_checkpoint(checkpoint or run.output_dir, device)
+    run = run.model_copy(update={"model": loaded.config.model})
+    chosen = splits or (run.data.val_split,)
+    reports = {
+        split: _named(output, split, chosen) or writable_file(_beside(loaded, split, protocol)) for split in chosen
+    }
+    if worst:
+        make_folder(worst[1])
+    for split in chosen:
+        keep = Worst(worst[0]) if worst else None
+        report = evaluate(
+            loaded.model,
+            loaded.text,
+            load_referrals(run.data, split),
+            run,
+            device=next(loaded.model.parameters()).device,
+            protocol=protocol,
+            on_sample=keep,
+            provenance=_provenance(loaded, split),
+            progress=True,
+        )
+        click.echo(str(report))
+        report.write(reports[split])
+        if lines := _named(per_sample, split, chosen):
+            report.write_records(lines)
+        if keep and worst:
+            keep.save(worst[1] / split if len(chosen) > 1 else worst[1])
+
+
+def _refuse_network_keys(assignments: tuple[str, ...]) -> None:
+    for assignment in assignments:
+        if assignment.strip().startswith("model."):
+            raise ConfigError(f"--set {assignment}: `vlt test` takes the network from the checkpoint; leave this out.")
+
+
+def _named(path: Path | None, split: str, chosen: tuple[str, ...]) -> Path | None:
+    """The file of a split: `path`, with the split before its ending where there are several."""
+    return path and (path.with_name(f"{path.stem}.{split}{path.suffix}") if len(chosen) > 1 else path)
+
+
+def _beside(loaded: Checkpoint, split: str, protocol: str) -> Path:
+    """Where a report goes when nothing is said, such as checkpoints/epoch-3.val.json."""
+    ending = "json" if protocol == "vlt" else f"{protocol}.json"
+    return loaded.path.with_name(f"{loaded.path.name}.{split}.{ending}")
+
+
+def _provenance(loaded: Checkpoint, split: str) -> Provenance:
+    from vlt.checkpoint import source_commit
+    from vlt.evaluate import Provenance
+
+    return Provenance(
+        split=split,
+        checkpoint=str(loaded.path),
+        commit=source_commit(),
+        command=shlex.join(["vlt", *sys.argv[1:]]),
+    )
