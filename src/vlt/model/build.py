@@ -46,7 +46,7 @@ DINOV2_SIZES: dict[str, dict[str, Any]] = {
 
 DINOV2_COMMON: dict[str, Any] = {"patch_size": 14, "image_size": 518}
 
-ModelT = TypeVar("ModelT", ReferenceConfig, VLTConfig)
+ModelT = TypeVar("ModelT", bound=ReferenceConfig | VLTConfig)
 
 NEW_WEIGHTS = "hidden_states_norms."
 """What Swin as a backbone has beyond a pretrained Swin: normalisations of its four maps, which start fresh."""
