@@ -298,7 +298,8 @@ def test_without_spacy_the_remedy_is_named(monkeypatch):
 class FakeSpacy:
     """The part of spaCy that is used, around a vocabulary of three words; splits off 's as spaCy does."""
 
-    known = {"man": [2.0, 4.0], "'s": [4.0, 0.0], "Dog": [1.0, 1.0]}
+    def __init__(self) -> None:
+        self.known = {"man": [2.0, 4.0], "'s": [4.0, 0.0], "Dog": [1.0, 1.0]}
 
     def load(self, name: str) -> SimpleNamespace:
         if name != "small":

@@ -276,4 +276,5 @@ def _load_tokenizer(name: str, **options: bool) -> Any:
         return transformers.AutoTokenizer.from_pretrained(name, **options)
     except Exception as error:  # transformers and tokenizers raise whatever a damaged folder provokes
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        raise CheckpointError(f"The tokenizer {name} cannot be loaded: {reason}.") from None
+        where = "" if Path(name).is_dir() else " (there is no such folder)"
+        raise CheckpointError(f"The tokenizer {name}{where} cannot be loaded: {reason}.") from None
