@@ -19,7 +19,7 @@ from vlt.data.text import TokenReader, VectorReader, Words, build_text, load_tex
 from vlt.data.vectors import WordVectors
 from vlt.errors import CheckpointError, ConfigError, DataError, InputError, VLTWarning
 
-PIECES = "[PAD] [UNK] [CLS] [SEP] [MASK] the left dog ##s man ' s red , on".split()
+PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "left", "dog", "##s", "man", "'", "s", "red", ",", "on"]
 ID = {piece: index for index, piece in enumerate(PIECES)}
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40).filter(str.strip)
 
@@ -122,7 +122,7 @@ def test_long_expressions_are_cut_and_the_special_tokens_kept(tokens):
 
 def test_a_word_read_in_part_counts_as_cut(tokens):
     words = tokens("the left red the left dogs red")  # the sixth of six pieces is dog, without its s
-    assert words.values.tolist()[1:-1] == [ID[piece] for piece in "the left red the left dog".split()]
+    assert words.values.tolist()[1:-1] == [ID[piece] for piece in ["the", "left", "red", "the", "left", "dog"]]
     assert words.cut == 2
 
 
