@@ -1,0 +1,156 @@
+"""A checkpoint is read back as it was written, or refused with one sentence."""
+
+import json
+import shutil
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+from vlt.checkpoint import load_checkpoint, usable_device
+from vlt.data.text import build_text
+from vlt.errors import CheckpointError, ConfigError
+
+
+@pytest.fixture
+def folder(tiny_checkpoint, tmp_path):
+    """A checkpoint to be damaged."""
+    return shutil.copytree(tiny_checkpoint, tmp_path / "checkpoint")
+
+
+def edit_meta(folder, **changes):
+    path = folder / "meta.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def edit_weights(folder, edit):
+    path = folder / "weights.safetensors"
+    tensors = load_file(path)
+    edit(tensors)
+    save_file(tensors, path, {"text_fingerprint": json.loads((folder / "meta.json").read_text())["text_fingerprint"]})
+
+
+def refused(folder, sentence):
+    with pytest.raises(CheckpointError, match=sentence) as caught:
+        load_checkpoint(folder)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_what_was_written_is_read(folder, tiny_model, tiny_config, tiny_text):
+    loaded = load_checkpoint(str(folder))
+    assert loaded.path == folder
+    assert loaded.config == tiny_config
+    assert loaded.meta["split"] == "val"
+    assert loaded.text.fingerprint == tiny_text.fingerprint
+    assert not any(module.training for module in loaded.model.modules())
+    images, words = torch.rand(1, 3, 64, 64), tiny_text("red circle").values[None]
+    with torch.inference_mode():
+        assert torch.equal(loaded.model(images, words), tiny_model(images, words))
+
+
+def test_half_precision_weights_are_read_into_the_models_own(folder, tiny_model):
+    edit_weights(
+        folder,
+        lambda tensors: tensors.update({key: t.half() if t.is_floating_point() else t for key, t in tensors.items()}),
+    )
+    loaded = load_checkpoint(folder).model.state_dict()
+    for key, tensor in tiny_model.state_dict().items():
+        assert loaded[key].dtype == tensor.dtype
+        assert torch.allclose(loaded[key], tensor, rtol=1e-2, atol=1e-3)
+
+
+def test_every_key_that_does_not_fit_is_listed(folder):
+    def edit(tensors):
+        keys = sorted(tensors)
+        missing.extend(keys[:2])
+        misshapen.append(keys[2])
+        for key in missing:
+            del tensors[key]
+        tensors[keys[2]] = torch.zeros(7, 7)
+        tensors["head.surplus"] = torch.zeros(1)
+
+    missing, misshapen = [], []
+    edit_weights(folder, edit)
+    sentence = refused(folder, "do not fit the network of its config.yaml")
+    assert (
+        f"missing: {', '.join(missing)}; unexpected: head.surplus; wrong shape: {misshapen[0]} (7, 7) instead of ("
+        in sentence
+    )
+
+
+def test_a_checkpoint_from_the_future(folder):
+    edit_meta(folder, format=7)
+    refused(folder, r"has checkpoint format 7, but vlt \S+ reads up to format 1; upgrade vlt\.$")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "{}", '{"format": "one"}', "\x00"])
+def test_broken_meta(folder, content):
+    (folder / "meta.json").write_text(content)
+    refused(folder, r"meta\.json (cannot be read|states no format number).*the checkpoint is damaged")
+
+
+@pytest.mark.parametrize("content", [": :", "", "- 1", "model: {name: other}", "model: {dims: 3}"])
+def test_broken_config(folder, content):
+    (folder / "config.yaml").write_text(content)
+    refused(folder, r"checkpoint is damaged: .*config\.yaml")
+
+
+def test_missing_config(folder):
+    (folder / "config.yaml").unlink()
+    refused(folder, r"checkpoint is damaged: There is no configuration file .*config\.yaml")
+
+
+@pytest.mark.parametrize("keep", [0, 4, 100, 20_000])
+def test_truncated_weights(folder, keep):
+    path = folder / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:keep])
+    refused(folder, r"weights\.safetensors is missing or damaged \(.*\); copy the checkpoint again\.$")
+
+
+def test_missing_weights(folder):
+    (folder / "weights.safetensors").unlink()
+    refused(folder, r"weights\.safetensors is missing or damaged \(.*\); copy the checkpoint again\.$")
+
+
+def test_a_vocabulary_of_other_weights(folder, tiny_config, tiny_text):
+    other = build_text(tiny_config.model, ["quite another vocabulary"])
+    other.save(folder)
+    edit_meta(folder, text_fingerprint=other.fingerprint)  # even if meta.json was copied along
+    sentence = refused(folder, r"does not belong to its weights, trained with \w+; copy the whole directory")
+    assert other.fingerprint[:12] in sentence
+    assert tiny_text.fingerprint[:12] in sentence
+
+
+def test_weights_of_somebody_else(folder):
+    save_file({"weight": torch.zeros(1)}, folder / "weights.safetensors")
+    refused(folder, r"does not belong to its weights, trained with None")
+
+
+def test_a_missing_or_damaged_vocabulary(folder):
+    (folder / "vocabulary.npz").write_bytes(b"PK\x03\x04")
+    refused(folder, r"vocabulary\.npz")
+    (folder / "vocabulary.npz").unlink()
+    refused(folder, r"vocabulary\.npz")
+
+
+def test_a_configuration_of_another_size_is_refused(folder):
+    path = folder / "config.yaml"
+    values = yaml.safe_load(path.read_text())
+    values["model"]["dim"] = 64
+    path.write_text(yaml.safe_dump(values))
+    refused(folder, r"wrong shape: .*instead of")
+
+
+def test_devices():
+    assert usable_device("cpu") == torch.device("cpu")
+    assert usable_device(None).type in ("cpu", "cuda")
+    with pytest.raises(ConfigError, match=r"The device 'toaster' cannot be used here \(.*\); take 'cpu'"):
+        usable_device("toaster")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_device_that_is_not_there(folder):
+    with pytest.raises(ConfigError, match=r"The device 'cuda' cannot be used here"):
+        load_checkpoint(folder, "cuda")
