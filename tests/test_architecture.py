@@ -18,7 +18,7 @@ FLOORS = [
     {"errors", "types", "config", "geometry", "version"},
     {"data", "model", "losses", "metrics", "visualize"},
     {"checkpoint", "legacy"},
-    {"evaluate", "predict"},
+    {"evaluate", "predict", "convert"},
     {"train", "serve", "export"},
     {"cli", "__init__", "__main__"},
 ]
