@@ -32,13 +32,13 @@ class Darknet53Config(Section):
     """Darknet-53 with the YOLOv3 neck; strides 8, 16, 32."""
 
     name: Literal["darknet53"] = "darknet53"
-    width: Annotated[float, Field(gt=0, le=1)] = 1.0
+    width: Annotated[float, Field(gt=0, le=1, strict=True)] = 1.0
     """Channels as a share of the published 32 ... 1024."""
     blocks: tuple[Positive, Positive, Positive, Positive, Positive] = (1, 2, 8, 8, 4)
     """Residual blocks per stage."""
     pretrained: Path | None = None
     """A Keras HDF5 file with the 52 convolutions of the body and the 6 of the neck (such as MCN's)."""
-    trainable_blocks: Annotated[int, Field(ge=0)] | None = None
+    trainable_blocks: Count | None = None
     """How many of the last convolutions train; null: all. 2 is the original's free_body 1, 1 its free_body 2."""
 
 
@@ -51,7 +51,7 @@ class SwinConfig(Section):
     """Keyword arguments of `transformers.SwinConfig`, over those of `size`."""
     pretrained: str | None = None
     """A folder or a hub name for `from_pretrained`; its architecture then replaces `size`."""
-    trainable_blocks: Annotated[int, Field(ge=0)] | None = None
+    trainable_blocks: Count | None = None
     """How many of the last stages train; null: all."""
 
 
@@ -66,7 +66,7 @@ class Dinov2Config(Section):
     """Which depths to read, 1-based; null: three quarters and the last."""
     pretrained: str | None = None
     """A folder or a hub name for `from_pretrained`; its architecture then replaces `size`."""
-    trainable_blocks: Annotated[int, Field(ge=0)] | None = None
+    trainable_blocks: Count | None = None
     """How many of the last blocks train; null: all."""
 
 
@@ -92,7 +92,7 @@ class BertConfig(Section):
     """A folder or a hub name of the tokenizer; null: the one that lies with `pretrained`."""
     architecture: dict[str, Any] | None = None
     """`model_type` and keyword arguments of its `transformers` configuration; null: BERT base."""
-    trainable_blocks: Annotated[int, Field(ge=0)] | None = None
+    trainable_blocks: Count | None = None
     """How many of the last layers train; null: all."""
 
     @model_validator(mode="after")
@@ -185,7 +185,7 @@ class VLTConfig(Section):
     num_queries: Positive = 16
     query_balance: bool = True
     """Weigh each query's answer by a confidence; off: all count alike."""
-    encoder_layers: Annotated[int, Field(ge=0)] = 2
+    encoder_layers: Count = 2
     decoder_layers: Positive = 2
     heads: Positive = 8
     feedforward_dim: Positive = 512
@@ -233,11 +233,19 @@ def _coarsest_stride(backbone: Darknet53Config | SwinConfig | Dinov2Config) -> t
     """The number both sides of the input must be a multiple of, and what it is called."""
     architecture = getattr(backbone, "architecture", None) or {}
     if isinstance(backbone, Dinov2Config):
-        return int(architecture.get("patch_size", 14)), "dinov2's patch"
+        return _patch(architecture.get("patch_size", 14)), "dinov2's patch"
     if isinstance(backbone, SwinConfig):
-        depth = len(architecture.get("depths", (2, 2, 6, 2)))
-        return int(architecture.get("patch_size", 4)) * 2 ** (depth - 1), "swin's coarsest stride"
+        depths = architecture.get("depths", (2, 2, 6, 2))
+        if not isinstance(depths, Sequence) or isinstance(depths, str):
+            raise ValueError(f"model.backbone.architecture.depths is {depths!r}, not a list of numbers")
+        return _patch(architecture.get("patch_size", 4)) * 2 ** (len(depths) - 1), "swin's coarsest stride"
     return 32, "darknet53's coarsest stride"
+
+
+def _patch(size: Any) -> int:
+    if not isinstance(size, int) or size < 1:
+        raise ValueError(f"model.backbone.architecture.patch_size is {size!r}, not a whole number above 0")
+    return size
 
 
 def _refuse_stride(side: int, stride: int, where: str, what: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,21 +15,36 @@ from vlt.config.run import Config, with_default_names
 from vlt.errors import ConfigError
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML as people write it: 5e-4 is a number, which YAML 1.1 takes for text."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes text that `_Loader` would take for a number."""
+
+
+_EXPONENT = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+|[-+]?([0-9]+\.[0-9]*|\.[0-9]+)[eE][0-9]+")
+for _end in (_Loader, _Dumper):
+    _end.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(rf"(?:{_EXPONENT.pattern})$"), list("-+.0123456789"))
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Reads a YAML file that holds a mapping.
 
     Raises:
         ConfigError: missing, a directory, not readable as YAML, or not a mapping.
     """
-    if path.is_dir():
-        raise ConfigError(f"{path} is a directory, not a configuration file; name the YAML file inside it.")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except IsADirectoryError:
+        raise ConfigError(
+            f"{path} is a directory, not a configuration file; name the YAML file inside it."
+        ) from None
     except FileNotFoundError:
         raise ConfigError(
             f"There is no configuration file {path}; check the path, or start from one in configs/."
         ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds {type(values).__name__}, not a mapping of keys to values.")
@@ -53,7 +69,7 @@ def override(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str,
             if not isinstance(node, dict):
                 raise ConfigError(f"--set {assignment!r}: {name!r} is a value, not a section.")
         try:
-            node[last] = yaml.safe_load(text)
+            node[last] = yaml.load(text, _Loader)
         except yaml.YAMLError:
             raise ConfigError(f"--set {assignment!r}: the value cannot be read as YAML.") from None
     return result
@@ -87,7 +103,7 @@ def load_config(path: Path | str, assignments: Sequence[str] = ()) -> Config:
 
 def dump_config(config: Config) -> str:
     """The configuration as YAML that `load_config` reads back to an equal one."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    return yaml.dump(config.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False)
 
 
 def _copy(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -59,14 +59,21 @@ class ScheduleConfig(Section):
     """How the learning rate moves."""
 
     name: Literal["constant", "step", "cosine", "polynomial"] = "cosine"
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    warmup_steps: Count = 0
     milestones: tuple[Positive, ...] = ()
     """Epochs after which `step` multiplies the rate by `factor`."""
-    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    power: Annotated[float, Field(gt=0)] = 0.9
+    factor: BelowOne = 0.1
+    power: AboveZero = 0.9
     """Exponent of `polynomial`."""
     final: Fraction = 0.0
     """Share of the rate left at the end of `cosine` and `polynomial`."""
+
+    @model_validator(mode="after")
+    def _milestones_where_needed(self) -> ScheduleConfig:
+        if bool(self.milestones) != (self.name == "step"):
+            need = "needs milestones" if self.name == "step" else "knows no milestones"
+            raise ValueError(f"the schedule {self.name!r} {need}, but milestones is {list(self.milestones)}")
+        return self
 
 
 class TrainConfig(Section):
@@ -78,23 +85,23 @@ class TrainConfig(Section):
     accumulate: Positive = 1
     """Forward passes per optimiser step."""
     optimizer: Literal["adamw", "adam"] = "adamw"
-    lr: Annotated[float, Field(gt=0)] = 5e-4
-    backbone_lr: Annotated[float, Field(gt=0)] | None = None
+    lr: AboveZero = 5e-4
+    backbone_lr: AboveZero | None = None
     """Rate of the visual backbone's trainable part; null: `lr`."""
-    language_lr: Annotated[float, Field(gt=0)] | None = None
+    language_lr: AboveZero | None = None
     """Rate of the language encoder's trainable part; null: `lr`."""
     weight_decay: NonNegative = 0.01
     schedule: ScheduleConfig = ScheduleConfig()
-    clip_norm: Annotated[float, Field(gt=0)] | None = 1.0
-    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    clip_norm: AboveZero | None = 1.0
+    ema: BelowOne | None = None
     """Decay of the moving average of the weights that is validated and kept; null: none."""
     precision: Literal["no", "bf16", "fp16"] = "no"
-    workers: Annotated[int, Field(ge=0)] = 0
+    workers: Count = 0
     """Processes that load data."""
     save_every_steps: Positive | None = None
     """How often the resume state is written within an epoch; null: at the end of each epoch."""
     log_every_steps: Positive = 20
-    pictures: Annotated[int, Field(ge=0)] = 4
+    pictures: Count = 4
     """Validation pictures written to TensorBoard per epoch."""
 
 
@@ -117,7 +124,7 @@ class Config(Section):
     loss: LossConfig = LossConfig()
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Count = 0
     output_dir: Path
     """The run's folder: checkpoints, resume state, log."""
 

@@ -11,6 +11,8 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
@@ -25,6 +27,12 @@ from vlt.errors import DataError
 from vlt.types import RLE, Expression, Referral
 
 MASKS_FILE = "masks.json.gz"
+PNG_WRITERS = 8
+"""Threads that write PNGs: most of the time goes into waiting for the disk to have each."""
+
+Z_RLE = 3
+"""zlib's strategy for images with long runs."""
+
 NO_BOX = (0.0, 0.0, 0.0, 0.0)
 """The box of a referral that means nothing in its photo."""
 
@@ -97,7 +105,7 @@ def write_prepared(
     """
     make_folder(annotation_folder(output_dir, dataset))
     make_folder(mask_folder(output_dir, dataset))
-    referrals = [referral for split in splits.values() for referral in split]
+    referrals = {each.ref_id: each for split in splits.values() for each in split}.values()  # some are in two splits
     write_masks = _write_pngs if generate_mask else _write_run_lengths
     write_masks(mask_folder(output_dir, dataset), referrals)
     for split, members in splits.items():
@@ -112,11 +120,16 @@ def _write_run_lengths(folder: Path, referrals: Iterable[Referral]) -> None:
 
 
 def _write_pngs(folder: Path, referrals: Iterable[Referral]) -> None:
-    for referral in referrals:
-        mask = read_target(referral.target)
-        with replacing(folder / f"{referral.ref_id}.png") as file:
-            PILImage.fromarray(mask.astype(np.uint8) * 255).save(file, format="png", compress_level=1)
+    with ThreadPoolExecutor(PNG_WRITERS) as pool:
+        for _ in pool.map(partial(_write_png, folder), referrals):  # an error here calls off the rest
+            pass
     (folder / MASKS_FILE).unlink(missing_ok=True)
+
+
+def _write_png(folder: Path, referral: Referral) -> None:
+    image = PILImage.fromarray(read_target(referral.target).astype(np.uint8) * 255)
+    with replacing(folder / f"{referral.ref_id}.png") as file:
+        image.save(file, format="png", compress_level=1, compress_type=Z_RLE)  # quick, and small for masks
 
 
 def _run_lengths(referral: Referral) -> RLE:

@@ -88,8 +88,17 @@ class VectorReader:
         return self.vectors.fingerprint
 
     def __call__(self, expression: str) -> Words:
-        """Reads one expression; see `TextReader`."""
+        """Reads one expression; see `TextReader`.
+
+        Raises:
+            InputError: also where the vocabulary is empty, since every answer would then be about nothing.
+        """
         words = _split(expression)
+        if not self.vectors.words:
+            raise InputError(
+                "The checkpoint's vocabulary is empty, it was converted without word vectors; convert it again with them: "
+                "--set model.words.source=text --set model.words.path=VECTORS.txt."
+            )
         read = words[: self.max_words]
         found = {word: self.vectors.find(word) for word in read}
         zero = np.zeros(self.vectors.dim, np.float32)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from vlt.data.atomic import make_folder, replacing
-from vlt.data.expressions import cues
+from vlt.data.expressions import CUES, cues
 from vlt.metrics import Protocol, ReferringMetrics, Scores
 from vlt.version import __version__
 
@@ -85,8 +85,8 @@ class Report:
         protocol: what counts as what.
         scores: over all sentences.
         by_length: per number of words (see `LENGTHS`); groups without a sentence are left out.
-        by_cue: per kind of cue in the expression (see `vlt.data.expressions.cues`); an expression with several cues
-            counts in each.
+        by_cue: per kind of cue in the expression (see `vlt.data.expressions.cues`), likewise; an expression with
+            several cues counts in each.
         blank_sentences: how many could not be asked because they say nothing; they are in none of the scores.
         input_size: (height, width) in pixels at which the model sees photos; it is judged at the photo's own size.
         provenance: where the numbers come from.
@@ -214,11 +214,11 @@ def _by_length(records: Sequence[Record]) -> dict[str, list[Record]]:
 
 
 def _by_cue(records: Sequence[Record]) -> dict[str, list[Record]]:
-    groups: dict[str, list[Record]] = {}
+    groups: dict[str, list[Record]] = {cue: [] for cue in CUES}
     for record in records:
         for cue in cues(record.expression):
-            groups.setdefault(cue, []).append(record)
-    return dict(sorted(groups.items()))
+            groups[cue].append(record)
+    return groups
 
 
 def _measure_groups(groups: Mapping[str, Sequence[Record]], protocol: Protocol) -> dict[str, Scores]:
