@@ -1,0 +1,124 @@
+"""COCO instances to referrals: whatever can be worded without ambiguity, in a prepared data set."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import random
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from tqdm import tqdm
+
+from vlt.data.coco_scenes import CocoScenes, PhotoScene, read_instances
+from vlt.data.expressions import describe
+from vlt.data.prepared import annotation_folder, write_prepared
+from vlt.data.report import PrepareReport, count
+from vlt.errors import DataError
+from vlt.types import Expression, Referral
+
+PER_TARGET = 4
+"""Wordings per target."""
+VAL_SHARE = 0.15
+"""Share of the photos for validation."""
+
+
+def is_validation(image_id: int | str, share: float = VAL_SHARE) -> bool:
+    """Whether a photo is for validation: by a hash of its id, so that it is so in every selection and for ever.
+
+    Args:
+        image_id: as in the instance file.
+        share: of the photos, in [0, 1]; what is for validation at one share is so at every larger one.
+    """
+    digest = hashlib.sha256(str(image_id).encode()).digest()
+    return int.from_bytes(digest[:8], "big") < share * 2**64
+
+
+def prepare_coco(
+    instances: Path | str,
+    images: Path | str,
+    output_dir: Path | str,
+    *,
+    name: str,
+    seed: int = 0,
+    val_share: float = VAL_SHARE,
+    per_target: int = PER_TARGET,
+    generate_mask: bool = False,
+) -> PrepareReport:
+    """Makes a referring data set of an instance file: annotations, masks, and `prepare.json` with the report.
+
+    Args:
+        instances: a file of COCO's format.
+        images: the folder with its photos.
+        output_dir: the folder that holds, or will hold, `anns/` and `masks/`.
+        name: of the data set, the folder under both.
+        seed: draws what is said; the same seed, file and photos give the same data set.
+        val_share: share of the photos for validation, in [0, 1], see `is_validation`.
+        per_target: how many wordings a target gets where there are as many.
+        generate_mask: write the masks as PNGs, as the original's script does.
+
+    Raises:
+        DataError: the instance file is missing or malformed; `images` is no folder; nothing can be worded; a folder
+            or file cannot be made.
+    """
+    if not Path(images).is_dir():
+        raise DataError(f"There is no folder of photos {images}; name the one that holds them.")
+    scenes = CocoScenes(read_instances(Path(instances)), Path(images))
+    words = _Words(scenes, Path(images), seed, per_target)
+    splits: dict[str, list[Referral]] = {"train": [], "val": []}
+    for scene in tqdm(scenes, desc="wording", unit="photo", disable=None):
+        splits["val" if is_validation(scene.photo.id, val_share) else "train"] += words.referrals(scene)
+    splits = {split: referrals for split, referrals in splits.items() if referrals}
+    if not splits:
+        raise DataError(f"Nothing in {instances} can be worded: {words.summary() or 'no photo in it can be used'}.")
+    write_prepared(Path(output_dir), name, splits, generate_mask=generate_mask, images=Path(images))
+    report = PrepareReport(
+        dataset=name,
+        source={"instances": str(instances), "seed": seed, "val_share": val_share, "per_target": per_target},
+        folder=annotation_folder(Path(output_dir), name),
+        counts={split: count(referrals) for split, referrals in splits.items()},
+        defects=scenes.defects,
+        notes=[f"Of the objects in usable photos {words.summary()}."],
+    )
+    report.write()
+    return report
+
+
+class _Words:
+    """Words the things of scenes, and counts what became of them."""
+
+    def __init__(self, scenes: CocoScenes, images: Path, seed: int, per_target: int) -> None:
+        self._categories = scenes.categories
+        self._images = images
+        self._seed = seed
+        self._per_target = per_target
+        self._sentence_ids = itertools.count()
+        self._outcomes: Counter[str] = Counter()
+
+    def referrals(self, scene: PhotoScene) -> Iterator[Referral]:
+        """The things of a scene that something safe can be said of."""
+        for index, (instance, thing, rle) in enumerate(
+            zip(scene.instances, scene.scene.things, scene.rles, strict=True)
+        ):
+            if rle is None or not thing.may_be_meant:
+                self._outcomes["are too small, too many or a crowd"] += 1
+                continue
+            rng = random.Random(
+                f"{self._seed} {instance.id}"
+            )  # of its own, so that no object's words hang on another's
+            wordings = describe(scene.scene, index, rng, count=self._per_target)
+            self._outcomes["are worded" if wordings else "have nothing safe to be said of them"] += 1
+            if wordings:
+                yield Referral(
+                    ref_id=instance.id,
+                    image=self._images / scene.photo.file_name,
+                    target=rle,
+                    expressions=tuple(Expression(next(self._sentence_ids), wording.text) for wording in wordings),
+                    category=self._categories[instance.category_id],
+                    box=thing.box,
+                )
+
+    def summary(self) -> str:
+        """What became of the things, the most frequent first."""
+        return ", ".join(f"{times:,} {outcome}" for outcome, times in self._outcomes.most_common())

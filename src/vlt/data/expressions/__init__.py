@@ -1,0 +1,37 @@
+"""The grammar of expressions: what can be said about a scene, what it means there, and how it is worded.
+
+    scene      what there is in a photo: things with their noun, place, area and colours
+    modifier, place, size, relation
+               red, left, second from right, small, above the plate: each says yes, no or unclear of a thing
+    query      a noun and modifiers; `resolve` finds what they mean in a scene
+    forms      how each modifier is said
+    grammar    a query to words and back
+    describe   the queries that mean exactly one thing, several per thing
+    lexicon    what nouns name
+    cues       what kinds of hint any English expression gives
+    mirror     the words for the mirrored photo
+
+What is said must be safe, so every judgement has three values: yes, no, and unclear for whatever comes near a limit.
+A wording is used only where its target is a clear yes and everything else a clear no.
+"""
+
+from vlt.data.expressions.cues import CUES, cues
+from vlt.data.expressions.describe import Wording, describe
+from vlt.data.expressions.grammar import parse
+from vlt.data.expressions.mirror import swap_left_right
+from vlt.data.expressions.query import Query, is_clear, resolve
+from vlt.data.expressions.scene import Scene, Thing
+
+__all__ = [
+    "CUES",
+    "Query",
+    "Scene",
+    "Thing",
+    "Wording",
+    "cues",
+    "describe",
+    "is_clear",
+    "parse",
+    "resolve",
+    "swap_left_right",
+]

@@ -1,0 +1,82 @@
+"""What kinds of hint an English expression gives, by its words alone; for any expression, not only the grammar's."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from vlt.data.expressions.grammar import words_of
+
+CUES: Final = ("category", "colour", "position", "ordinal", "size", "relation", "negation")
+"""The kinds, as results are grouped by them."""
+
+WORDS: Final = {
+    kind: frozenset(words.split())
+    for kind, words in {
+        "colour": """
+            black white red green blue yellow brown pink purple gray grey silver gold golden tan beige teal turquoise
+            navy maroon khaki olive violet blond blonde blk colored coloured""",
+        "position": """
+            left right top bottom middle center centre upper lower leftmost rightmost topmost bottommost lefthand
+            righthand left-hand right-hand highest lowest corner edge side front back rear background foreground
+            forefront far farthest furthest nearest closest""",
+        "ordinal": "first second third fourth fifth sixth last 1st 2nd 3rd 4th 5th 6th",
+        "size": """
+            big bigger biggest large larger largest small smaller smallest little littlest tiny tiniest huge giant tall
+            taller tallest short shorter shortest long longer longest""",
+        "relation": """
+            above below under underneath beneath over beside behind between near by against with holding carrying riding
+            touching around inside""",
+        "negation": "not no without isnt isn't arent aren't doesnt doesn't never except neither nor",
+    }.items()
+}
+"""The words that give a hint wherever they stand."""
+
+SIDE = r"(?:left|right|top|bottom|middle|center|centre|front|back|upper|lower|corner|edge|side|end)"
+PICTURE = r"(?:pic|picture|photo|image|screen|frame|shot)"
+VIEWER = r"(?:us|you|me|camera|viewer|front)"
+AFTER_FRUIT = (
+    r"(?:left|right|top|bottom|middle|center|upper|lower|far|furthest|farthest|second|third|fourth|2nd|3rd|4th|on|in|at|to|"
+    r"from|of|and|is|next|that|thats|not|with|above|below|under|over|beside|behind|between|near|by)"
+)
+
+PHRASES: Final[tuple[tuple[str, str], ...]] = (
+    ("position", rf"{SIDE} of {PICTURE}"),
+    ("position", rf"(?:close|closer|closest|nearest) to {VIEWER}"),
+    ("relation", r"(?:next|close|closer|closest|nearest) to"),
+    ("relation", rf"(?:(?:in|on|at|to) )?{SIDE} of(?= \w)"),
+    ("ordinal", r"from (?:far )?(?:left|right|top|bottom|front)"),
+    ("position", rf"(?:in|on|at|to) (?:far |very )?{SIDE}"),
+    ("colour", r"(?:in|wearing|not|is|thats) orange"),
+    ("colour", rf"orange(?= (?!{AFTER_FRUIT}\b)\w)"),
+    ("relation", r"on(?= \w)"),
+)
+"""What gives a hint together; read in this order, and what is read counts no more, word by word."""
+
+NO_SIZE: Final = re.compile(r"\b(?:short|long) (?=hair|sleeve|pants)")
+
+
+def cues(text: str) -> frozenset[str]:
+    """The kinds of hint that an expression gives.
+
+    A side to count from ("second from left") makes an ordinal, a side of something ("left of bench") a relation;
+    neither is a position of its own. Keyword rules: now and then they are wrong about genuine expressions.
+
+    Args:
+        text: any English expression.
+
+    Returns:
+        Of `CUES`, several at a time; "category" alone where there is nothing else.
+
+    Example:
+        >>> sorted(cues("small red car on the left"))
+        ['colour', 'position', 'size']
+    """
+    text = NO_SIZE.sub("", " ".join(words_of(text)))
+    found = set()
+    for kind, phrase in PHRASES:
+        text, times = re.subn(rf"(?<![\w'-]){phrase}(?![\w'-])", "|", text)
+        found |= {kind} if times else set()
+    words = set(text.split())
+    found |= {kind for kind, vocabulary in WORDS.items() if words & vocabulary}
+    return frozenset(found) or frozenset({"category"})

@@ -1,0 +1,142 @@
+"""A query to words, and words to the query they can only mean; both read the table in `forms` and cannot disagree."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
+from typing import TypeAlias
+
+from vlt.data.expressions.forms import FORMS, RELATION_FORMS
+from vlt.data.expressions.lexicon import NOUNS, PEOPLE
+from vlt.data.expressions.modifier import Colour, Modifier, Not
+from vlt.data.expressions.place import Middle, Place, Rank
+from vlt.data.expressions.query import Query
+from vlt.data.expressions.relation import Relation
+from vlt.data.expressions.size import Extreme, Size
+
+Words: TypeAlias = tuple[str, ...]
+
+ARTICLES = frozenset({"the", "a", "an"})
+ONE = ("one",)
+
+POSITIONS = (Place, Middle, Rank)
+"""What can be said without a noun: "far left", "second from right"."""
+ORDER = (Colour, Size, Place, Middle, Extreme, Rank, Not, Relation)
+"""From what stands nearest to the noun outwards; a relation is last, else the rest would be said of the landmark."""
+
+
+def words_of(text: str) -> Words:
+    """The words of a text, lower case, without articles and punctuation."""
+    return tuple(word for word in re.findall(r"[\w'-]+", text.lower()) if word not in ARTICLES)
+
+
+# ---------------------------------------------------------------- saying
+
+
+def say(query: Query, rng: random.Random) -> str:
+    """One way of saying `query`."""
+    text = _bare_noun(query, rng)
+    for modifier in sorted(query.modifiers, key=lambda modifier: ORDER.index(type(modifier))):
+        form = rng.choice(forms_of(modifier, query.noun))
+        text = form.replace("_", text).strip()
+    return text
+
+
+def forms_of(modifier: Modifier, noun: str | None) -> tuple[str, ...]:
+    """The ways of saying `modifier` of `noun`: people are in red, cars are red."""
+    if isinstance(modifier, Relation):
+        return tuple(form.replace("#", modifier.noun) for form in RELATION_FORMS[modifier.kind])
+    colour = modifier.modifier if isinstance(modifier, Not) else modifier
+    if not isinstance(colour, Colour):
+        return FORMS[modifier]
+    is_worn = noun in PEOPLE
+    return tuple(form for form in FORMS[modifier] if (" in " in form or " wearing " in form) == is_worn)
+
+
+def _bare_noun(query: Query, rng: random.Random) -> str:
+    if query.noun is not None:
+        return query.noun
+    return rng.choice(("one", "")) if _needs_no_noun(query) else "one"
+
+
+def _needs_no_noun(query: Query) -> bool:
+    return bool(query.modifiers) and all(isinstance(modifier, POSITIONS) for modifier in query.modifiers)
+
+
+# ---------------------------------------------------------------- understanding
+
+
+def parse(text: str, nouns: Collection[str] = NOUNS) -> Query | None:
+    """What a text can only mean.
+
+    Args:
+        text: such as "second zebra from the left"; articles and case do not matter.
+        nouns: that are understood.
+
+    Returns:
+        The query; None where the grammar does not know the text, or knows two queries that it could be.
+
+    Example:
+        >>> parse("second zebra from the left")
+        Query(noun='zebra', modifiers=frozenset({Rank(number=2, side='left')}))
+    """
+    vocabulary = _vocabulary(frozenset(nouns))
+    queries = {query for query, is_bare in _read(words_of(text), vocabulary) if not is_bare or _needs_no_noun(query)}
+    return queries.pop() if len(queries) == 1 else None
+
+
+@lru_cache(maxsize=64)
+def _vocabulary(nouns: frozenset[str]) -> Mapping[Words, str]:
+    return {words_of(noun): noun for noun in nouns if words_of(noun)}
+
+
+def _read(words: Words, nouns: Mapping[Words, str]) -> Iterator[tuple[Query, bool]]:
+    """Every reading of `words`, and whether it has no word for the noun."""
+    if words in nouns:
+        yield Query(nouns[words]), False
+    if words in ((), ONE):
+        yield Query(None), not words
+    for modifier, inner in _peel(words, nouns):
+        for query, is_bare in _read(inner, nouns):
+            if not any(_same_kind(modifier, other) for other in query.modifiers):
+                yield Query(query.noun, query.modifiers | {modifier}), is_bare
+
+
+def _same_kind(one: Modifier, other: Modifier) -> bool:
+    """Whether two modifiers cannot both be said of a thing: two places, two ranks, two colours."""
+    places = (Place, Middle)
+    return type(one) is type(other) or (isinstance(one, places) and isinstance(other, places))
+
+
+def _peel(words: Words, nouns: Mapping[Words, str]) -> Iterator[tuple[Modifier, Words]]:
+    """Every form that `words` can be the outside of: its modifier, and what stands for `_`."""
+    length = len(words)
+    for before in range(min(length, _LONGEST[0]) + 1):
+        for after in range(min(length - before, _LONGEST[1]) + 1):
+            modifier = _OUTSIDES.get((words[:before], words[length - after :]))
+            if modifier is not None:
+                yield modifier, words[before : length - after]
+    for start in range(1, length):
+        landmark = nouns.get(words[start:])
+        if landmark is not None:
+            yield from _peel_relation(words[:start], landmark)
+
+
+def _peel_relation(words: Words, landmark: str) -> Iterator[tuple[Modifier, Words]]:
+    for start in range(len(words)):
+        kind = _RELATIONS.get(words[start:])
+        if kind is not None:
+            yield Relation(kind, landmark), words[:start]
+
+
+def _outside(form: str) -> tuple[Words, Words]:
+    """What stands before and after `_` in a form."""
+    before, after = form.split("_")
+    return words_of(before), words_of(after)
+
+
+_OUTSIDES = {_outside(form): modifier for modifier, forms in FORMS.items() for form in forms}
+_LONGEST = [max(len(outside[end]) for outside in _OUTSIDES) for end in (0, 1)]
+_RELATIONS = {words_of(form.strip("_#")): kind for kind, forms in RELATION_FORMS.items() for form in forms}
