@@ -1,6 +1,8 @@
 """The original's oddities: each lives in the reference network and is repaired in the other (docs/oddities.md)."""
 
 import dataclasses
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +10,8 @@ import torch
 from vlt.config import Darknet53Config, GRUConfig, ReferenceConfig, VLTConfig, WordsConfig
 from vlt.model.build import build_model
 
+TESTS = Path(__file__).parent
+TABLE = (TESTS.parent / "docs" / "oddities.md").read_text()
 BACKBONE = Darknet53Config(width=1 / 16, blocks=(1, 1, 1, 1, 1))
 REFERENCE = ReferenceConfig(
     image_size=64,
@@ -136,3 +140,13 @@ def test_the_improved_network_can_be_made_odd_again():
     test_only_one_size_can_run(config, odd=True)
     test_positions_do_not_know_rows(config, odd=True)
     test_masks_are_rebuilt_from_the_responses_alone(config, odd=True)
+
+
+def test_every_test_that_the_table_names_is_there():
+    file, missing, named = "", [], re.findall(r"`([\w/]*(?:\.py)?)::(\w+)`", TABLE)
+    for path, name in named:
+        file = path or file  # a name without a file is of the file before
+        if f"def {name}(" not in (TESTS / file).read_text():
+            missing.append(f"{file}::{name}")
+    assert len(named) > 15
+    assert not missing

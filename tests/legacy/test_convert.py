@@ -11,7 +11,7 @@ import vlt.data.vectors
 from vlt.checkpoint import load_checkpoint
 from vlt.convert import convert
 from vlt.data.prepared import write_prepared
-from vlt.errors import CheckpointError, ConfigError, DataError, VLTWarning
+from vlt.errors import CheckpointError, ConfigError, DataError, InputError, VLTWarning
 from vlt.legacy import load_keras_checkpoint
 from vlt.types import Expression, Referral
 
@@ -93,7 +93,9 @@ def test_without_vectors_a_checkpoint_is_written_and_says_so(weights, original, 
     with pytest.warns(VLTWarning, match=r"will know no words: .*--set model\.words\.source=text"):
         convert(weights, original, tmp_path / "converted", spacy_model)
     checkpoint = load_checkpoint(tmp_path / "converted")
-    assert isinstance(checkpoint.model(torch.rand(1, 3, 64, 64), torch.rand(1, 5, 8)), torch.Tensor)
+    assert checkpoint.model(torch.rand(1, 3, 64, 64), torch.rand(1, 5, 8)).shape == (1, 1, 32, 32)
+    with pytest.raises(InputError, match=r"vocabulary is empty.*convert it again"):
+        checkpoint.text("left dog")
 
 
 def test_vectors_that_were_asked_for_must_be_there(weights, original, tmp_path):

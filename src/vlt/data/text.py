@@ -96,8 +96,8 @@ class VectorReader:
         words = _split(expression)
         if not self.vectors.words:
             raise InputError(
-                "The checkpoint's vocabulary is empty, it was converted without word vectors; convert it again with them: "
-                "--set model.words.source=text --set model.words.path=VECTORS.txt."
+                "The checkpoint's vocabulary is empty, since it was converted without word vectors; convert it again "
+                "with --set model.words.source=text --set model.words.path=VECTORS.txt."
             )
         read = words[: self.max_words]
         found = {word: self.vectors.find(word) for word in read}
