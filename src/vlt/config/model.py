@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
-from vlt.config.section import Fraction, Positive, Section
+from vlt.config.section import Count, Fraction, Positive, Section
 
 
 class WordsConfig(Section):

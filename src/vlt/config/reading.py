@@ -23,9 +23,9 @@ class _Dumper(yaml.SafeDumper):
     """Quotes text that `_Loader` would take for a number."""
 
 
-_EXPONENT = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+|[-+]?([0-9]+\.[0-9]*|\.[0-9]+)[eE][0-9]+")
-for _end in (_Loader, _Dumper):
-    _end.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(rf"(?:{_EXPONENT.pattern})$"), list("-+.0123456789"))
+_EXPONENT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$")
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -37,9 +37,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except IsADirectoryError:
-        raise ConfigError(
-            f"{path} is a directory, not a configuration file; name the YAML file inside it."
-        ) from None
+        raise ConfigError(f"{path} is a directory, not a configuration file; name the YAML file inside it.") from None
     except FileNotFoundError:
         raise ConfigError(
             f"There is no configuration file {path}; check the path, or start from one in configs/."

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field, model_validator
 
 from vlt.config.model import ModelConfig
-from vlt.config.section import Fraction, NonNegative, Positive, Section
+from vlt.config.section import AboveZero, BelowOne, Count, Fraction, NonNegative, Positive, Section
 
 
 class ReferDataConfig(Section):
