@@ -63,7 +63,7 @@ class Referral:
         image: path of the photo, or the photo itself where it was drawn in memory.
         target: run lengths, the path of a grey PNG (object where > 0), or a mask in memory.
         expressions: at least one.
-        category: index of the object's category, 0-based and contiguous.
+        category: index of the object's category, 0-based and contiguous; -1 for none or an unknown one.
         box: of the object, xyxy in pixels of the photo.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import itertools
 import json
 import os
 import pickle
@@ -424,11 +425,10 @@ def test_an_interrupted_run_leaves_whole_files_only(
     write_refer(root, changed, PHOTOS, ANNOTATIONS)
     prepare_refer(root, tmp_path / "whole", "refcoco", "unc", generate_mask=generate_mask)
     new = files(tmp_path / "whole")
-    written = []
+    written = itertools.count()
 
     def sync_some(descriptor: int) -> None:
-        written.append(descriptor)
-        if len(written) > after:
+        if next(written) >= after:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(os, "fsync", sync_some)
