@@ -67,9 +67,10 @@ def predict(
     if output is None and not as_json:
         output = writable_picture(Path(f"{image.stem}-vlt.png"))
     from vlt.data.photo import read_image
+
+    photo = read_image(image)  # before the slow import that follows
     from vlt.predict import load
 
-    photo = read_image(image)
     predictions = load(checkpoint, device).predict(photo, expressions, threshold=threshold)
     if as_json:
         click.echo(json.dumps([_as_json(prediction) for prediction in predictions], ensure_ascii=False))

@@ -25,6 +25,8 @@ def train(config: Path, assignments: tuple[str, ...]) -> None:
     command is given again.
     """
     from vlt.legacy import read_config
+
+    checked = read_config(config, assignments)  # before the slow import that follows
     from vlt.train import train as run
 
-    click.echo(str(run(read_config(config, assignments))))
+    click.echo(str(run(checked)))

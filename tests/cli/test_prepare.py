@@ -1,0 +1,91 @@
+"""`vlt prepare`: what is typed reaches the functions, and their reports reach stdout."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image as PILImage
+
+from vlt.cli import main
+
+
+def prepare(*arguments):
+    return CliRunner().invoke(main, ["prepare", *map(str, arguments)])
+
+
+@pytest.mark.parametrize("join", ["-", "_"])
+def test_refer_takes_the_originals_spelling_and_ours(join, tmp_path, monkeypatch):
+    heard = []
+
+    def prepare_refer(*arguments, **options):
+        heard.append((arguments, options))
+        return "the report"
+
+    monkeypatch.setattr("vlt.data.prepare.prepare_refer", prepare_refer)
+    options = {"data-root": tmp_path, "output-dir": tmp_path / "out", "dataset": "refcoco+", "split": "unc"}
+    typed = [part for name, value in options.items() for part in (f"--{name.replace('-', join)}", value)]
+    result = prepare("refer", *typed, f"--generate{join}mask")
+    assert result.stdout == "the report\n"
+    assert heard == [((tmp_path, tmp_path / "out", "refcoco+", "unc"), {"generate_mask": True, "images": None})]
+
+
+def test_refer_refuses_unknown_sets(tmp_path):
+    result = prepare("refer", "--data-root", tmp_path, "--output-dir", tmp_path, "--dataset", "coco", "--split", "unc")
+    assert result.exit_code == 2
+    assert "'coco' is not one of 'refcoco', 'refcoco+', 'refcocog', 'refclef'" in result.stderr
+
+
+def test_refer_without_its_files(tmp_path):
+    result = prepare(
+        "refer", "--data-root", tmp_path, "--output-dir", tmp_path, "--dataset", "refcoco", "--split", "unc"
+    )
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ")
+    assert str(tmp_path) in result.stderr
+
+
+@pytest.fixture
+def instances(tmp_path):
+    """Eight photos of one red and one blue square each, as an instance file of COCO's format."""
+    (tmp_path / "images").mkdir()
+    photos, annotations = [], []
+    for number in range(1, 9):
+        pixels = np.full((60, 80, 3), 255, np.uint8)
+        pixels[20:40, 10:30], pixels[20:40, 50:70] = (255, 0, 0), (0, 0, 255)
+        PILImage.fromarray(pixels).save(tmp_path / "images" / f"{number}.png")
+        photos.append({"id": number, "file_name": f"{number}.png", "height": 60, "width": 80})
+        for place, left in enumerate((10, 50)):
+            outline = [left, 20, left + 20, 20, left + 20, 40, left, 40]
+            annotations.append(
+                {
+                    "id": 10 * number + place,
+                    "image_id": number,
+                    "category_id": 1,
+                    "segmentation": [outline],
+                    "bbox": [left, 20, 20, 20],
+                    "area": 400,
+                    "iscrowd": 0,
+                }
+            )
+    content = {"images": photos, "annotations": annotations, "categories": [{"id": 1, "name": "box"}]}
+    (tmp_path / "instances.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+def test_coco(instances):
+    options = ["--instances", instances / "instances.json", "--images", instances / "images", "--val_share", "0.5"]
+    result = prepare("coco", *options, "--output-dir", instances / "out", "--name", "boxes", "--per-target", "2")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("boxes: refs / images / sentences")
+    written = [json.loads(path.read_text()) for path in (instances / "out" / "anns" / "boxes").glob("[tv]*.json")]
+    assert sum(len(split) for split in written) == 16
+    assert {len(referral["sentences"]) for split in written for referral in split} <= {1, 2}
+
+
+def test_coco_without_its_file(instances):
+    options = ["--instances", instances / "none.json", "--images", instances / "images", "--output-dir", instances]
+    result = prepare("coco", *options)
+    assert result.exit_code == 1
+    assert "none.json" in result.stderr
+    assert result.stderr.count("\n") == 1
