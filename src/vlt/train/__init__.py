@@ -1,0 +1,3 @@
+"""From a configuration to a run directory, through any number of interruptions."""
+
+from vlt.train.loop import train as train

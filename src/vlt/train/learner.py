@@ -1,0 +1,135 @@
+"""The part of a run that learns: network, optimiser, schedule, moving average; one optimiser step at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, cast
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from vlt.config import Config
+from vlt.losses import segmentation_loss
+from vlt.model.vlt import VLT
+from vlt.train.interrupt import StopRequest
+from vlt.train.optim import build_optimizer, build_scheduler
+from vlt.train.resume import Stateful
+from vlt.types import Batch
+
+
+class Gradient(NamedTuple):
+    """What a step found before it changes anything; the same in all processes.
+
+    Attributes:
+        losses: "total" and its parts, averaged over all samples of the step.
+        norm: of the gradient, before clipping.
+        stop: whether any process was asked to stop.
+    """
+
+    losses: dict[str, float]
+    norm: float
+    stop: bool
+
+
+class Learner:
+    """Wraps a network so that any number of processes and passes make one optimiser step together.
+
+    Args:
+        network: the same weights in all processes.
+        config: of the run.
+        accelerator: knows device, processes, precision and accumulation.
+        steps_per_epoch: optimiser steps.
+
+    Raises:
+        ConfigError: the warm-up is not over when the run ends.
+    """
+
+    def __init__(self, network: VLT, config: Config, accelerator: Accelerator, steps_per_epoch: int) -> None:
+        self._accelerator = accelerator
+        self._loss = config.loss
+        self._base_rate = config.train.lr
+        self._clip_norm = config.train.clip_norm or math.inf
+        self.network = network.to(accelerator.device).train()  # pretrained parts come ready for use, not for training
+        self._average = _moving_average(self.network, config.train.ema)  # a copy: made before `prepare` wraps
+        optimizer = build_optimizer(self.network, config.train)
+        self._scheduler = build_scheduler(optimizer, config.train, steps_per_epoch)
+        self._model, self._optimizer = accelerator.prepare(self.network, optimizer)
+        self._kernels = _trainable_kernels(self.network)
+
+    @property
+    def judged(self) -> VLT:
+        """What is validated and kept: the moving average where there is one, else the network."""
+        return self.network if self._average is None else cast(VLT, self._average.module)
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step, of the parts that have no rate of their own."""
+        factor: float = self._scheduler.lr_lambdas[0](self._scheduler.last_epoch)
+        return self._base_rate * factor
+
+    @property
+    def parts(self) -> dict[str, Stateful]:
+        """All that has a state, by name."""
+        parts = {
+            "network": self.network,
+            "optimizer": self._optimizer,
+            "scheduler": self._scheduler,
+            "average": self._average,
+            "scaler": self._accelerator.scaler,
+        }
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def gradient(self, batches: Sequence[Batch], stop: StopRequest) -> Gradient:
+        """Passes the batches of one optimiser step forward and back; nothing is changed yet.
+
+        Args:
+            batches: this process's, as many as are accumulated.
+            stop: of this process; looked at once the passes are done.
+        """
+        losses = [self._backward(batch.to(self._accelerator.device)) for batch in batches]
+        norm = self._accelerator.clip_grad_norm_(self._model.parameters(), self._clip_norm)
+        return self._agree(losses, float(norm), stop.requested)
+
+    def is_sound(self, gradient: Gradient) -> bool:
+        """Whether a step may be made: finite loss and gradient; under fp16 the scaler skips what overflowed."""
+        finite_norm = math.isfinite(gradient.norm) or self._accelerator.scaler is not None
+        return math.isfinite(gradient.losses["total"]) and finite_norm
+
+    def update(self) -> None:
+        """Makes the step: parameters, rate, moving average."""
+        self._optimizer.step()
+        if not self._optimizer.step_was_skipped:
+            self._scheduler.step()
+            if self._average is not None:
+                self._average.update_parameters(self.network)
+        self._optimizer.zero_grad()
+
+    def _backward(self, batch: Batch) -> dict[str, Tensor]:
+        assert batch.targets is not None, "training samples have targets"
+        with self._accelerator.accumulate(self._model):
+            logits = self._model(batch.images, batch.words, batch.word_mask, batch.image_index)
+            losses = segmentation_loss(logits, batch.targets, self._loss, self._kernels)
+            self._accelerator.backward(losses["total"])
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def _agree(self, losses: Sequence[Mapping[str, Tensor]], norm: float, stop: bool) -> Gradient:
+        """Averages over passes and processes, in one exchange."""
+        names = list(losses[0])
+        means = [torch.stack([loss[name] for loss in losses]).mean() for name in names]
+        values = torch.stack([*means, means[0].new_tensor(float(stop))])
+        *averaged, stops = self._accelerator.reduce(values, reduction="mean").tolist()
+        return Gradient(dict(zip(names, averaged, strict=True)), norm, stops > 0)
+
+
+def _moving_average(network: VLT, decay: float | None) -> AveragedModel | None:
+    """A copy that follows the parameters at a distance; buffers, such as batch statistics, are copied as they are."""
+    return None if decay is None else AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay))
+
+
+def _trainable_kernels(network: nn.Module) -> list[Tensor]:
+    """Convolution kernels for the loss's penalty; that of frozen ones would be a constant."""
+    convolutions = (module for module in network.modules() if isinstance(module, nn.Conv2d))
+    return [module.weight for module in convolutions if module.weight.requires_grad]

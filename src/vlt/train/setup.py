@@ -1,0 +1,147 @@
+"""What a run is made of, refused here where it cannot work, before anything costs time."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+from accelerate import Accelerator, PartialState
+from accelerate.state import AcceleratorState
+from torch.utils.data import Dataset
+
+from vlt.checkpoint import read_pointer
+from vlt.config import Config, Darknet53Config, TrainConfig
+from vlt.data.dataset import TrainSamples, load_referrals
+from vlt.data.text import TextReader, build_text
+from vlt.errors import ConfigError
+from vlt.legacy import load_keras_backbone
+from vlt.model.build import build_model
+from vlt.model.darknet import Darknet53
+from vlt.model.vlt import VLT
+from vlt.types import Referrals, Sample
+
+
+@dataclass(frozen=True)
+class TrainData:
+    """What a run learns from and is judged by.
+
+    Attributes:
+        train: one sample per referral and epoch.
+        val: every expression is asked.
+        text: reads the expressions of both.
+        fingerprint: of all ids and expressions; the same wherever the data lie.
+    """
+
+    train: Referrals
+    val: Referrals
+    text: TextReader
+    fingerprint: str
+
+    def samples(self, config: Config, epoch: int) -> Dataset[Sample]:
+        """The training samples of an epoch; item i is a pure function of (seed, epoch, i)."""
+        return TrainSamples(
+            self.train,
+            self.text,
+            config.model.input_size,
+            config.model.antialias,
+            epoch=epoch,
+            seed=config.seed,
+            flip=config.data.flip,
+        )
+
+
+def start_accelerator(config: TrainConfig) -> Accelerator:
+    """The one that knows devices, processes, precision and accumulation.
+
+    Raises:
+        ConfigError: a precision that the device does not have; a batch that processes and passes cannot share.
+    """
+    state = PartialState()
+    _refuse_precision(config.precision, state.device)
+    parts = state.num_processes * config.accumulate
+    if config.batch_size % parts:
+        raise ConfigError(
+            f"train.batch_size is {config.batch_size}, not a multiple of {parts} "
+            f"({state.num_processes} processes x train.accumulate {config.accumulate}); "
+            f"take {_multiple_near(config.batch_size, parts)}."
+        )
+    AcceleratorState._reset_state()  # it outlives a run, and refuses the next one another precision
+    return Accelerator(mixed_precision=config.precision, gradient_accumulation_steps=config.accumulate)
+
+
+def make_run_dir(folder: Path) -> None:
+    """Makes the run's folder.
+
+    Raises:
+        ConfigError: it cannot be made or written to, or holds checkpoints of a run that cannot be continued.
+    """
+    try:
+        (folder / "resume").mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"output_dir {folder} cannot be made or written to ({error.strerror}); name another."
+        ) from error
+    if read_pointer(folder, "last") and not any((folder / "resume").iterdir()):
+        raise ConfigError(
+            f"output_dir {folder} holds checkpoints but nothing in {folder / 'resume'} to continue from; "
+            "name another, or move the checkpoints away."
+        )
+
+
+def load_data(config: Config) -> TrainData:
+    """Reads both splits and builds the text reader over their expressions.
+
+    Raises:
+        DataError: data or word vectors that cannot be used.
+        ConfigError: fewer training referrals than one batch.
+    """
+    train, val = (load_referrals(config.data, split) for split in (config.data.train_split, config.data.val_split))
+    if len(train) < config.train.batch_size:
+        raise ConfigError(
+            f"The split {config.data.train_split!r} has {len(train)} referrals, fewer than train.batch_size, "
+            f"{config.train.batch_size}; take at most {len(train)}."
+        )
+    sentences = [
+        (referral.ref_id, expression.text)
+        for referrals in (train, val)
+        for referral in referrals
+        for expression in referral.expressions
+    ]
+    fingerprint = hashlib.sha256(repr(sentences).encode()).hexdigest()[:16]
+    return TrainData(train, val, build_text(config.model, (text for _, text in sentences)), fingerprint)
+
+
+def build_network(config: Config) -> VLT:
+    """The network with its pretrained parts.
+
+    Raises:
+        CheckpointError: pretrained parts that cannot be loaded.
+    """
+    model = build_model(config.model)
+    backbone = config.model.backbone
+    if isinstance(backbone, Darknet53Config) and backbone.pretrained is not None:
+        load_keras_backbone(backbone.pretrained, cast(Darknet53, model.backbone))
+    return model
+
+
+def _refuse_precision(precision: str, device: torch.device) -> None:
+    if precision == "fp16" and device.type == "cpu":
+        raise ConfigError(
+            "train.precision is 'fp16', which needs a GPU, but this run is on the CPU; take 'no' or 'bf16'."
+        )
+    if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise ConfigError(
+            f"train.precision is 'bf16', which {torch.cuda.get_device_name(device)} does not have; take 'fp16' or 'no'."
+        )
+
+
+def _multiple_near(number: int, of: int) -> str:
+    """The multiples below and above, as text."""
+    below = number // of * of
+    return f"{below} or {below + of}" if below else str(of)

@@ -1,0 +1,66 @@
+from itertools import chain
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.data import Dataset
+
+from vlt.train.order import batch_loader, epoch_order, micro_batches
+
+
+class Numbers(Dataset):
+    def __getitem__(self, index):
+        return index
+
+
+def test_order_is_a_permutation_that_depends_on_seed_and_epoch_only():
+    torch.manual_seed(1)
+    order = epoch_order(50, seed=3, epoch=7)
+    torch.manual_seed(2)
+    assert order == epoch_order(50, seed=3, epoch=7)
+    assert sorted(order) == list(range(50))
+    others = [epoch_order(50, seed=seed, epoch=epoch) for seed, epoch in ((3, 8), (4, 7), (7, 3))]
+    assert all(order != other for other in others)
+
+
+@given(
+    share=st.integers(1, 4),
+    accumulate=st.integers(1, 3),
+    world=st.integers(1, 3),
+    count=st.integers(0, 80),
+    skip=st.integers(0, 5),
+)
+def test_processes_and_passes_together_see_what_one_pass_sees(share, accumulate, world, count, skip):
+    order = epoch_order(count, seed=0, epoch=0)
+    batch_size = share * accumulate * world
+    whole = micro_batches(order, batch_size=batch_size, accumulate=1, rank=0, world=1, skip_steps=skip)
+    ranks = [
+        micro_batches(order, batch_size=batch_size, accumulate=accumulate, rank=rank, world=world, skip_steps=skip)
+        for rank in range(world)
+    ]
+    assert all(len(batches) == len(whole) * accumulate for batches in ranks)
+    for step, samples in enumerate(whole):
+        parts = [ranks[rank][step * accumulate + part] for part in range(accumulate) for rank in range(world)]
+        assert list(chain(*parts)) == samples
+        assert {len(part) for part in parts} == {share}
+
+
+def test_an_epoch_leaves_out_less_than_a_batch_and_repeats_nothing():
+    batches = micro_batches(epoch_order(23, seed=0, epoch=0), batch_size=4, accumulate=1, rank=0, world=1)
+    seen = list(chain(*batches))
+    assert len(seen) == len(set(seen)) == 20
+
+
+def test_skipping_steps_gives_the_tail():
+    options = {"batch_size": 4, "accumulate": 2, "rank": 0, "world": 1}
+    order = epoch_order(23, seed=0, epoch=0)
+    assert micro_batches(order, **options, skip_steps=2) == micro_batches(order, **options)[4:]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_loading_keeps_the_order_and_the_random_state(workers):
+    before = torch.get_rng_state()
+    loader = batch_loader(Numbers(), [[3, 1], [2, 0], [5, 4]], list, workers=workers, pin=False)
+    assert list(loader) == [[3, 1], [2, 0], [5, 4]]
+    assert torch.equal(before, torch.get_rng_state())
