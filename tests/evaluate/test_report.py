@@ -1,0 +1,118 @@
+import json
+from dataclasses import asdict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vlt.data.expressions import CUES, cues
+from vlt.errors import DataError
+from vlt.evaluate import Provenance, Record, Report, scores_table
+from vlt.metrics import PROTOCOLS, Scores
+from vlt.version import __version__
+
+VLT = PROTOCOLS["vlt"]
+
+
+def record(expression, intersection=1, union=2, ref_id=1, sent_id=1):
+    return Record(ref_id, sent_id, expression, intersection / union, intersection, union)
+
+
+def report_of(*records, **about):
+    return Report.of(records, VLT, input_size=(64, 96), **about)
+
+
+RECORDS = [record("zebra", 3, 4), record("red left zebra", 1, 4), record("second zebra from left", 0, 8)]
+
+
+def test_scores_by_hand():
+    report = report_of(*RECORDS)
+    assert report.scores.miou == pytest.approx((3 / 4 + 1 / 4 + 0) / 3)
+    assert report.scores.oiou == pytest.approx(4 / 16)
+    assert report.scores.precision == pytest.approx({0.5: 1 / 3, 0.6: 1 / 3, 0.7: 1 / 3, 0.8: 0, 0.9: 0})
+    assert report.by_length == {
+        "1-2 words": Scores(0.75, 0.75, {0.5: 1, 0.6: 1, 0.7: 1, 0.8: 0, 0.9: 0}, 1),
+        "3-5 words": Scores(0.125, 1 / 12, dict.fromkeys(VLT.levels, 0), 2),
+    }
+    counts = {cue: scores.count for cue, scores in report.by_cue.items()}
+    assert counts == {"category": 1, "colour": 1, "position": 1, "ordinal": 1}, (
+        "an expression counts in each of its cues"
+    )
+
+
+@given(words=st.lists(st.integers(1, 60), min_size=1, max_size=20))
+def test_every_sentence_has_one_length(words):
+    report = report_of(*(record(" ".join(["word"] * count)) for count in words))
+    assert sum(scores.count for scores in report.by_length.values()) == len(words)
+
+
+@pytest.mark.parametrize(
+    ("group", "words"),
+    [("1-2 words", (1, 2)), ("3-5 words", (3, 5)), ("6-10 words", (6, 10)), ("11+ words", (11, 500))],
+)
+def test_limits_of_the_lengths(group, words):
+    report = report_of(*(record("a  " * count) for count in words))
+    assert list(report.by_length) == [group]
+
+
+def test_every_sentence_has_a_cue():
+    report = report_of(*RECORDS)
+    assert set(report.by_cue) == set().union(*(cues(one.expression) for one in RECORDS)) <= set(CUES)
+    assert list(report.by_cue) == [cue for cue in CUES if cue in report.by_cue], "in the order of the glossary"
+
+
+def test_json_says_everything_the_numbers_depend_on(tmp_path):
+    provenance = Provenance(dataset="refcoco", split="val", commit="abc", command="vlt test x.yaml")
+    report = report_of(*RECORDS, blank_sentences=2, provenance=provenance)
+    report.write(tmp_path / "new" / "report.json")
+    read = json.loads((tmp_path / "new" / "report.json").read_text())
+    assert read == report.to_dict()
+    assert read["scores"] == report.scores.to_dict()
+    assert read["protocol"] == {
+        "name": "vlt",
+        "threshold": 0.5,
+        "comparison": ">",
+        "empty_iou": 1.0,
+        "levels": [0.5, 0.6, 0.7, 0.8, 0.9],
+        "smoothing": 0.0,
+        "source": VLT.source,
+        "size": "the photo's own",
+    }
+    assert (read["blank_sentences"], read["input_size"]) == (2, [64, 96])
+    assert read["provenance"] == {
+        **{"dataset": "refcoco", "split": "val", "checkpoint": None, "commit": "abc", "seed": None},
+        **{"hardware": None, "command": "vlt test x.yaml", "version": __version__},
+    }
+
+
+def test_records_are_a_line_each(tmp_path):
+    spoken = [*RECORDS, record("斑马 \n ñ")]
+    report_of(*spoken).write_records(tmp_path / "records.jsonl")
+    lines = (tmp_path / "records.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == [asdict(one) for one in spoken]
+    assert set(json.loads(lines[0])) == {"ref_id", "sent_id", "expression", "iou", "intersection", "union"}
+
+
+def test_what_cannot_be_written_is_said(tmp_path):
+    (tmp_path / "file").write_text("")
+    for write in (report_of(*RECORDS).write, report_of(*RECORDS).write_records):
+        with pytest.raises(DataError, match=str(tmp_path / "file")):
+            write(tmp_path / "file" / "report.json")
+
+
+def test_the_printed_table_is_aligned_and_states_the_protocol():
+    lines = str(report_of(*RECORDS, blank_sentences=2, provenance=Provenance(split="val"))).splitlines()
+    *table, protocol, left_out, provenance = lines
+    assert table[0].split() == ["sentences", "mIoU", "oIoU", "Pr@0.5", "Pr@0.6", "Pr@0.7", "Pr@0.8", "Pr@0.9"]
+    assert table[1].split() == ["all", "3", "33.33", "25.00", "33.33", "33.33", "33.33", "0.00", "0.00"]
+    assert len({len(line) for line in table}) == 1, "every row must be as wide as the head"
+    assert protocol == str(VLT)
+    assert left_out == "input 64 x 96; 2 blank sentences left out"
+    assert provenance == f"split val; version {__version__}"
+
+
+def test_rows_of_any_scores_make_a_table():
+    scores = Scores(miou=1.0, oiou=0.0, precision={0.5: 1.0}, count=123456789)
+    head, *rows = scores_table({"a model with a long name": scores, "b": scores._replace(count=1)}).splitlines()
+    assert [len(row) for row in rows] == [len(head)] * 2
+    assert rows[1].split() == ["b", "1", "100.00", "0.00", "100.00"]
