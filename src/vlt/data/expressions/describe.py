@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import chain, product
 from typing import NamedTuple
 
@@ -120,10 +121,20 @@ def _combinations(scene: Scene, target: int, judge: Judge) -> Iterator[frozenset
 def _filters(scene: Scene, thing: Thing) -> Iterator[Modifier]:
     """Colours and relations that might hold of a thing."""
     yield from (Colour(name) for name in thing.colours if name in SIMILAR and not _is_skin(name, thing))
+    for landmark, colour in _landmarks(scene, thing):
+        yield from (
+            Relation(kind, landmark.noun, colour) for kind in RELATION_FORMS if _may_relate(thing, kind, landmark)
+        )
+
+
+def _landmarks(scene: Scene, thing: Thing) -> Iterator[tuple[Thing, str | None]]:
+    """Other things that may be the only ones of their noun, or of their noun and colour, with that colour."""
     counts = Counter(other.noun for other in scene.things)
-    for landmark, kind in product(scene.things, RELATION_FORMS):
-        if counts[landmark.noun] == 1 and landmark.noun != thing.noun and _may_relate(thing, kind, landmark):
-            yield Relation(kind, landmark.noun)
+    for other in scene.things:
+        if counts[other.noun] == 1 and other is not thing:
+            yield other, None
+        elif other is not thing and other.noun not in PEOPLE:
+            yield from ((other, name) for name in SIMILAR if Colour(name).of(other))
 
 
 def _is_skin(colour: str, thing: Thing) -> bool:
@@ -162,7 +173,7 @@ def _worded(query: Query, scene: Scene, target: int, rng: random.Random) -> Word
 def _renamed(query: Query, scene: Scene, target: int, rng: random.Random) -> Query:
     """The same with other nouns for thing and landmark, where that is as clear."""
     modifiers = frozenset(
-        Relation(modifier.kind, rng.choice(synonyms(modifier.noun))) if isinstance(modifier, Relation) else modifier
+        replace(modifier, noun=rng.choice(synonyms(modifier.noun))) if isinstance(modifier, Relation) else modifier
         for modifier in query.modifiers
     )
     renamed = Query(rng.choice(_nouns(scene, target)), modifiers)

@@ -53,10 +53,11 @@ def _count_forms(number: int, side: Side) -> tuple[str, ...]:
 
 
 def _colour_forms(name: str) -> tuple[str, ...]:
-    return tuple(form.format(word) for word in _spellings(name) for form in ("{} _", "_ in {}", "_ wearing {}"))
+    return tuple(form.format(word) for word in spellings(name) for form in ("{} _", "_ in {}", "_ wearing {}"))
 
 
-def _spellings(colour: str) -> tuple[str, ...]:
+def spellings(colour: str) -> tuple[str, ...]:
+    """How a colour is written."""
     return ("gray", "grey") if colour == "gray" else (colour,)
 
 
@@ -81,8 +82,7 @@ FORMS: dict[Modifier, tuple[str, ...]] = {
     **{Not(Place((side,))): _not_forms(f"on {side}", f"on the {side}") for side in SIDES[:2]},
     **{Not(Place((side,))): _not_forms(f"at {side}", f"at the {side}") for side in SIDES[2:]},
     **{
-        Not(Colour(name)): _not_forms(*_spellings(name), *(f"in {word}" for word in _spellings(name)))
-        for name in SIMILAR
+        Not(Colour(name)): _not_forms(*spellings(name), *(f"in {word}" for word in spellings(name))) for name in SIMILAR
     },
 }
 """How each modifier is said."""

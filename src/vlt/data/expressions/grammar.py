@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import TypeAlias
 
-from vlt.data.expressions.forms import FORMS, RELATION_FORMS
+from vlt.data.expressions.forms import FORMS, RELATION_FORMS, spellings
 from vlt.data.expressions.lexicon import NOUNS, PEOPLE
-from vlt.data.expressions.modifier import Colour, Modifier, Not
+from vlt.data.expressions.modifier import SIMILAR, Colour, Modifier, Not
 from vlt.data.expressions.place import Middle, Place, Rank
 from vlt.data.expressions.query import Query
 from vlt.data.expressions.relation import Relation
@@ -47,7 +47,8 @@ def say(query: Query, rng: random.Random) -> str:
 def forms_of(modifier: Modifier, noun: str | None) -> tuple[str, ...]:
     """The ways of saying `modifier` of `noun`: people are in red, cars are red."""
     if isinstance(modifier, Relation):
-        return tuple(form.replace("#", modifier.noun) for form in RELATION_FORMS[modifier.kind])
+        landmark = f"{modifier.colour} {modifier.noun}" if modifier.colour else modifier.noun
+        return tuple(form.replace("#", landmark) for form in RELATION_FORMS[modifier.kind])
     colour = modifier.modifier if isinstance(modifier, Not) else modifier
     if not isinstance(colour, Colour):
         return FORMS[modifier]
@@ -119,16 +120,20 @@ def _peel(words: Words, nouns: Mapping[Words, str]) -> Iterator[tuple[Modifier, 
             if modifier is not None:
                 yield modifier, words[before : length - after]
     for start in range(1, length):
-        landmark = nouns.get(words[start:])
-        if landmark is not None:
-            yield from _peel_relation(words[:start], landmark)
+        yield from _peel_relation(words[:start], words[start:], nouns)
 
 
-def _peel_relation(words: Words, landmark: str) -> Iterator[tuple[Modifier, Words]]:
+def _peel_relation(words: Words, landmark: Words, nouns: Mapping[Words, str]) -> Iterator[tuple[Modifier, Words]]:
+    """The relations that `words` can end with, where `landmark` is a noun or a colour and a noun."""
+    colour = None
+    if landmark not in nouns:
+        colour, landmark = _COLOURS.get(landmark[0]), landmark[1:]
+        if colour is None or landmark not in nouns:
+            return
     for start in range(len(words)):
         kind = _RELATIONS.get(words[start:])
         if kind is not None:
-            yield Relation(kind, landmark), words[:start]
+            yield Relation(kind, nouns[landmark], colour), words[:start]
 
 
 def _outside(form: str) -> tuple[Words, Words]:
@@ -140,3 +145,4 @@ def _outside(form: str) -> tuple[Words, Words]:
 _OUTSIDES = {_outside(form): modifier for modifier, forms in FORMS.items() for form in forms}
 _LONGEST = [max(len(outside[end]) for outside in _OUTSIDES) for end in (0, 1)]
 _RELATIONS = {words_of(form.strip("_#")): kind for kind, forms in RELATION_FORMS.items() for form in forms}
+_COLOURS = {word: name for name in SIMILAR for word in spellings(name)}

@@ -9,7 +9,7 @@ KINDS: dict[str, frozenset[str]] = {
         {"bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe"},
     ),
     "fruit": frozenset({"apple", "orange", "banana"}),
-    "shape": frozenset({"circle", "square", "triangle", "star", "diamond", "cross", "ring"}),
+    "shape": frozenset({"circle", "square", "triangle", "star", "diamond", "cross"}),
     "vehicle": frozenset({"car", "bus", "truck", "motorcycle"}),
 }
 """Words for several categories."""

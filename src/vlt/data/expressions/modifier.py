@@ -87,9 +87,10 @@ class Colour:
 
     def judge(self, things: Sequence[Thing], rivals: Sequence[Thing], scene: Scene) -> Verdicts:
         """Yes where the colour dominates, no where there is next to nothing of it or its like."""
-        return [self._of(thing) for thing in things]
+        return [self.of(thing) for thing in things]
 
-    def _of(self, thing: Thing) -> Verdict:
+    def of(self, thing: Thing) -> Verdict:
+        """Whether a thing has this colour."""
         if not thing.colours or thing.crowd:
             return None
         share = thing.colours.get(self.name, 0.0)

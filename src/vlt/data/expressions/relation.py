@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeAlias
 
 from vlt.data.expressions.lexicon import named
-from vlt.data.expressions.modifier import Stage, Verdicts
+from vlt.data.expressions.modifier import Colour, Stage, Verdicts, both
 from vlt.data.expressions.place import AXIS, FAR_END, Side
 from vlt.data.expressions.scene import Scene, Thing, Verdict, X, Y
 
@@ -22,22 +22,33 @@ TOUCHING = 0.03
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """Left of, right of, above (top), below (bottom), next to, with or on the only thing that `noun` names."""
+    """Left of, right of, above (top), below (bottom), next to, with or on a landmark, the only thing of its kind.
+
+    Attributes:
+        kind: where the thing is, seen from the landmark.
+        noun: of the landmark.
+        colour: of the landmark, where the noun alone would not do.
+    """
 
     kind: RelationKind
     noun: str
+    colour: str | None = None
 
     stage: ClassVar[Stage] = Stage.FILTER
     cues: ClassVar[frozenset[str]] = frozenset({"relation"})
 
     def judge(self, things: Sequence[Thing], rivals: Sequence[Thing], scene: Scene) -> Verdicts:
         """Unclear where several things, or none that can be meant, might be the landmark; no where nothing is."""
-        landmarks = [thing for thing in scene.things if named(self.noun, thing.noun) is not False]
+        landmarks = [(thing, verdict) for thing in scene.things if (verdict := self._is_landmark(thing)) is not False]
         if not landmarks:
             return [False] * len(things)
-        if len(landmarks) > 1 or not landmarks[0].may_be_meant or not named(self.noun, landmarks[0].noun):
+        if len(landmarks) > 1 or not landmarks[0][1]:
             return [None] * len(things)
-        return [self._of(thing, landmarks[0], scene) for thing in things]
+        return [self._of(thing, landmarks[0][0], scene) for thing in things]
+
+    def _is_landmark(self, thing: Thing) -> Verdict:
+        verdict = both(named(self.noun, thing.noun), True if thing.may_be_meant else None)
+        return both(verdict, Colour(self.colour).of(thing)) if self.colour else verdict
 
     def _of(self, thing: Thing, landmark: Thing, scene: Scene) -> Verdict:
         if thing is landmark:

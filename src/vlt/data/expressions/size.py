@@ -17,7 +17,7 @@ SizeName: TypeAlias = Literal["big", "small"]
 ALIKE = 1.25
 """Times that the largest may be larger than what is called as big as it."""
 UNLIKE = 2.0
-"""Times from which on it is not."""
+"""Times from which on it is not; nothing is big or small unless the largest is so much larger than the smallest."""
 LARGER = 1.4
 """Times that the largest is larger than the next, or the smallest smaller."""
 
@@ -32,10 +32,12 @@ class Size:
     cues: ClassVar[frozenset[str]] = frozenset({"size"})
 
     def judge(self, things: Sequence[Thing], rivals: Sequence[Thing], scene: Scene) -> Verdicts:
-        """Unclear where there is nothing to compare with, and for small things that the photo cuts off."""
+        """Unclear where rivals are about as large, and for small things that the photo cuts off."""
         if len(rivals) < 2 or any(thing.crowd for thing in rivals):
             return [None] * len(things)
         masks, boxes = (sorted(areas) for areas in zip(*map(_areas, rivals), strict=True))
+        if masks[-1] < UNLIKE * masks[0] or boxes[-1] < UNLIKE * boxes[0]:
+            return [None] * len(things)
         end = -1 if self.name == "big" else 0
         return [self._of(thing, (masks[end], boxes[end]), scene) for thing in things]
 
@@ -63,7 +65,7 @@ class Extreme:
         return [None if chosen is None else thing is chosen for thing in things]
 
     def _choose(self, rivals: Sequence[Thing], scene: Scene) -> Thing | None:
-        if len(rivals) < 2 or any(thing.crowd for thing in rivals):
+        if not rivals or any(thing.crowd for thing in rivals):
             return None
         order = sorted(rivals, key=lambda thing: thing.area, reverse=self.name == "big")
         if self.name == "small" and _is_cut_off(order[0], scene):
