@@ -9,10 +9,10 @@ from typing import Any
 
 from vlt.data.prepared import annotation_folder, write_prepared
 from vlt.data.refer import photo_folder, read_refer
-from vlt.data.report import Counts, DefectKind, Defects, PrepareReport, count
+from vlt.data.report import Counts, Defects, PrepareReport, count
 from vlt.errors import DataError
 
-__all__ = ["EXPECTED", "Counts", "DefectKind", "Defects", "PrepareReport", "count", "folder_name", "prepare_refer"]
+__all__ = ["EXPECTED", "PrepareReport", "folder_name", "prepare_refer"]
 
 EXPECTED: Mapping[tuple[str, str], Mapping[str, Counts]] = {
     ("refcoco", "unc"): {
