@@ -189,7 +189,7 @@ def draw_scene(rng: random.Random, size: Size, *, shapes: tuple[int, int] = (3, 
 def _plan(rng: random.Random, size: Size, count: int) -> list[_Plan]:
     """Shapes that keep their distance; few kinds and colours, so that one of them rarely tells a shape apart."""
     names = rng.sample(list(OUTLINES), rng.randint(1, 3))
-    colours = rng.sample(list(PALETTE), rng.randint(1, 4))
+    colours = rng.sample(list(PALETTE), rng.randint(2, 4))
     plans: list[_Plan] = []
     for _ in range(20 * count):
         radius = rng.choice((rng.uniform(0.08, 0.11), rng.uniform(0.14, 0.2))) * min(size)

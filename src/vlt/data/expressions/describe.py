@@ -36,11 +36,10 @@ PLACES: tuple[Modifier, ...] = (
     Middle(),
 )
 SIZES: tuple[Modifier, ...] = (Size("big"), Size("small"))
-RANKS: tuple[Modifier, ...] = (
+EXTREMES: tuple[Modifier, ...] = (Extreme("big"), Extreme("small"))
+ORDINALS: tuple[Modifier, ...] = (
     *(Rank(number, side) for number in (1, *NUMBERS) for side in SIDES[:2]),
     *(Rank(number, side) for number in NUMBERS for side in SIDES[2:]),
-    Extreme("big"),
-    Extreme("small"),
 )
 
 
@@ -86,13 +85,21 @@ def _doses(scene: Scene, target: int, kinds: Mapping[str, float]) -> dict[Query,
     judge = Judge(noun, scene)
     doses = {}
     for modifiers in _combinations(scene, target, judge):
-        if judge.is_clear(modifiers, target):
+        if judge.is_clear(modifiers, target) and _each_helps(modifiers, judge):
             query = Query(noun, modifiers)
             doses[query] = min(kinds.get(cue, 0.0) for cue in query.cues) * LONGER ** max(len(modifiers) - 1, 0)
     return {query: dose for query, dose in doses.items() if dose}
 
 
 # ---------------------------------------------------------------- what could be said
+
+
+def _each_helps(modifiers: frozenset[Modifier], judge: Judge) -> bool:
+    """Whether each of several modifiers alone would exclude something: nobody says red where all are red."""
+    if len(modifiers) < 2:
+        return True
+    excluded = judge.verdicts(frozenset()).count(False)
+    return all(judge.verdicts(frozenset({modifier})).count(False) > excluded for modifier in modifiers)
 
 
 def _combinations(scene: Scene, target: int, judge: Judge) -> Iterator[frozenset[Modifier]]:
@@ -109,10 +116,10 @@ def _combinations(scene: Scene, target: int, judge: Judge) -> Iterator[frozenset
         sizes = [size for size in SIZES if judge.verdicts(frozenset({size}))[target]]
         combinations = chain(
             combinations,
-            ((single,) for single in (*SIZES, *PLACES, *RANKS, *_denials(scene, thing))),
-            product(colours, (*SIZES, *PLACES, *RANKS, *close)),
+            ((single,) for single in (*SIZES, *PLACES, *ORDINALS, *EXTREMES, *_denials(scene, thing))),
+            product(colours, (*SIZES, *PLACES, *ORDINALS, *EXTREMES, *close)),
             product(close, PLACES),
-            product(sizes, (*PLACES, *RANKS)),
+            product(sizes, (*PLACES, *ORDINALS)),
             product(colours, SIZES, PLACES),
         )
     return map(frozenset, combinations)

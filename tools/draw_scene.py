@@ -1,0 +1,41 @@
+"""Draws a synthetic scene as a PNG and says what its shapes can be called; `examples/shapes.png` is one.
+
+python tools/draw_scene.py examples/shapes.png --seed 8
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import click
+from PIL import Image
+
+from vlt.data.expressions import describe
+from vlt.data.synthetic import draw_scene
+
+
+@click.command(help=__doc__)
+@click.argument("output", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--seed", type=int, default=0, show_default=True, help="Of a stream that no data set draws from.")
+@click.option("--size", type=click.IntRange(min=32), default=256, show_default=True, help="Height and width in pixels.")
+@click.option(
+    "--shapes", type=click.IntRange(1, 8), default=6, show_default=True, help="How many, where there is room."
+)
+@click.option(
+    "--expressions", type=click.IntRange(min=0), default=5, show_default=True, help="Per shape, to be printed."
+)
+def main(output: Path, seed: int, size: int, shapes: int, expressions: int) -> None:
+    """Writes the picture and prints a line per shape."""
+    rng = random.Random(f"example {seed}")
+    drawing = draw_scene(rng, (size, size), shapes=(shapes, shapes))
+    Image.fromarray(drawing.image).save(output, optimize=True)
+    for index, thing in enumerate(drawing.scene.things):
+        colour = next(iter(thing.colours))
+        x, y = thing.centre
+        wordings = describe(drawing.scene, index, rng, count=expressions)
+        click.echo(f"{colour} {thing.noun} at ({x:.0f}, {y:.0f}): {'; '.join(each.text for each in wordings)}")
+
+
+if __name__ == "__main__":
+    main()
