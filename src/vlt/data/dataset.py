@@ -1,0 +1,249 @@
+"""Referrals to samples: what a configuration's data are, what is learnt from them, and what is asked about them."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from vlt.config import ReferDataConfig
+from vlt.data.expressions import swap_left_right
+from vlt.data.masks import read_target
+from vlt.data.photo import read_image
+from vlt.data.prepared import read_prepared
+from vlt.data.synthetic import SyntheticReferrals
+from vlt.errors import ConfigError, DataError, VLTError, VLTWarning
+from vlt.geometry import Letterbox
+from vlt.types import Expression, Sample
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vlt.config import DataConfig, SyntheticDataConfig
+    from vlt.data.text import TextReader
+    from vlt.types import Image, Mask, Referral, Referrals, Size
+
+
+def load_referrals(config: DataConfig, split: str) -> Referrals:
+    """Reads a split of a prepared data set, or the recipe of synthetic scenes.
+
+    Blank sentences can be neither learnt from nor asked. The training split comes without them, and without referrals
+    that have no other, with a warning that counts both; in other splits they stand, for evaluation to count.
+
+    Args:
+        config: which data set.
+        split: such as "val".
+
+    Raises:
+        DataError: data that cannot be used, see `read_prepared`; nothing is left to train on.
+        ConfigError: a split that a synthetic data set does not have.
+    """
+    if not isinstance(config, ReferDataConfig):
+        return _synthetic(config, split)
+    referrals = read_prepared(config.root, config.dataset, split, config.images)
+    return _without_blanks(referrals, f"{config.dataset}/{split}") if split == config.train_split else referrals
+
+
+def fingerprint(referrals: Referrals) -> str:
+    """Says whether two data sets are the same, wherever they lie.
+
+    Returns:
+        SHA-256, in hexadecimal, over the ids, photo names, mask sizes and sentences.
+    """
+    digest = hashlib.sha256()
+    for referral in referrals:
+        sentences = [(expression.sent_id, expression.text) for expression in referral.expressions]
+        digest.update(repr((referral.ref_id, *_outline(referral), sentences)).encode())
+    return digest.hexdigest()
+
+
+class TrainSamples(Dataset[Sample]):
+    """One sample per referral: one of its sentences, drawn at random for each epoch.
+
+    Item i is a pure function of (seed, epoch, i), so that workers, processes and resumed runs agree.
+
+    Args:
+        referrals: none with a blank sentence.
+        text: reads the sentences.
+        input_size: (height, width) of the model's input in pixels.
+        antialias: low-pass photos before shrinking.
+        epoch: counted from 0.
+        seed: of the run.
+        flip: how often a photo is mirrored, in [0, 1]. Its sentence then has left and right swapped; where the words
+            forbid that, the photo stays as it is. `Sample.referral` always speaks of the photo as it lies on disk.
+    """
+
+    def __init__(
+        self,
+        referrals: Referrals,
+        text: TextReader,
+        input_size: Size,
+        antialias: bool,
+        *,
+        epoch: int,
+        seed: int,
+        flip: float = 0.0,
+    ) -> None:
+        self._referrals = referrals
+        self._text = text
+        self._input_size = input_size
+        self._antialias = antialias
+        self._key = (seed, epoch)
+        self._flip = flip
+
+    def __len__(self) -> int:
+        return len(self._referrals)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Draws, reads and letterboxes.
+
+        Raises:
+            DataError: a photo, mask or sentence that cannot be used, named with its referral.
+        """
+        referral = self._referrals[index]
+        expression, mirrored = self._draw(referral, index)
+        with _named(referral):
+            image, mask = _read_pair(referral)
+            if mirrored:
+                image, mask = image[:, ::-1], mask[:, ::-1]
+            letterbox = Letterbox(mask.shape, self._input_size, self._antialias)
+            words = self._text(expression.text).values
+            return Sample(letterbox.image(image), words, letterbox.target(mask), letterbox, referral, expression)
+
+    def _draw(self, referral: Referral, index: int) -> tuple[Expression, bool]:
+        """Which sentence, and whether mirrored."""
+        draw = np.random.default_rng((*self._key, index))
+        expression = referral.expressions[draw.integers(len(referral.expressions))]
+        swapped = swap_left_right(expression.text) if draw.random() < self._flip else None
+        return (expression, False) if swapped is None else (replace(expression, text=swapped), True)
+
+
+class EvaluateSamples(Dataset[Sample]):
+    """Every sentence of every referral, in order, without targets: answers are judged at the photo's own size.
+
+    Consecutive samples about one photo share the image tensor, which is read once, so that a batch holds it once.
+
+    Args:
+        referrals: none with a blank sentence.
+        text: reads the sentences.
+        input_size: (height, width) of the model's input in pixels.
+        antialias: low-pass photos before shrinking.
+    """
+
+    def __init__(self, referrals: Referrals, text: TextReader, input_size: Size, antialias: bool) -> None:
+        self._referrals = referrals
+        self._text = text
+        self._input_size = input_size
+        self._antialias = antialias
+        counts = (len(referral.expressions) for referral in referrals)
+        self._questions = [(row, number) for row, count in enumerate(counts) for number in range(count)]
+        self._last: _Shown | None = None
+
+    def __len__(self) -> int:
+        return len(self._questions)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Reads and letterboxes, or takes the photo of the last sample.
+
+        Raises:
+            DataError: a photo or sentence that cannot be used, named with its referral.
+        """
+        row, number = self._questions[index]
+        shown = self._show(row)
+        expression = shown.referral.expressions[number]
+        with _named(shown.referral):
+            words = self._text(expression.text).values
+        return Sample(shown.image, words, None, shown.letterbox, shown.referral, expression)
+
+    def _show(self, row: int) -> _Shown:
+        """The referral with its photo, from the last sample where it is the same."""
+        last = self._last
+        if last is not None and last.row == row:
+            return last
+        referral = self._referrals[row]
+        if last is not None and _same_photo(referral, last.referral):
+            self._last = replace(last, row=row, referral=referral)
+        else:
+            with _named(referral):
+                image = read_image(referral.image)
+                letterbox = Letterbox(image.shape[:2], self._input_size, self._antialias)
+                self._last = _Shown(row, referral, letterbox.image(image), letterbox)
+        return self._last
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A referral whose photo has been read."""
+
+    row: int
+    referral: Referral
+    image: Tensor
+    letterbox: Letterbox
+
+
+def _synthetic(config: SyntheticDataConfig, split: str) -> SyntheticReferrals:
+    """Scenes of a stream of their own for each split."""
+    scenes = {config.train_split: config.train_scenes, config.val_split: config.val_scenes}
+    if split not in scenes:
+        raise ConfigError(f"Synthetic data have no split {split!r}; known: {', '.join(scenes)}.")
+    return SyntheticReferrals(scenes[split], config.size, config.seed, split)
+
+
+def _without_blanks(referrals: Iterable[Referral], name: str) -> list[Referral]:
+    """The referrals that say something, with the sentences that do; warns of what was left out."""
+    kept, blank, mute = [], 0, 0
+    for referral in referrals:
+        spoken = tuple(expression for expression in referral.expressions if expression.text.strip())
+        blank += len(referral.expressions) - len(spoken)
+        mute += not spoken
+        if spoken:
+            kept.append(replace(referral, expressions=spoken))
+    if not kept:
+        raise DataError(f"{name} has no sentence to learn from: all {blank} are blank; run `vlt prepare` again.")
+    if blank:
+        message = f"{name}: {blank} blank sentences were left out, and {mute} referrals that have no other."
+        warnings.warn(VLTWarning(message), stacklevel=3)
+    return kept
+
+
+def _read_pair(referral: Referral) -> tuple[Image, Mask]:
+    image, mask = read_image(referral.image), read_target(referral.target)
+    if image.shape[:2] != mask.shape:
+        photo, target = (" x ".join(map(str, size)) for size in (image.shape[:2], mask.shape))
+        raise DataError(
+            f"the photo {_photo_name(referral)} has {photo} pixels, but its mask {target}; make them one size."
+        )
+    return image, mask
+
+
+def _same_photo(one: Referral, other: Referral) -> bool:
+    if isinstance(one.image, Path) and isinstance(other.image, Path):
+        return one.image == other.image
+    return one.image is other.image
+
+
+def _photo_name(referral: Referral) -> str:
+    return referral.image.name if isinstance(referral.image, Path) else "in memory"
+
+
+def _outline(referral: Referral) -> tuple[str, Any]:
+    """What is quickly known of photo and mask."""
+    target = referral.target
+    size = target["size"] if isinstance(target, dict) else None if isinstance(target, Path) else list(target.shape)
+    return _photo_name(referral), size
+
+
+@contextmanager
+def _named(referral: Referral) -> Iterator[None]:
+    """Errors inside say which referral they are about."""
+    try:
+        yield
+    except VLTError as error:
+        raise DataError(f"Referral {referral.ref_id}: {error}") from None

@@ -1,0 +1,338 @@
+"""Samples: what is drawn, mirrored, shared and refused; and that workers change nothing."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as PILImage
+from torch.utils.data import DataLoader
+
+from vlt.config import ReferDataConfig, SyntheticDataConfig, VLTConfig
+from vlt.data.collate import Collate
+from vlt.data.dataset import EvaluateSamples, TrainSamples, fingerprint, load_referrals
+from vlt.data.expressions import swap_left_right
+from vlt.data.masks import encode_rle
+from vlt.data.prepared import write_prepared
+from vlt.data.synthetic import SyntheticReferrals
+from vlt.data.text import TextReader, build_text
+from vlt.errors import ConfigError, DataError, VLTWarning
+from vlt.geometry import Letterbox
+from vlt.types import Expression, Referral
+
+SIZE = (32, 64)
+
+
+def photo(number: int = 0, *, height: int = 20, width: int = 30) -> np.ndarray:
+    return np.random.default_rng(number).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def mask(height: int = 20, width: int = 30) -> np.ndarray:
+    target = np.zeros((height, width), bool)
+    target[5:15, 2:10] = True
+    return target
+
+
+def referral(ref_id: int, *texts: str, image=None, target=None) -> Referral:
+    expressions = tuple(Expression(100 * ref_id + number, text) for number, text in enumerate(texts or ("left dog",)))
+    return Referral(
+        ref_id,
+        photo(ref_id) if image is None else image,
+        mask() if target is None else target,
+        expressions,
+    )
+
+
+def text_for(referrals) -> TextReader:
+    config = VLTConfig(max_words=6, language={"name": "gru", "words": {"dim": 4}})
+    texts = [expression.text for one in referrals for expression in one.expressions]
+    return build_text(config, texts + [swap_left_right(text) or "" for text in texts])
+
+
+def train_samples(referrals, *, epoch: int = 0, seed: int = 0, flip: float = 0.0, antialias: bool = True):
+    return TrainSamples(referrals, text_for(referrals), SIZE, antialias, epoch=epoch, seed=seed, flip=flip)
+
+
+def evaluate_samples(referrals):
+    return EvaluateSamples(referrals, text_for(referrals), SIZE, True)
+
+
+def refusal(samples, index: int = 0) -> str:
+    with pytest.raises(DataError) as caught:
+        samples[index]
+    sentence = str(caught.value)
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+    return sentence
+
+
+def assert_same(one, other) -> None:
+    """Two batches hold the same."""
+    assert len(one) == len(other)
+    assert torch.equal(one.images[one.image_index], other.images[other.image_index])
+    assert torch.equal(one.words, other.words)
+    assert torch.equal(one.word_mask, other.word_mask)
+    assert (one.targets is None) == (other.targets is None)
+    assert one.targets is None or torch.equal(one.targets, other.targets)
+    assert one.expressions == other.expressions
+    assert one.letterboxes == other.letterboxes
+    assert [each.ref_id for each in one.referrals] == [each.ref_id for each in other.referrals]
+
+
+# ---------------------------------------------------------------- training
+
+
+def test_a_sample_is_the_letterboxed_photo_and_mask_and_the_words_of_its_sentence():
+    one = referral(3, "left dog")
+    sample = train_samples([one], antialias=False)[0]
+    letterbox = Letterbox((20, 30), SIZE, antialias=False)
+    assert sample.letterbox == letterbox
+    assert torch.equal(sample.image, letterbox.image(one.image))
+    assert torch.equal(sample.target, letterbox.target(one.target))
+    assert torch.equal(sample.words, text_for([one])("left dog").values)
+    assert sample.referral is one
+    assert sample.expression is one.expressions[0]
+
+
+def test_targets_in_all_their_forms_are_the_same(tmp_path):
+    PILImage.fromarray(mask().astype(np.uint8) * 255).save(tmp_path / "3.png")
+    PILImage.fromarray(photo(3)).save(tmp_path / "3.bmp")
+    forms = [
+        referral(3),
+        referral(3, target=encode_rle(mask())),
+        referral(3, target=tmp_path / "3.png"),
+        referral(3, image=tmp_path / "3.bmp"),
+    ]
+    samples = train_samples(forms)
+    for index in range(1, 4):
+        assert torch.equal(samples[index].target, samples[0].target)
+        assert torch.equal(samples[index].image, samples[0].image)
+
+
+def test_item_i_depends_on_seed_epoch_and_i_alone():
+    many = [referral(number, *(f"dog number {text}" for text in range(5))) for number in range(30)]
+
+    def drawn(**options):
+        samples = train_samples(many, **options)
+        return [samples[index].expression.text for index in range(len(samples))]
+
+    assert drawn(epoch=2, seed=1) == drawn(epoch=2, seed=1)
+    assert drawn(epoch=2) != drawn(epoch=3)
+    assert drawn(seed=1) != drawn(seed=2)
+    assert drawn(epoch=1, seed=2) != drawn(epoch=2, seed=1)
+    backwards = train_samples(many, epoch=2, seed=1)
+    again = [backwards[index].expression.text for index in reversed(range(30))]
+    assert again[::-1] == drawn(epoch=2, seed=1)
+
+
+def test_every_sentence_is_drawn_about_equally_often():
+    one = referral(1, "dog", "left dog", "red dog")
+    counts = Counter(train_samples([one], epoch=epoch)[0].expression.text for epoch in range(600))
+    assert set(counts) == {"dog", "left dog", "red dog"}
+    assert min(counts.values()) > 150
+
+
+def test_mirrored_samples_swap_left_and_right_in_photo_mask_and_words():
+    one = referral(1, "left dog")
+    straight, mirrored = train_samples([one])[0], train_samples([one], flip=1.0)[0]
+    letterbox = Letterbox((20, 30), SIZE)
+    assert torch.equal(mirrored.image, letterbox.image(np.ascontiguousarray(one.image[:, ::-1])))
+    assert torch.equal(mirrored.target, letterbox.target(np.ascontiguousarray(one.target[:, ::-1])))
+    assert not torch.equal(mirrored.target, straight.target)
+    assert mirrored.expression == Expression(100, "right dog")
+    assert torch.equal(mirrored.words, text_for([one])("right dog").values)
+    assert mirrored.referral is one
+
+
+def test_words_without_sides_stay_as_they_are_when_mirrored():
+    one = referral(1, "red dog")
+    mirrored = train_samples([one], flip=1.0)[0]
+    assert mirrored.expression == one.expressions[0]
+    assert not torch.equal(mirrored.image, train_samples([one])[0].image)
+
+
+def test_where_the_words_forbid_it_nothing_is_mirrored():
+    text = "guy right behind her"
+    assert swap_left_right(text) is None
+    one = referral(1, text)
+    sample = train_samples([one], flip=1.0)[0]
+    assert torch.equal(sample.image, train_samples([one])[0].image)
+    assert sample.expression.text == text
+
+
+def test_flip_is_how_often():
+    one = referral(1, "left dog")
+    texts = [train_samples([one], epoch=epoch, flip=0.25)[0].expression.text for epoch in range(400)]
+    assert 60 < texts.count("right dog") < 140
+    assert all(train_samples([one], epoch=epoch)[0].expression.text == "left dog" for epoch in range(20))
+
+
+# ---------------------------------------------------------------- evaluation
+
+
+def test_every_sentence_is_asked_in_order_without_a_target():
+    many = [referral(1, "a", "b"), referral(2, "c"), referral(3, "d", "e", "f")]
+    samples = evaluate_samples(many)
+    asked = [samples[index] for index in range(len(samples))]
+    assert [sample.expression.text for sample in asked] == list("abcdef")
+    assert [sample.referral.ref_id for sample in asked] == [1, 1, 2, 3, 3, 3]
+    assert all(sample.target is None for sample in asked)
+    assert torch.equal(asked[2].image, Letterbox((20, 30), SIZE).image(many[1].image))
+
+
+def test_consecutive_samples_about_one_photo_share_its_tensor(tmp_path):
+    for name in ("a", "b"):
+        PILImage.fromarray(photo(ord(name))).save(tmp_path / f"{name}.png")
+    many = [
+        referral(1, "a", "b", image=tmp_path / "a.png"),
+        referral(2, "c", image=tmp_path / "a.png"),
+        referral(3, "d", image=tmp_path / "b.png"),
+        referral(4, "e", image=tmp_path / "a.png"),
+    ]
+    batch = Collate(None)(list(evaluate_samples(many)))
+    assert batch.image_index.tolist() == [0, 0, 0, 1, 2]
+    assert [one.ref_id for one in batch.referrals] == [1, 1, 2, 3, 4]
+
+
+def test_the_shared_photo_is_the_right_one_in_any_order():
+    drawn_when_asked = SyntheticReferrals(6, (64, 64), 0, "val")
+    samples, alone = evaluate_samples(drawn_when_asked), evaluate_samples(drawn_when_asked)
+    order = np.random.default_rng(0).permutation(np.repeat(np.arange(len(samples)), 2))
+    expected = [evaluate_samples(drawn_when_asked)[index].image for index in range(len(alone))]
+    for index in order:
+        assert torch.equal(samples[index].image, expected[index])
+
+
+def test_scenes_drawn_when_asked_are_shared_by_their_sentences():
+    scenes = SyntheticReferrals(6, (64, 64), 0, "val")
+    batch = Collate(None)(list(evaluate_samples(scenes)))
+    assert len(batch) > len(scenes)
+    assert len(batch.images) == len(scenes)
+
+
+# ---------------------------------------------------------------- workers
+
+
+@pytest.mark.parametrize("kind", ["train", "evaluate"])
+def test_workers_give_the_same_batches(kind, tmp_path):
+    PILImage.fromarray(photo(9)).save(tmp_path / "photo.png")
+    many = [*SyntheticReferrals(5, (64, 64), 0, "train"), referral(9, "left dog", image=tmp_path / "photo.png")]
+    samples = train_samples(many, epoch=3, flip=0.5) if kind == "train" else evaluate_samples(many)
+    alone, together = (
+        list(DataLoader(samples, batch_size=4, num_workers=workers, collate_fn=Collate(6))) for workers in (0, 2)
+    )
+    assert len(alone) == len(together)
+    for one, other in zip(alone, together, strict=True):
+        assert_same(one, other)
+
+
+# ---------------------------------------------------------------- refused
+
+
+@pytest.mark.parametrize("make", [train_samples, evaluate_samples])
+def test_a_missing_photo_names_referral_and_path(make, tmp_path):
+    sentence = refusal(make([referral(7, image=tmp_path / "no.jpg")]))
+    assert sentence == f"Referral 7: There is no photo {tmp_path / 'no.jpg'}; check the path."
+
+
+@pytest.mark.parametrize("make", [train_samples, evaluate_samples])
+def test_a_blank_sentence_names_its_referral(make):
+    assert refusal(make([referral(7, " ")])).startswith("Referral 7: The expression is empty or blank")
+
+
+def test_a_missing_or_damaged_mask_names_its_referral(tmp_path):
+    assert refusal(train_samples([referral(7, target=tmp_path / "7.png")])).startswith("Referral 7: There is no mask ")
+    broken = {**encode_rle(mask()), "size": [20, 31]}
+    assert refusal(train_samples([referral(7, target=broken)])).startswith("Referral 7: Run lengths add up to 600")
+
+
+def test_a_mask_of_another_size_than_the_photo():
+    sentence = refusal(train_samples([referral(7, target=mask(30, 20))]))
+    assert sentence == ("Referral 7: the photo in memory has 20 x 30 pixels, but its mask 30 x 20; make them one size.")
+
+
+# ---------------------------------------------------------------- loading
+
+
+@pytest.fixture
+def refer(tmp_path) -> ReferDataConfig:
+    """Three referrals, one with a blank sentence among others, one with nothing else."""
+    (tmp_path / "images").mkdir()
+    for name in ("a", "b"):
+        PILImage.fromarray(photo(ord(name))).save(tmp_path / "images" / f"{name}.png")
+    a, b = tmp_path / "images" / "a.png", tmp_path / "images" / "b.png"
+    many = [
+        referral(1, "left dog", "", "dog", image=a),
+        referral(2, "", "", image=b),
+        referral(3, "cat", image=b),
+    ]
+    write_prepared(tmp_path, "pets", {"train": many, "val": many}, generate_mask=False, images=tmp_path / "images")
+    return ReferDataConfig(root=tmp_path, dataset="pets", images=tmp_path / "images")
+
+
+def test_training_leaves_blank_sentences_out_and_says_so(refer):
+    with pytest.warns(VLTWarning, match=r"pets/train: 3 blank sentences were left out, and 1 referrals that have no"):
+        found = load_referrals(refer, "train")
+    texts = {one.ref_id: [expression.text for expression in one.expressions] for one in found}
+    assert texts == {1: ["left dog", "dog"], 3: ["cat"]}
+    assert len(list(train_samples(found))) == 2
+
+
+def test_other_splits_come_as_they_are(refer):
+    found = load_referrals(refer, "val")
+    assert [len(one.expressions) for one in found] == [3, 2, 1]
+
+
+def test_nothing_but_blanks_cannot_be_trained_on(refer, tmp_path):
+    write_prepared(
+        tmp_path,
+        "mute",
+        {"train": [referral(1, " ", image=tmp_path / "images" / "a.png")]},
+        generate_mask=False,
+        images=tmp_path / "images",
+    )
+    with pytest.raises(DataError, match="mute/train has no sentence to learn from: all 1 are blank"):
+        load_referrals(refer.model_copy(update={"dataset": "mute"}), "train")
+
+
+def test_a_split_that_is_not_there(refer):
+    with pytest.raises(DataError, match=r"the splits there are train, val"):
+        load_referrals(refer, "testA")
+
+
+def test_synthetic_splits_are_streams_of_their_own():
+    config = SyntheticDataConfig(size=(48, 64), train_scenes=4, val_scenes=3, seed=5)
+    train, val = load_referrals(config, "train"), load_referrals(config, "val")
+    assert (len(train), len(val)) == (4, 3)
+    assert train[0].image.shape == (48, 64, 3)
+    assert not (train[0].image == val[0].image).all()
+    assert (train[0].image == load_referrals(config, "train")[0].image).all()
+    with pytest.raises(ConfigError, match="Synthetic data have no split 'testA'; known: train, val"):
+        load_referrals(config, "testA")
+
+
+# ---------------------------------------------------------------- fingerprint
+
+
+def test_the_fingerprint_is_of_ids_photos_sizes_and_sentences_but_not_of_folders(tmp_path):
+    base = [referral(1, "a", "b", image=tmp_path / "one" / "a.jpg"), referral(2, "c")]
+    moved = [replace(base[0], image=Path("elsewhere/a.jpg")), base[1]]
+    others = [
+        [replace(base[0], ref_id=5), base[1]],
+        [replace(base[0], image=Path("b.jpg")), base[1]],
+        [replace(base[0], expressions=base[0].expressions[:1]), base[1]],
+        [base[0], replace(base[1], target=mask(21, 30))],
+        base[::-1],
+        base[:1],
+    ]
+    assert fingerprint(moved) == fingerprint(base)
+    assert len({fingerprint(base), *map(fingerprint, others)}) == 7
+
+
+def test_scenes_have_a_fingerprint_by_seed_and_split():
+    recipes = [(3, (64, 64), 0, "train"), (3, (64, 64), 1, "train"), (3, (64, 64), 0, "val"), (2, (64, 64), 0, "train")]
+    found = [fingerprint(SyntheticReferrals(*recipe)) for recipe in recipes]
+    assert len(set(found)) == 4
+    assert fingerprint(SyntheticReferrals(*recipes[0])) == found[0]
