@@ -51,7 +51,7 @@ def load_referrals(config: DataConfig, split: str) -> Referrals:
     return _without_blanks(referrals, f"{config.dataset}/{split}") if split == config.train_split else referrals
 
 
-def fingerprint(referrals: Referrals) -> str:
+def fingerprint(referrals: Iterable[Referral]) -> str:
     """Says whether two data sets are the same, wherever they lie.
 
     Returns:
