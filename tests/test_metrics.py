@@ -181,7 +181,7 @@ def test_many_pixels_do_not_overflow():
 def test_a_protocol_says_what_it_means():
     assert str(ORIGINAL) == (
         "protocol original: mask = probability > 0.35, at the photo's own size; Pr@t = share with IoU > t; "
-        "two empty masks give IoU 1 (1e-10 added above and below); VLT at ICCV 2021"
+        "two empty masks give IoU 1 (1e-10 added above and below); as in VLT, ICCV 2021"
     )
     assert "Pr@t = share with IoU >= t; two empty masks give IoU 0;" in str(STRICT)
 

@@ -78,7 +78,7 @@ PROTOCOLS = {
         comparison=">",
         empty_iou=1.0,
         levels=(0.5, 0.6, 0.7, 0.8, 0.9),
-        source="ours; the threshold is the configuration's",
+        source="the threshold is that of the configuration",
     ),
     "original": Protocol(
         name="original",
@@ -87,7 +87,7 @@ PROTOCOLS = {
         empty_iou=1.0,
         levels=(0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95),
         smoothing=1e-10,
-        source="VLT at ICCV 2021",
+        source="as in VLT, ICCV 2021",
     ),
 }
 """The named protocols. Under `original` the smoothing lifts an IoU exactly at t just above it, so that it counts."""
@@ -106,7 +106,7 @@ class Scores(NamedTuple):
     miou: float
     oiou: float
     precision: dict[float, float]
-    count: int
+    count: int  # type: ignore[assignment]  # hides the count() that every tuple has
 
     def to_dict(self) -> dict[str, Any]:
         """The scores for JSON; the t of Pr@t as text."""

@@ -215,12 +215,14 @@ def test_processes_together_report_what_one_does(model, text, referrals, config,
 
 
 TWO_PROCESSES = """
-import json, sys
+import json
+import torch
 from accelerate import Accelerator
 from vlt.config import parse_config
 from vlt.data.synthetic import SyntheticReferrals
 from vlt.data.text import build_text
 from vlt.evaluate import Shard, evaluate, whole_photo
+from vlt.metrics import ReferringMetrics
 
 config = parse_config({
     "model": {"image_size": [64, 64], "backbone": {"name": "darknet53"}}, "data": {"name": "synthetic"},
@@ -229,7 +231,14 @@ config = parse_config({
 referrals = SyntheticReferrals(7, (48, 64), 0, "val")
 text = build_text(config.model, [e.text for r in referrals for e in r.expressions])
 accelerator = Accelerator(cpu=True)
-report = evaluate(whole_photo, text, referrals, config, shard=Shard.of(accelerator))
+outcomes = []
+report = evaluate(whole_photo, text, referrals, config, shard=Shard.of(accelerator), on_sample=outcomes.append)
+metrics = ReferringMetrics(report.protocol)  # the other way: each process counts its own, torchmetrics adds them up
+for outcome in outcomes:
+    metrics.update(torch.tensor([outcome.record.intersection]), torch.tensor([outcome.record.union]))
+synchronised = metrics.compute()
+assert (synchronised.count, synchronised.oiou) == (report.scores.count, report.scores.oiou)
+assert abs(synchronised.miou - report.scores.miou) < 1e-12
 sent_ids = [record.sent_id for record in report.records]
 print("REPORT", json.dumps([accelerator.num_processes, report.to_dict(), sent_ids]), flush=True)
 accelerator.end_training()

@@ -171,7 +171,7 @@ class Report:
 
 def measure(records: Sequence[Record], protocol: Protocol) -> Scores:
     """The scores of some records; at least one."""
-    metrics = ReferringMetrics(protocol)
+    metrics = ReferringMetrics(protocol, sync_on_compute=False)  # the records are those of all processes already
     metrics.update(
         torch.tensor([record.intersection for record in records]), torch.tensor([record.union for record in records])
     )
