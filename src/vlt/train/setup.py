@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
@@ -15,14 +16,14 @@ from torch.utils.data import Dataset
 
 from vlt.checkpoint import read_pointer
 from vlt.config import Config, Darknet53Config, TrainConfig
-from vlt.data.dataset import TrainSamples, load_referrals
+from vlt.data.dataset import TrainSamples, fingerprint, load_referrals
 from vlt.data.text import TextReader, build_text
 from vlt.errors import ConfigError
 from vlt.legacy import load_keras_backbone
 from vlt.model.build import build_model
 from vlt.model.darknet import Darknet53
 from vlt.model.vlt import VLT
-from vlt.types import Referrals, Sample
+from vlt.types import Referral, Referrals, Sample
 
 
 @dataclass(frozen=True)
@@ -107,14 +108,9 @@ def load_data(config: Config) -> TrainData:
             f"The split {config.data.train_split!r} has {len(train)} referrals, fewer than train.batch_size, "
             f"{config.train.batch_size}; take at most {len(train)}."
         )
-    sentences = [
-        (referral.ref_id, expression.text)
-        for referrals in (train, val)
-        for referral in referrals
-        for expression in referral.expressions
-    ]
-    fingerprint = hashlib.sha256(repr(sentences).encode()).hexdigest()[:16]
-    return TrainData(train, val, build_text(config.model, (text for _, text in sentences)), fingerprint)
+    sentences: list[str] = []
+    print_of_both = fingerprint(_overheard(chain(train, val), sentences))
+    return TrainData(train, val, build_text(config.model, sentences), print_of_both)
 
 
 def build_network(config: Config) -> VLT:
@@ -128,6 +124,13 @@ def build_network(config: Config) -> VLT:
     if isinstance(backbone, Darknet53Config) and backbone.pretrained is not None:
         load_keras_backbone(backbone.pretrained, cast(Darknet53, model.backbone))
     return model
+
+
+def _overheard(referrals: Iterable[Referral], sentences: list[str]) -> Iterator[Referral]:
+    """The referrals, their sentences noted down in passing: synthetic scenes are worth drawing only once."""
+    for referral in referrals:
+        sentences.extend(expression.text for expression in referral.expressions)
+        yield referral
 
 
 def _refuse_precision(precision: str, device: torch.device) -> None:
