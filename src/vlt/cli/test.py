@@ -67,9 +67,10 @@ def test(
 
     _refuse_network_keys(assignments)
     run = read_config(config, assignments)
+    chosen = splits or (run.data.val_split,)
+    referrals = {split: load_referrals(run.data, split) for split in chosen}
     loaded = load_checkpoint(checkpoint or run.output_dir, device)
     run = run.model_copy(update={"model": loaded.config.model})
-    chosen = splits or (run.data.val_split,)
     reports = {
         split: _named(output, split, chosen) or writable_file(_beside(loaded, split, protocol)) for split in chosen
     }
@@ -80,7 +81,7 @@ def test(
         report = evaluate(
             loaded.model,
             loaded.text,
-            load_referrals(run.data, split),
+            referrals[split],
             run,
             device=next(loaded.model.parameters()).device,
             protocol=protocol,
