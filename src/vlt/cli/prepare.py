@@ -27,7 +27,7 @@ def prepare() -> None:
 )
 @click.option("--data-root", type=PATH, required=True, help="REFER's folder, with a folder per data set.")
 @output_dir_option
-@click.option("--dataset", type=click.Choice(["refcoco", "refcoco+", "refcocog", "refclef"]), required=True)
+@click.option("--dataset", type=click.Choice(["refcoco", "refcoco+", "refcocog", "refclef", "grefcoco"]), required=True)
 @click.option(
     "--split", type=click.Choice(["unc", "umd", "google", "berkeley"]), required=True, help="Who split the data set."
 )

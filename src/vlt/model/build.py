@@ -200,7 +200,7 @@ def _swin(config: SwinConfig, pretrained: bool) -> SwinBackbone:
 def _dinov2(config: Dinov2Config, pretrained: bool) -> Dinov2Backbone:
     architecture = DINOV2_COMMON | DINOV2_SIZES[config.size] | (config.architecture or {})
     depth = architecture["num_hidden_layers"]
-    layers = list(config.layers or (depth - depth // 4, depth))
+    layers = sorted(set(config.layers or (-(-3 * depth // 4), depth)))
     if max(layers) != depth:
         raise ConfigError(f"model.backbone.layers is {layers}, but the last must be the network's last, {depth}.")
     if pretrained and config.pretrained:
