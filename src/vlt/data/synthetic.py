@@ -27,7 +27,7 @@ SUPERSAMPLING = 4
 """Steps per pixel at which edges are drawn."""
 PER_TARGET = 3
 """Wordings per target."""
-ATTEMPTS = 200
+ATTEMPTS = 100
 """How many scenes are drawn until one has something to be worded."""
 
 

@@ -47,7 +47,7 @@ PHRASES: Final[tuple[tuple[str, str], ...]] = (
     ("relation", rf"(?:(?:in|on|at|to) )?{SIDE} of(?= \w)"),
     ("ordinal", r"from (?:far )?(?:left|right|top|bottom|front)"),
     ("position", rf"(?:in|on|at|to) (?:far |very )?{SIDE}"),
-    ("colour", r"(?:in|wearing|not|is|thats) orange"),
+    ("colour", r"(?:(?<=in )|(?<=wearing )|(?<=not )|(?<=is )|(?<=thats ))orange"),
     ("colour", rf"orange(?= (?!{AFTER_FRUIT}\b)\w)"),
     ("relation", r"on(?= \w)"),
 )

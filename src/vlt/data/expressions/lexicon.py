@@ -37,7 +37,7 @@ SYNONYMS: dict[str, frozenset[str]] = {
 """What people call things of some categories beside the category's own name."""
 
 LOOKALIKES: dict[str, frozenset[str]] = {
-    "animal": frozenset({"teddy bear", "person"}),
+    "animal": frozenset({"teddy bear"}),
     "backpack": frozenset({"handbag", "suitcase"}),
     "bag": frozenset({"tie"}),
     "bear": frozenset({"teddy bear"}),

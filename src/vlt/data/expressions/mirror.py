@@ -15,6 +15,8 @@ _RIGHT_OF: Final = {
 SWAPPED: Final = _RIGHT_OF | {right: left for left, right in _RIGHT_OF.items()}
 """Each word of a side, and the word of the other side."""
 
+WORD: Final = re.compile(r"[^\W_]+")
+
 HARMLESS: Final = frozenset({"bright", "brighter", "brightest", "brightly", "upright"})
 """Words with a side in their spelling but not in their meaning."""
 
@@ -64,24 +66,27 @@ def swap_left_right(text: str) -> str | None:
         >>> swap_left_right("guy right behind her") is None
         True
     """
-    sides = re.finditer(r"[a-z]*(?:left|right)[a-z]*", text, re.IGNORECASE)
-    if UNSAFE.search(text) or any(map(_is_unclear, sides)):
+    if UNSAFE.search(text) or any(map(_is_unclear, WORD.finditer(text))):
         return None
-    return re.sub(r"[^\W_]+", lambda match: _swapped(match[0]), text)
+    return WORD.sub(lambda match: _swapped(match[0]), text)
 
 
 def _is_unclear(match: re.Match[str]) -> bool:
-    """Whether a word with a side in it may mean no side."""
-    word = match[0].lower()
-    if word not in SWAPPED:
-        return word not in HARMLESS
+    """Whether a word with a side in it may mean no side, or cannot be swapped and swapped back."""
+    word = match[0]
+    if word.lower() not in SWAPPED:
+        return ("left" in word.lower() or "right" in word.lower()) and word.lower() not in HARMLESS
+    if _swapped(_swapped(word)) != word:
+        return True
     before, after = match.string[: match.start()], match.string[match.end() :]
     return not PLACED.search(before) and ADVERB.match(after) is not None
 
 
 def _swapped(word: str) -> str:
-    """The word of the other side in the same case; other words as they are."""
-    other = SWAPPED.get(word.lower(), word)
+    """The word of the other side, in capitals as it was; other words as they are."""
+    other = SWAPPED.get(word.lower())
+    if other is None:
+        return word
     if word.isupper():
         return other.upper()
     return other.capitalize() if word[0].isupper() else other

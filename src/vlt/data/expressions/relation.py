@@ -35,7 +35,11 @@ class Relation:
     colour: str | None = None
 
     stage: ClassVar[Stage] = Stage.FILTER
-    cues: ClassVar[frozenset[str]] = frozenset({"relation"})
+
+    @property
+    def cues(self) -> frozenset[str]:
+        """The colour of the landmark is a hint, too."""
+        return frozenset({"relation", "colour"} if self.colour else {"relation"})
 
     def judge(self, things: Sequence[Thing], rivals: Sequence[Thing], scene: Scene) -> Verdicts:
         """Unclear where several things, or none that can be meant, might be the landmark; no where nothing is."""

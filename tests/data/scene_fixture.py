@@ -1,0 +1,74 @@
+"""Scenes for the tests of the grammar: one by hand, and a strategy for any."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import strategies as st
+
+from vlt.data.expressions import Scene, Thing
+
+WIDTH, HEIGHT = 512, 256
+"""Powers of two, so that mirroring is exact."""
+
+
+def thing(noun, x, y, width, height, colour=None, **kwargs):
+    """A thing that fills seven tenths of its box around (x, y)."""
+    box = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+    return Thing(noun, box, (x, y), 0.7 * width * height, {colour: 1.0} if colour else {}, **kwargs)
+
+
+ROW = Scene(
+    (400, 600),
+    (
+        thing("zebra", 80, 200, 80, 100, "white"),
+        thing("zebra", 250, 200, 80, 100, "white"),
+        thing("zebra", 400, 210, 90, 110, "brown"),
+        thing("zebra", 540, 220, 100, 200, "white"),
+        thing("bench", 300, 340, 200, 60, "brown"),
+        thing("umbrella", 60, 60, 60, 40, "red"),
+        thing("umbrella", 500, 60, 60, 40, "blue"),
+        thing("cup", 425, 340, 40, 40, "white"),
+    ),
+)
+
+
+def mirrored(scene):
+    """The scene of the mirrored photo."""
+    width = scene.size[1]
+    return Scene(
+        scene.size,
+        tuple(
+            replace(
+                each,
+                box=(width - each.box[2], each.box[1], width - each.box[0], each.box[3]),
+                centre=(width - each.centre[0], each.centre[1]),
+            )
+            for each in scene.things
+        ),
+    )
+
+
+@st.composite
+def scenes(draw):
+    """Scenes of a few nouns, so that things need telling apart; among them tiny ones, crowds and unclear colours."""
+    nouns = draw(
+        st.lists(
+            st.sampled_from(["zebra", "person", "cup", "wine glass", "orange", "umbrella", "bench"]),
+            min_size=1,
+            max_size=3,
+        )
+    )
+    colours = st.sampled_from(
+        [{}, {"red": 1.0}, {"orange": 0.9}, {"blue": 0.7, "gray": 0.2}, {"white": 0.4, "black": 0.4}, {"green": 0.55}]
+    )
+    even = st.integers(1, 40).map(lambda half: 2 * half)
+    things = []
+    for _ in range(draw(st.integers(1, 7))):
+        width, height = draw(even), draw(even)
+        x = draw(st.integers(width // 2, WIDTH - width // 2))
+        y = draw(st.integers(height // 2, HEIGHT - height // 2))
+        made = thing(draw(st.sampled_from(nouns)), x, y, width, height)
+        noticed, crowd = draw(st.sampled_from([(True, False)] * 6 + [(False, False), (True, True)]))
+        things.append(replace(made, colours=draw(colours), noticed=noticed, crowd=crowd))
+    return Scene((HEIGHT, WIDTH), tuple(things))
