@@ -193,7 +193,7 @@ def test_another_configuration_is_refused(keras, small_layers, small_config, tmp
     "loader", [load_keras_checkpoint, lambda path, config: load_keras_backbone(path, Darknet53(width=1 / 16))]
 )
 @pytest.mark.parametrize(
-    "defect", ["missing", "directory", "truncated", "text", "empty", "not keras", "unkept promise"]
+    "defect", ["missing", "directory", "truncated", "text", "empty", "not keras", "unkept promise", "no numbers"]
 )
 def test_defective_files_are_refused_in_one_sentence(keras, small_layers, small_config, tmp_path, loader, defect):
     path = tmp_path / "weights.h5"
@@ -220,13 +220,15 @@ def make_defective(path, defect, keras, layers):
         path.touch()
     elif defect == "not keras":
         h5py.File(path, "w").close()
-    elif defect in ("truncated", "unkept promise"):
+    elif defect in ("truncated", "unkept promise", "no numbers"):
         keras.write(path, layers)
     if defect == "truncated":
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    if defect == "unkept promise":
+    if defect in ("unkept promise", "no numbers"):
         with h5py.File(path, "a") as file:
             del file["conv2d_5/conv2d_5/kernel:0"]
+            if defect == "no numbers":
+                file["conv2d_5/conv2d_5/kernel:0"] = np.dtype("f4")
 
 
 # ---------------------------------------------------------------- configurations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -46,8 +46,14 @@ class KerasLayer:
         return int(match[1]) if match else 0
 
     def values(self, index: int) -> Tensor:
-        """The numbers of one weight, float32, in Keras' layout."""
-        return torch.from_numpy(np.asarray(self.datasets[index][()], dtype=np.float32))
+        """The numbers of one weight, float32, in Keras' layout.
+
+        Raises:
+            CheckpointError: they cannot be read.
+        """
+        dataset = self.datasets[index]
+        with _readable(Path(dataset.file.filename)):
+            return torch.from_numpy(np.asarray(dataset[()], dtype=np.float32))
 
 
 @contextmanager
@@ -58,18 +64,28 @@ def keras_layers(path: Path) -> Iterator[list[KerasLayer]]:
     are left out.
 
     Raises:
-        CheckpointError: missing, a directory, not HDF5 or truncated, or without Keras' layout; also where values turn
-            out to be unreadable inside the `with` block.
+        CheckpointError: missing, a directory, not HDF5 or truncated, damaged, or without Keras' layout.
     """
     if path.is_dir():
         raise CheckpointError(f"{path} is a directory, not a Keras weight file; name the .h5 file inside it.")
     if not path.exists():
         raise CheckpointError(f"There is no weight file {path}; check the path.")
+    with ExitStack() as stack:
+        with _readable(path):
+            file = stack.enter_context(h5py.File(path, "r"))
+            layers = list(_layers(file, path))
+        yield layers
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turns what goes wrong inside h5py into one sentence."""
     try:
-        with h5py.File(path, "r") as file:
-            yield list(_layers(file, path))
-    except OSError as error:
-        reason = " ".join(str(error).split())
+        yield
+    except CheckpointError:
+        raise
+    except Exception as error:  # h5py raises whatever a damaged file provokes
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise CheckpointError(
             f"{path} ({path.stat().st_size:,} bytes) cannot be read as HDF5: it is damaged, cut short or of "
             f"another kind ({reason}); fetch it again."
