@@ -1,6 +1,6 @@
 """The original's flat YAML configurations, read as ours.
 
-Source of keys, base values and meanings: the reference-model document, "Configuration keys" and "Training".
+Base values are those of its base file; what the keys mean in the network stands in docs/model.md.
 """
 
 from __future__ import annotations

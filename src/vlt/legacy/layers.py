@@ -1,6 +1,6 @@
 """Which Keras layers the reference network was made of, in the order it created them.
 
-That order is what automatic layer names count (source: the reference-model document, "Weight files"), so that a sort by
+That order, docs/model.md read from top to bottom, is what automatic layer names count, so that a sort by
 number puts a file's layers beside this list, whatever number the counting began with.
 """
 
