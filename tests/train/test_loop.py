@@ -111,7 +111,7 @@ def test_the_best_checkpoint_says_what_it_was_chosen_by(finished):
     meta = checkpoint.meta
     assert (meta["metric"], meta["split"], meta["seed"]) == ("miou", "val", 0)
     assert (meta["score"], meta["epoch"], meta["step"]) == (best["miou"], best["epoch"], best["step"])
-    assert len(meta["data_fingerprint"]) == 16
+    assert len(meta["data_fingerprint"]) == 64
 
 
 def test_tensorboard_has_curves_and_pictures(finished):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from vlt.data.atomic import replacing
+from vlt.train.curves import Curves
 
 if TYPE_CHECKING:
     from vlt.types import Image
@@ -36,7 +37,10 @@ class RunLog:
         self._bar = tqdm(
             total=total_steps, initial=done_steps, unit="step", file=sys.stderr, dynamic_ncols=True, disable=not speaks
         )
-        self._writer = SummaryWriter(str(run_dir / "log"), purge_step=done_steps + 1) if speaks else None
+        self._curves: Curves | None = None
+        if speaks:
+            with self._dispensable():
+                self._curves = Curves(run_dir / "log", hidden_from=done_steps + 1)
 
     def __enter__(self) -> RunLog:
         return self
@@ -45,8 +49,6 @@ class RunLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.close()
-        if self._writer is not None:
-            self._writer.close()
 
     def say(self, line: str) -> None:
         """A line on stderr, above the bar."""
@@ -74,14 +76,15 @@ class RunLog:
 
     def scalars(self, number: int, values: Mapping[str, float]) -> None:
         """Curves for TensorBoard, by optimiser step."""
-        if self._writer is not None:
-            for name, value in values.items():
-                self._writer.add_scalar(name, value, number)
+        if self._curves is not None:
+            with self._dispensable():
+                self._curves.scalars(number, values)
 
     def picture(self, number: int, name: str, picture: Image) -> None:
         """A picture for TensorBoard, (height, width, 3) uint8 RGB, by optimiser step."""
-        if self._writer is not None:
-            self._writer.add_image(name, picture, number, dataformats="HWC")
+        if self._curves is not None:
+            with self._dispensable():
+                self._curves.picture(number, name, picture)
 
     def begin(self, config: str, history: Sequence[Mapping[str, Any]]) -> None:
         """Puts down what is trained, and what earlier parts of the run have finished.
@@ -105,6 +108,15 @@ class RunLog:
         """
         if self._speaks:
             self._write("history.jsonl", "".join(json.dumps(entry) + "\n" for entry in entries))
+
+    @contextmanager
+    def _dispensable(self) -> Iterator[None]:
+        """Curves are not worth a run: where TensorBoard cannot write them, it goes on without, and says so."""
+        try:
+            yield
+        except OSError as error:
+            self._curves = None
+            self.say(f"{self._run_dir / 'log'} cannot be written ({error.strerror}); no more curves for TensorBoard.")
 
     def _write(self, name: str, text: str) -> None:
         with replacing(self._run_dir / name) as file:
