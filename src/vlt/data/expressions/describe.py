@@ -27,6 +27,8 @@ LONGER = 0.35
 """How much less readily a wording is chosen for each modifier after the first."""
 AGAIN = 0.3
 """How much less readily a wording is chosen for each that gives the same kinds of hint."""
+TRIES = 3
+"""How often a wording is tried for each that is wanted."""
 OTHER_NOUN = 0.4
 """How often another noun is tried: sofa for couch, one for zebra."""
 
@@ -53,7 +55,7 @@ class Wording(NamedTuple):
 def describe(
     scene: Scene, target: int, rng: random.Random, *, count: int, kinds: Mapping[str, float] | None = None
 ) -> list[Wording]:
-    """Words a thing without ambiguity, each wording with another query.
+    """Words a thing without ambiguity: each time by other hints while there are any, then by the same in other words.
 
     Args:
         scene: the photo's things.
@@ -63,20 +65,24 @@ def describe(
         kinds: how readily each kind of hint is given (keys as in `DOSES`); what is missing or 0 is never said.
 
     Returns:
-        Up to `count`; none where nothing safe can be said, or where the thing might be overlooked or is many.
+        Up to `count` different texts; none where nothing safe can be said, or where the thing might be overlooked or is
+        many.
     """
-    if not scene.things[target].may_be_meant:
-        return []
-    doses = _doses(scene, target, DOSES if kinds is None else kinds)
-    wordings: list[Wording] = []
-    while doses and len(wordings) < count:
-        [query] = rng.choices(list(doses), weights=list(doses.values()))
-        del doses[query]
+    doses = _doses(scene, target, DOSES if kinds is None else kinds) if scene.things[target].may_be_meant else {}
+    wordings: dict[str, Wording] = {}
+    left: dict[Query, float] = {}
+    for _ in range(TRIES * count if doses else 0):
+        left = left or dict(doses)
+        [query] = rng.choices(list(left), weights=list(left.values()))
         wording = _worded(query, scene, target, rng)
-        if wording and wording.text not in {other.text for other in wordings}:
-            wordings.append(wording)
-            doses = {other: dose * (AGAIN if other.cues == query.cues else 1) for other, dose in doses.items()}
-    return wordings
+        if wording:
+            wordings.setdefault(wording.text, wording)
+        if len(wordings) == count:
+            break
+        left = {
+            other: dose * (AGAIN if other.cues == query.cues else 1) for other, dose in left.items() if other != query
+        }
+    return list(wordings.values())
 
 
 def _doses(scene: Scene, target: int, kinds: Mapping[str, float]) -> dict[Query, float]:
@@ -105,7 +111,8 @@ def _each_helps(modifiers: frozenset[Modifier], judge: Judge) -> bool:
 def _combinations(scene: Scene, target: int, judge: Judge) -> Iterator[frozenset[Modifier]]:
     """Nothing, each modifier alone, and what sounds well together ("on left left of car" does not); in a fixed order.
 
-    Nobody says where the only fridge is, or how large: such things are only compared where there is another.
+    Nobody says where the only fridge is, or how large: such things are only compared where there is another. And nobody
+    calls a person small who is far away or half hidden.
     """
     thing = scene.things[target]
     filters = [modifier for modifier in _filters(scene, thing) if modifier.judge([thing], [], scene)[0]]
@@ -113,14 +120,14 @@ def _combinations(scene: Scene, target: int, judge: Judge) -> Iterator[frozenset
     if not judge.is_clear(frozenset(), target):
         colours = [modifier for modifier in filters if isinstance(modifier, Colour)]
         close = [modifier for modifier in filters if isinstance(modifier, Relation) and modifier.kind not in SIDES]
-        sizes = [size for size in SIZES if judge.verdicts(frozenset({size}))[target]]
+        sizes, extremes = ((), EXTREMES[:1]) if thing.noun in PEOPLE else (SIZES, EXTREMES)
         combinations = chain(
             combinations,
-            ((single,) for single in (*SIZES, *PLACES, *ORDINALS, *EXTREMES, *_denials(scene, thing))),
-            product(colours, (*SIZES, *PLACES, *ORDINALS, *EXTREMES, *close)),
+            ((single,) for single in (*sizes, *PLACES, *ORDINALS, *extremes, *_denials(scene, thing))),
+            product(colours, (*sizes, *PLACES, *ORDINALS, *extremes, *close)),
             product(close, PLACES),
             product(sizes, (*PLACES, *ORDINALS)),
-            product(colours, SIZES, PLACES),
+            product(colours, sizes, PLACES),
         )
     return map(frozenset, combinations)
 

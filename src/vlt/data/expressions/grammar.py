@@ -20,6 +20,8 @@ Words: TypeAlias = tuple[str, ...]
 
 ARTICLES = frozenset({"the", "a", "an"})
 ONE = ("one",)
+THE = 0.1
+"""How often a wording begins with an article."""
 
 POSITIONS = (Place, Middle, Rank)
 """What can be said without a noun: "far left", "second from right"."""
@@ -41,7 +43,7 @@ def say(query: Query, rng: random.Random) -> str:
     for modifier in sorted(query.modifiers, key=lambda modifier: ORDER.index(type(modifier))):
         form = rng.choice(forms_of(modifier, query.noun))
         text = form.replace("_", text).strip()
-    return text
+    return f"the {text}" if rng.random() < THE and not text.startswith(("on ", "in ", "at ")) else text
 
 
 def forms_of(modifier: Modifier, noun: str | None) -> tuple[str, ...]:

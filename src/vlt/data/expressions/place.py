@@ -25,8 +25,8 @@ HALF = 0.55
 """Share of the photo's side up to which something is at its near end."""
 GAP = 0.05
 """Share of the photo's side between neighbours in an order."""
-GAP_OF_EXTENT = 0.3
-"""The same as a share of the mean width or height of the two."""
+GAP_OF_EXTENT = 0.5
+"""The same as a share of the mean width or height of the two: who stands behind another is not counted in one row."""
 
 COUNTED = 6.0
 """Times that things which are counted together may differ in area."""

@@ -125,10 +125,11 @@ def _with(thing: Thing, landmark: Thing, diagonal: float) -> Verdict:
 
 
 def _on(thing: Thing, landmark: Thing, diagonal: float) -> Verdict:
-    """The thing ends within the landmark, over it, and begins well above it; no where they do not touch."""
+    """The thing ends within the landmark, over its middle, and begins well above it; no where they do not touch."""
     if _distance(thing, landmark) > TOUCHING * diagonal:
         return False
     bottom, top = thing.box[3], thing.box[1]
     ends_within = landmark.box[1] <= bottom <= landmark.box[3] + 0.05 * thing.extent(Y)
     above = top <= landmark.box[1] - 0.25 * thing.extent(Y)
-    return True if ends_within and above and _are_level(thing, landmark, X) else None
+    over_middle = abs(thing.centre[X] - landmark.centre[X]) <= 0.25 * landmark.extent(X)
+    return True if ends_within and above and over_middle else None
