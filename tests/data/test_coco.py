@@ -1,6 +1,7 @@
 """COCO instance files: what is worded, what is left out and said to be, what is refused."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -150,6 +151,7 @@ def test_what_is_said_in_one_photo_does_not_hang_on_the_others(two_cars, tmp_pat
     before = two_cars.prepare(tmp_path / "out", seed=1) and said(tmp_path)
     two_cars.content["images"].reverse()
     two_cars.content["annotations"] = [each for each in two_cars.content["annotations"] if each["id"] < 10]
+    shutil.rmtree(tmp_path / "out")
     assert two_cars.prepare(tmp_path / "out", seed=1)
     assert said(tmp_path) == before
 
@@ -284,6 +286,26 @@ def test_nothing_to_word_says_what_there_was(coco, tmp_path):
     coco.thing(1, 1, 18, 10, 10, 12, 12)
     with pytest.raises(DataError, match=r"Nothing in .* can be worded: 1 are too small, too many or a crowd"):
         coco.prepare(tmp_path / "out")
+
+
+def test_another_data_set_of_that_name_is_not_overwritten(two_cars, tmp_path):
+    two_cars.prepare(tmp_path / "out", seed=1)
+    two_cars.prepare(tmp_path / "out", seed=2)  # the same file in other words
+    two_cars.content["annotations"].pop()
+    with pytest.raises(DataError, match=r"holds another data set, .*take another name"):
+        two_cars.prepare(tmp_path / "out")
+    (tmp_path / "out/anns/set/prepare.json").write_text('{"source": {"dataset": "refcoco", "split": "unc"}}')
+    with pytest.raises(DataError, match="holds another data set"):
+        two_cars.prepare(tmp_path / "out")
+
+
+def test_no_photo_stays_in_a_split_that_has_become_empty(two_cars, tmp_path):
+    two_cars.prepare(tmp_path / "out")
+    assert set(said(tmp_path, "val")) == {11, 12, 13}
+    report = two_cars.prepare(tmp_path / "out", val_share=0.0)
+    assert list(report.counts) == ["train"]
+    assert not (tmp_path / "out/anns/set/val.json").exists()
+    assert set(said(tmp_path)) == {1, 2, 3, 11, 12, 13}
 
 
 # ---------------------------------------------------------------- the split

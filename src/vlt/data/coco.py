@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -60,29 +61,55 @@ def prepare_coco(
 
     Raises:
         DataError: the instance file is missing or malformed; `images` is no folder; nothing can be worded; a folder
-            or file cannot be made.
+            or file cannot be made; the folder of that name holds another data set.
     """
     if not Path(images).is_dir():
         raise DataError(f"There is no folder of photos {images}; name the one that holds them.")
     scenes = CocoScenes(read_instances(Path(instances)), Path(images))
+    folder, digest = annotation_folder(Path(output_dir), name), hashlib.sha256(Path(instances).read_bytes()).hexdigest()
+    _refuse_other(folder, digest)
     words = _Words(scenes, Path(images), seed, per_target)
     splits: dict[str, list[Referral]] = {"train": [], "val": []}
     for scene in tqdm(scenes, desc="wording", unit="photo", disable=None):
         splits["val" if is_validation(scene.photo.id, val_share) else "train"] += words.referrals(scene)
-    splits = {split: referrals for split, referrals in splits.items() if referrals}
-    if not splits:
+    if not any(splits.values()):
         raise DataError(f"Nothing in {instances} can be worded: {words.summary() or 'no photo in it can be used'}.")
+    splits = _without_empty(splits, folder)
     write_prepared(Path(output_dir), name, splits, generate_mask=generate_mask, images=Path(images))
     report = PrepareReport(
         dataset=name,
-        source={"instances": str(instances), "seed": seed, "val_share": val_share, "per_target": per_target},
-        folder=annotation_folder(Path(output_dir), name),
+        source={
+            "instances": str(instances),
+            "sha256": digest,
+            "seed": seed,
+            "val_share": val_share,
+            "per_target": per_target,
+        },
+        folder=folder,
         counts={split: count(referrals) for split, referrals in splits.items()},
         defects=scenes.defects,
         notes=[f"Of the objects in usable photos {words.summary()}."],
     )
     report.write()
     return report
+
+
+def _refuse_other(folder: Path, digest: str) -> None:
+    """Refuses to overwrite what was made of another file."""
+    try:
+        before = json.loads((folder / "prepare.json").read_bytes())["source"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return  # nothing was prepared here, or not by us
+    if not isinstance(before, dict) or before.get("sha256") != digest:
+        raise DataError(f"{folder} holds another data set, {before}; take another name, or remove that folder first.")
+
+
+def _without_empty(splits: dict[str, list[Referral]], folder: Path) -> dict[str, list[Referral]]:
+    """The splits that hold something; the file of an empty one goes, else it would tell of photos now in the other."""
+    for split in splits:
+        if not splits[split]:
+            (folder / f"{split}.json").unlink(missing_ok=True)
+    return {split: referrals for split, referrals in splits.items() if referrals}
 
 
 class _Words:
