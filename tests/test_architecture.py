@@ -15,7 +15,7 @@ LONGEST = 330
 """Lines of a file."""
 
 FLOORS = [
-    {"errors", "types", "config", "geometry", "version"},
+    {"errors", "types", "config", "geometry", "files", "version"},
     {"data", "model", "losses", "metrics", "visualize"},
     {"checkpoint", "legacy"},
     {"evaluate", "predict", "convert"},

@@ -25,8 +25,8 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import Dinov2Config, Dinov2Model
 
-from vlt.data.atomic import make_folder
 from vlt.errors import CheckpointError, VLTError
+from vlt.files import make_folder
 
 TOLERANCE = 1e-4
 """Largest difference of the pooled maps that is accepted, as a share of their standard deviation."""

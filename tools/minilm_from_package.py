@@ -21,8 +21,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer
 
-from vlt.data.atomic import make_folder
 from vlt.errors import CheckpointError, VLTError
+from vlt.files import make_folder
 
 TOLERANCE = 1e-5
 """Largest difference of token states that is accepted, as a share of their standard deviation."""

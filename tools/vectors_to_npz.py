@@ -15,9 +15,9 @@ from typing import Any
 import click
 import numpy as np
 
-from vlt.data.atomic import make_folder
 from vlt.data.vectors import WordVectors
 from vlt.errors import DataError, VLTError
+from vlt.files import make_folder
 
 
 def read_package(path: Path, limit: int) -> WordVectors:

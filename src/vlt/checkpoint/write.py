@@ -55,6 +55,7 @@ def save_checkpoint(
         # The fingerprint travels inside the weight file too: that is how a foreign vocabulary beside it is noticed.
         save_file(_separate(model.state_dict()), temporary / WEIGHTS, {"text_fingerprint": text.fingerprint})
         (temporary / CONFIG).write_text(dump_config(config), encoding="utf-8")
+        shutil.copymode(temporary / CONFIG, temporary / WEIGHTS)  # safetensors lets only the owner read
         text.save(temporary)
         (temporary / META).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 

@@ -40,7 +40,7 @@ def refer(
 
     Prints the counts beside the published ones and every defect met; prepare.json beside the annotations has them all.
     """
-    from vlt.data.prepare import prepare_refer
+    from vlt.data.prepare.refer import prepare_refer
 
     report = prepare_refer(data_root, output_dir, dataset, split, generate_mask=generate_mask, images=images)
     click.echo(str(report))
@@ -70,7 +70,7 @@ def coco(
 
     Each object that can be told from the others gets several expressions, such as "left dog" or "largest red cup".
     """
-    from vlt.data.coco import prepare_coco
+    from vlt.data.prepare.coco import prepare_coco
 
     given = {key: value for key, value in limits.items() if value is not None}
     report = prepare_coco(instances, images, output_dir, name=name, seed=seed, generate_mask=generate_mask, **given)

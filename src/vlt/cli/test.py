@@ -60,9 +60,9 @@ def test(
     with the split in their names.
     """
     from vlt.checkpoint import load_checkpoint
-    from vlt.data.atomic import make_folder
     from vlt.data.dataset import load_referrals
     from vlt.evaluate import Worst, evaluate
+    from vlt.files import make_folder
     from vlt.legacy import read_config
 
     _refuse_network_keys(assignments)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,7 +48,18 @@ def load_referrals(config: DataConfig, split: str) -> Referrals:
     if not isinstance(config, ReferDataConfig):
         return _synthetic(config, split)
     referrals = read_prepared(config.root, config.dataset, split, config.images)
-    return _without_blanks(referrals, f"{config.dataset}/{split}") if split == config.train_split else referrals
+    return _to_learn_from(referrals, f"{config.dataset}/{split}") if split == config.train_split else referrals
+
+
+def without_blanks(referrals: Iterable[Referral]) -> tuple[list[Referral], int]:
+    """The referrals with the sentences that say something, and how many sentences do not."""
+    kept, blank = [], 0
+    for referral in referrals:
+        spoken = tuple(expression for expression in referral.expressions if expression.text.strip())
+        blank += len(referral.expressions) - len(spoken)
+        if spoken:
+            kept.append(referral if len(spoken) == len(referral.expressions) else replace(referral, expressions=spoken))
+    return kept, blank
 
 
 def fingerprint(referrals: Iterable[Referral]) -> str:
@@ -196,18 +207,13 @@ def _synthetic(config: SyntheticDataConfig, split: str) -> SyntheticReferrals:
     return SyntheticReferrals(scenes[split], config.size, config.seed, split)
 
 
-def _without_blanks(referrals: Iterable[Referral], name: str) -> list[Referral]:
-    """The referrals that say something, with the sentences that do; warns of what was left out."""
-    kept, blank, mute = [], 0, 0
-    for referral in referrals:
-        spoken = tuple(expression for expression in referral.expressions if expression.text.strip())
-        blank += len(referral.expressions) - len(spoken)
-        mute += not spoken
-        if spoken:
-            kept.append(replace(referral, expressions=spoken))
+def _to_learn_from(referrals: Sequence[Referral], name: str) -> list[Referral]:
+    """The referrals that say something; warns of what was left out."""
+    kept, blank = without_blanks(referrals)
     if not kept:
         raise DataError(f"{name} has no sentence to learn from: all {blank} are blank; run `vlt prepare` again.")
     if blank:
+        mute = len(referrals) - len(kept)
         message = f"{name}: {blank} blank sentences were left out, and {mute} referrals that have no other."
         warnings.warn(VLTWarning(message), stacklevel=3)
     return kept

@@ -20,10 +20,10 @@ import numpy as np
 from PIL import Image as PILImage
 from pydantic import Field, TypeAdapter, ValidationError
 
-from vlt.data.atomic import make_folder, replacing
 from vlt.data.masks import encode_rle, read_target, rle_box
 from vlt.data.records import Record, malformed
 from vlt.errors import DataError
+from vlt.files import make_folder, replacing
 from vlt.types import RLE, Expression, Referral
 
 MASKS_FILE = "masks.json.gz"

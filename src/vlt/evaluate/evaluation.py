@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from vlt.data.collate import Collate, pad_to
-from vlt.data.dataset import EvaluateSamples
+from vlt.data.dataset import EvaluateSamples, without_blanks
 from vlt.data.masks import read_target
 from vlt.errors import ConfigError, DataError
 from vlt.evaluate.report import Provenance, Record, Report
@@ -110,7 +110,7 @@ def evaluate(
         DataError: there is nothing to ask, or a target is not of its photo's size.
     """
     shard, protocol = shard or Shard(), _resolve(protocol, config)
-    asked, blank_sentences = _without_blanks(referrals)
+    asked, blank_sentences = without_blanks(referrals)
     samples = EvaluateSamples(asked, text, config.model.input_size, config.model.antialias)
     if not len(samples):
         raise DataError(
@@ -153,19 +153,6 @@ def _resolve(protocol: str | Protocol, config: Config) -> Protocol:
         raise ConfigError(f"There is no evaluation protocol {protocol!r}; known: {', '.join(PROTOCOLS)}.")
     named = PROTOCOLS[protocol]
     return replace(named, threshold=config.evaluate.threshold) if protocol == "vlt" else named
-
-
-def _without_blanks(referrals: Referrals) -> tuple[list[Referral], int]:
-    """The referrals with the sentences that say something, and how many others there were."""
-    asked, blank = [], 0
-    for referral in referrals:
-        spoken = tuple(expression for expression in referral.expressions if expression.text.strip())
-        blank += len(referral.expressions) - len(spoken)
-        if spoken:
-            asked.append(
-                referral if len(spoken) == len(referral.expressions) else replace(referral, expressions=spoken)
-            )
-    return asked, blank
 
 
 def _loader(samples: Subset[Any], config: Config) -> DataLoader[Any]:

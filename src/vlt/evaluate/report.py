@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vlt.data.atomic import make_folder, replacing
 from vlt.data.expressions import CUES, cues
+from vlt.files import make_folder, replacing
 from vlt.metrics import Protocol, ReferringMetrics, Scores
 from vlt.version import __version__
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from vlt.data.atomic import replacing
+from vlt.files import replacing
 from vlt.train.curves import Curves
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from vlt.config import Config
-from vlt.data.atomic import replacing
 from vlt.errors import CheckpointError, ConfigError, DataError, TrainingError
+from vlt.files import replacing
 
 FORMAT = 1
 """Of the state file; raised when an older `vlt` could no longer read what this one writes."""

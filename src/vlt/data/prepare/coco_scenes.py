@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, ValidationError
 
-from vlt.data.colour import brightened, colour_shares
 from vlt.data.expressions import Scene, Thing
 from vlt.data.masks import decode_rle, read_segmentation, rle_area
 from vlt.data.photo import read_image
+from vlt.data.prepare.colour import brightened, colour_shares
+from vlt.data.prepare.refer_files import Annotation, Category, Id, Photo
+from vlt.data.prepare.report import DefectKind, Defects
 from vlt.data.records import Record, malformed
-from vlt.data.refer_files import Annotation, Category, Id, Photo
-from vlt.data.report import DefectKind, Defects
 from vlt.errors import DataError, InputError
 from vlt.types import RLE
 

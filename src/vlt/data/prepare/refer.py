@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vlt.data.prepare.refer_set import photo_folder, read_refer
+from vlt.data.prepare.report import Counts, Defects, PrepareReport, count
 from vlt.data.prepared import annotation_folder, write_prepared
-from vlt.data.refer import photo_folder, read_refer
-from vlt.data.report import Counts, Defects, PrepareReport, count
 from vlt.errors import DataError
 
 __all__ = ["EXPECTED", "PrepareReport", "folder_name", "prepare_refer"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from vlt.data.report import Counts, DefectKind, Defects, PrepareReport, count
+from vlt.data.prepare.report import Counts, DefectKind, Defects, PrepareReport, count
 from vlt.types import Expression, Referral
 
 LOST = DefectKind("missing photo", "ref_id", "left out")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vlt.data.atomic import replacing
+from vlt.files import replacing
 
 if TYPE_CHECKING:
     from vlt.types import Referral

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
-from vlt.data.plain_pickle import read_plain_pickle
+from vlt.data.prepare.plain_pickle import read_plain_pickle
 from vlt.data.records import Record, malformed
 from vlt.errors import DataError
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from vlt.data.coco_scenes import CocoScenes, PhotoScene, read_instances
 from vlt.data.expressions import describe
+from vlt.data.prepare.coco_scenes import CocoScenes, PhotoScene, read_instances
+from vlt.data.prepare.report import PrepareReport, count
 from vlt.data.prepared import annotation_folder, write_prepared
-from vlt.data.report import PrepareReport, count
 from vlt.errors import DataError
 from vlt.types import Expression, Referral
 

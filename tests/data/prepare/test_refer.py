@@ -29,7 +29,7 @@ from refer_fixture import (
 )
 
 from vlt.data.masks import decode_rle, read_target
-from vlt.data.prepare import EXPECTED, folder_name, prepare_refer
+from vlt.data.prepare.refer import EXPECTED, folder_name, prepare_refer
 from vlt.data.prepared import read_prepared
 from vlt.errors import DataError
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from vlt.data.atomic import make_folder, replacing
 from vlt.errors import DataError
+from vlt.files import make_folder, replacing
 
 
 def test_a_file_is_replaced_when_the_block_ends_and_not_before(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from refer_fixture import python2_pickle
 
-from vlt.data.plain_pickle import read_plain_pickle
+from vlt.data.prepare.plain_pickle import read_plain_pickle
 from vlt.errors import DataError
 
 PLAIN = {

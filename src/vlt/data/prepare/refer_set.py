@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vlt.data.masks import Outline, read_segmentation, rle_area
-from vlt.data.refer_files import Annotation, Instances, Ref, read_instances, read_refs
-from vlt.data.report import DefectKind, Defects
+from vlt.data.prepare.refer_files import Annotation, Instances, Ref, read_instances, read_refs
+from vlt.data.prepare.report import DefectKind, Defects
 from vlt.errors import DataError
 from vlt.types import Box, Expression, Referral, Size
 

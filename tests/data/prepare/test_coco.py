@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlt.data.coco import is_validation, prepare_coco
-from vlt.data.coco_scenes import MANY, CocoScenes, read_instances
 from vlt.data.expressions import parse, resolve
 from vlt.data.masks import encode_rle, read_target
+from vlt.data.prepare.coco import is_validation, prepare_coco
+from vlt.data.prepare.coco_scenes import MANY, CocoScenes, read_instances
 from vlt.data.prepared import read_prepared
 from vlt.errors import DataError
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlt.data.colour import NAMES, brightened, colour_shares
 from vlt.data.expressions.modifier import SIMILAR
+from vlt.data.prepare.colour import NAMES, brightened, colour_shares
 from vlt.data.synthetic import PALETTE
 
 

@@ -8,7 +8,7 @@ import pytest
 from refer_fixture import annotation, photo, rectangle, ref, write_photos, write_refer
 
 from vlt.data.masks import rle_area
-from vlt.data.refer import COCO_IDS, MISSING_PHOTO, SPLITS, ReferSet, belongs, photo_folder, read_refer
+from vlt.data.prepare.refer_set import COCO_IDS, MISSING_PHOTO, SPLITS, ReferSet, belongs, photo_folder, read_refer
 
 BOX = annotation(1, [0, 0, 2, 2], [rectangle(0, 0, 2, 2)])
 
