@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ from PIL import Image as PILImage
 from torch.utils.data import DataLoader
 
 from vlt.config import ReferDataConfig, SyntheticDataConfig, VLTConfig
+from vlt.config.run import Cue
 from vlt.data.collate import Collate
 from vlt.data.dataset import EvaluateSamples, TrainSamples, fingerprint, load_referrals
-from vlt.data.expressions import swap_left_right
+from vlt.data.expressions import CUES, cues, swap_left_right
 from vlt.data.masks import encode_rle
 from vlt.data.prepared import write_prepared
 from vlt.data.synthetic import SyntheticReferrals
@@ -336,3 +338,15 @@ def test_scenes_have_a_fingerprint_by_seed_and_split():
     found = [fingerprint(SyntheticReferrals(*recipe)) for recipe in recipes]
     assert len(set(found)) == 4
     assert fingerprint(SyntheticReferrals(*recipes[0])) == found[0]
+
+
+def test_synthetic_expressions_keep_to_the_kinds_asked_for():
+    config = SyntheticDataConfig(size=(64, 64), train_scenes=20, kinds={"category": 1, "colour": 1})
+    told = {
+        cue for referral in load_referrals(config, "train") for each in referral.expressions for cue in cues(each.text)
+    }
+    assert told == {"category", "colour"}
+
+
+def test_the_configuration_knows_the_kinds_of_hints():
+    assert set(get_args(Cue)) == set(CUES)

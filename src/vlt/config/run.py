@@ -10,6 +10,9 @@ from pydantic import Field, model_validator
 from vlt.config.model import ModelConfig
 from vlt.config.section import AboveZero, BelowOne, Count, Fraction, NonNegative, Positive, Section
 
+Cue: TypeAlias = Literal["category", "colour", "position", "ordinal", "size", "relation", "negation"]
+"""The kinds of hint that expressions give; `vlt.data.expressions` says and recognises them."""
+
 
 class ReferDataConfig(Section):
     """A prepared data set: what `vlt prepare` or the original's script wrote."""
@@ -35,6 +38,8 @@ class SyntheticDataConfig(Section):
     """(height, width) of a scene in pixels."""
     train_scenes: Positive = 2000
     val_scenes: Positive = 200
+    kinds: dict[Cue, NonNegative] | None = None
+    """How readily each kind of hint is given in expressions; what is missing is never said. null: as people do."""
     seed: int = 0
     train_split: str = "train"
     val_split: str = "val"
