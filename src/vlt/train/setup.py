@@ -12,6 +12,7 @@ from typing import cast
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
+from accelerate.utils import parse_flag_from_env
 from torch.utils.data import Dataset
 
 from vlt.checkpoint import read_pointer
@@ -61,7 +62,8 @@ def start_accelerator(config: TrainConfig) -> Accelerator:
     Raises:
         ConfigError: a precision that the device does not have; a batch that processes and passes cannot share.
     """
-    state = PartialState()
+    # Processes launched on a machine without a GPU do not find each other unless the CPU is asked for.
+    state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available())
     _refuse_precision(config.precision, state.device)
     parts = state.num_processes * config.accumulate
     if config.batch_size % parts:

@@ -1,0 +1,107 @@
+import math
+
+import pytest
+import torch
+
+from vlt.data.collate import Collate
+from vlt.train.interrupt import StopRequest
+from vlt.train.learner import Gradient, Learner
+from vlt.train.setup import build_network, load_data, start_accelerator
+
+SWIN = {
+    "name": "swin",
+    "architecture": {"embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "window_size": 4, "drop_path_rate": 0.0},
+}
+"""A backbone without batch statistics and without chance, so that a batch may be cut without changing the step."""
+
+
+def make(config):
+    torch.manual_seed(0)
+    return Learner(build_network(config), config, start_accelerator(config.train), steps_per_epoch=3)
+
+
+def batches(config, sizes):
+    data = load_data(config)
+    samples = data.samples(config, epoch=0)
+    starts = [sum(sizes[:place]) for place in range(len(sizes))]
+    return [Collate(None)([samples[start + i] for i in range(size)]) for start, size in zip(starts, sizes, strict=True)]
+
+
+def test_pretrained_parts_come_in_eval_mode_and_are_set_to_train(small, tmp_path):
+    config = small(tmp_path)
+    network = build_network(config).eval()
+    Learner(network, config, start_accelerator(config.train), steps_per_epoch=3)
+    assert all(module.training for module in network.modules())
+
+
+def test_accumulated_passes_make_the_step_of_one_pass(small, tmp_path):
+    options = {"model": {"backbone": SWIN, "dropout": 0.0}, "loss": {"conv_l2": 1e-3}}
+    whole, parted = small(tmp_path, **options), small(tmp_path, **options, train={"accumulate": 2})
+    found = []
+    for config, sizes in ((whole, [4]), (parted, [2, 2])):
+        learner = make(config)
+        gradient = learner.gradient(batches(config, sizes), StopRequest())
+        gradients = {name: p.grad for name, p in learner.network.named_parameters()}
+        found.append((gradient, gradients))
+    (one, one_gradients), (two, two_gradients) = found
+    assert one.losses == pytest.approx(two.losses, rel=1e-5)
+    assert one.losses.keys() == {"total", "bce", "dice", "conv_l2"}
+    assert one.norm == pytest.approx(two.norm, rel=1e-4)
+    for name, gradient in one_gradients.items():
+        torch.testing.assert_close(gradient, two_gradients[name], rtol=1e-3, atol=1e-6)
+
+
+def test_everything_that_trains_gets_a_gradient(small, tmp_path):
+    """Distributed training waits for ever for a parameter that no loss depends on."""
+    config = small(tmp_path)
+    learner = make(config)
+    learner.gradient(batches(config, [4]), StopRequest())
+    assert [name for name, p in learner.network.named_parameters() if p.requires_grad and p.grad is None] == []
+
+
+def test_the_gradient_is_clipped_and_its_norm_is_from_before(small, tmp_path):
+    config = small(tmp_path, train={"clip_norm": 1e-3})
+    learner = make(config)
+    gradient = learner.gradient(batches(config, [4]), StopRequest())
+    after = torch.stack([p.grad.norm() for p in learner.network.parameters() if p.grad is not None]).norm()
+    assert gradient.norm > 1e-2
+    assert after.item() == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_a_gradient_changes_nothing_until_the_update(small, tmp_path):
+    config = small(tmp_path, train={"schedule": {"name": "constant", "warmup_steps": 2}})
+    learner = make(config)
+    before = {name: p.clone() for name, p in learner.network.named_parameters()}
+    learner.gradient(batches(config, [4]), StopRequest())
+    assert all(torch.equal(before[name], p) for name, p in learner.network.named_parameters())
+    assert learner.rate == pytest.approx(config.train.lr / 2)
+    learner.update()
+    assert any(not torch.equal(before[name], p) for name, p in learner.network.named_parameters())
+    assert learner.rate == pytest.approx(config.train.lr)
+    assert all(p.grad is None for p in learner.network.parameters())
+
+
+def test_the_moving_average_follows_at_its_distance(small, tmp_path):
+    config = small(tmp_path, train={"ema": 0.75})
+    learner = make(config)
+    expected = None
+    for _ in range(3):
+        learner.gradient(batches(config, [4]), StopRequest())
+        learner.update()
+        weight = learner.network.fusion.attention.key.weight.detach().clone()
+        expected = weight if expected is None else 0.75 * expected + 0.25 * weight
+    torch.testing.assert_close(learner.judged.fusion.attention.key.weight, expected)
+    assert learner.judged is not learner.network
+
+
+def test_without_a_moving_average_the_network_is_judged(small, tmp_path):
+    learner = make(small(tmp_path))
+    assert learner.judged is learner.network
+
+
+@pytest.mark.parametrize(
+    ("loss", "norm", "sound"),
+    [(1.0, 2.0, True), (math.nan, 2.0, False), (math.inf, 2.0, False), (1.0, math.inf, False)],
+)
+def test_a_step_is_sound_where_loss_and_gradient_are_finite(small, tmp_path, loss, norm, sound):
+    assert make(small(tmp_path)).is_sound(Gradient({"total": loss}, norm, stop=False)) is sound

@@ -1,0 +1,85 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from vlt.errors import ConfigError
+from vlt.train import setup, train
+from vlt.train.setup import build_network, load_data, make_run_dir, start_accelerator
+
+
+def test_a_run_folder_that_cannot_be_made_is_refused_first(small, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(setup, "load_referrals", lambda *args: pytest.fail("data were read before the refusal"))
+    with pytest.raises(ConfigError, match=r"file/run cannot be made or written to \(Not a directory\); name another"):
+        train(small(tmp_path / "file" / "run"))
+
+
+def test_a_run_folder_is_made_with_those_above_it(tmp_path):
+    make_run_dir(tmp_path / "a" / "b")
+    make_run_dir(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_half_precision_needs_a_gpu(small, tmp_path):
+    with pytest.raises(ConfigError, match="'fp16', which needs a GPU, but this run is on the CPU"):
+        start_accelerator(small(tmp_path, train={"precision": "fp16"}).train)
+
+
+def test_precision_may_differ_from_run_to_run(small, tmp_path):
+    for precision in ("no", "bf16", "no"):
+        assert start_accelerator(small(tmp_path, train={"precision": precision}).train).mixed_precision == precision
+
+
+def test_bf16_trains_on_the_cpu(small, tmp_path):
+    config = small(tmp_path / "run", train={"precision": "bf16", "epochs": 1})
+    train(config)
+    state = torch.load(config.output_dir / "resume" / "state.pt", weights_only=True)
+    assert all(tensor.dtype != torch.bfloat16 for tensor in state["parts"]["network"].values())
+
+
+def test_a_batch_that_cannot_be_shared_is_refused_with_the_numbers(small, tmp_path):
+    config = small(tmp_path, train={"batch_size": 10, "accumulate": 4})
+    with pytest.raises(
+        ConfigError, match=r"batch_size is 10, not a multiple of 4 \(1 processes x .* 4\); take 8 or 12"
+    ):
+        start_accelerator(config.train)
+
+
+def test_processes_count_in_sharing_a_batch(small, tmp_path, monkeypatch):
+    state = SimpleNamespace(num_processes=3, device=torch.device("cpu"))
+    monkeypatch.setattr(setup, "PartialState", lambda **_: state)
+    with pytest.raises(ConfigError, match=r"batch_size is 4, not a multiple of 3 .* take 3 or 6"):
+        start_accelerator(small(tmp_path).train)
+
+
+def test_fewer_referrals_than_a_batch_are_refused(small, tmp_path):
+    config = small(tmp_path, train={"batch_size": 16})
+    with pytest.raises(
+        ConfigError, match=r"'train' has 12 referrals, fewer than train\.batch_size, 16; take at most 12"
+    ):
+        load_data(config)
+
+
+def test_data_say_what_they_are(small, tmp_path):
+    data, again = load_data(small(tmp_path)), load_data(small(tmp_path))
+    assert data.fingerprint == again.fingerprint
+    assert data.fingerprint != load_data(small(tmp_path, data={"seed": 1})).fingerprint
+    assert (len(data.train), len(data.val)) == (12, 3)
+
+
+def test_all_sentences_are_in_the_vocabulary(small, tmp_path):
+    data = load_data(small(tmp_path))
+    for referrals in (data.train, data.val):
+        for referral in referrals:
+            assert not any(data.text(expression.text).unknown for expression in referral.expressions)
+
+
+def test_a_darknet_file_is_loaded_into_the_backbone(small, tmp_path, monkeypatch):
+    loaded = []
+    monkeypatch.setattr(setup, "load_keras_backbone", lambda path, backbone: loaded.append((path, backbone)))
+    backbone = {"name": "darknet53", "width": 0.0625, "blocks": [1, 1, 1, 1, 1], "pretrained": "mcn.h5"}
+    network = build_network(small(tmp_path, model={"backbone": backbone}))
+    ((path, part),) = loaded
+    assert path.name == "mcn.h5"
+    assert part is network.backbone
