@@ -89,6 +89,21 @@ class SummedGRU(nn.Module):
         return words * F.dropout(torch.ones_like(words[:, :1]), self.dropout, self.training)
 
 
+class WordProjection(nn.Sequential):
+    """To the network's width, at unit scale.
+
+    Without the normalisation words arrive several times weaker than the sinusoids and the map they meet, and the
+    network learns to look long before it learns to listen (docs/log.md, 2026-11-22).
+
+    Args:
+        input_dim: width of the encoder's state.
+        dim: width of the result.
+    """
+
+    def __init__(self, input_dim: int, dim: int) -> None:
+        super().__init__(nn.Linear(input_dim, dim), nn.LayerNorm(dim))
+
+
 class GRUEncoder(nn.Module):
     """Bidirectional GRU over word vectors, projected to the network's width.
 
@@ -105,7 +120,7 @@ class GRUEncoder(nn.Module):
         self.dim = dim
         self.dropout = nn.Dropout(dropout)
         self.gru = nn.GRU(input_dim, hidden_dim, layers, batch_first=True, bidirectional=True)
-        self.project = nn.Linear(2 * hidden_dim, dim)
+        self.project = WordProjection(2 * hidden_dim, dim)
 
     def forward(self, words: Tensor, word_mask: Tensor | None) -> TextFeatures:
         """Vectors to features of words.
@@ -136,7 +151,7 @@ class BertEncoder(Freezable):
         super().__init__()
         self.dim = dim
         self.network = network
-        self.project = nn.Linear(network.config.hidden_size, dim)
+        self.project = WordProjection(network.config.hidden_size, dim)
 
     def forward(self, words: Tensor, word_mask: Tensor | None) -> TextFeatures:
         """Token ids to features of tokens.
