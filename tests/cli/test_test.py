@@ -48,6 +48,18 @@ def test_a_table_and_a_report_beside_the_checkpoint(run_dir, config_file):
     assert provenance["command"].startswith("vlt ")
 
 
+def test_dummies_stand_beside_the_model(run_dir, config_file):
+    result = invoke("tiny.yaml", "--dummies")
+    assert result.exit_code == 0, result.stderr
+    report = json.loads((run_dir / "checkpoints" / "epoch-1.val.json").read_text())
+    assert set(report["dummies"]) == {"whole photo", "centred box"}
+    assert report["dummies"]["whole photo"]["count"] == report["scores"]["count"]
+    for name, scores in report["dummies"].items():
+        assert f"{100 * scores['miou']:.2f}" in next(
+            line for line in result.stdout.splitlines() if line.startswith(name)
+        )
+
+
 def test_several_splits_and_all_files(run_dir, config_file):
     asked = ["--split", "train", "--split", "val", "--output", "o.json", "--per-sample", "s.jsonl", "--worst", 2, "bad"]
     result = invoke("tiny.yaml", *asked)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,10 @@ from vlt.errors import ConfigError
 
 if TYPE_CHECKING:
     from vlt.checkpoint import Checkpoint
+    from vlt.config import Config
     from vlt.evaluate import Provenance
+    from vlt.metrics import Scores
+    from vlt.types import Referrals
 
 
 @click.command(
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
     "--per-sample", type=PATH, callback=checked(writable_file), help="The IoU of each sentence, as JSON lines."
 )
 @click.option("--worst", type=(click.IntRange(min=1), PATH), metavar="N DIR", help="Pictures of the N worst answers.")
+@click.option("--dummies", is_flag=True, help="Score the whole photo and a centred box of the mean size beside it.")
 @device_option
 @set_option
 def test(
@@ -51,6 +56,7 @@ def test(
     output: Path | None,
     per_sample: Path | None,
     worst: tuple[int, Path] | None,
+    dummies: bool,
     device: str | None,
     assignments: tuple[str, ...],
 ) -> None:
@@ -89,12 +95,26 @@ def test(
             provenance=_provenance(loaded, split),
             progress=True,
         )
+        if dummies:
+            report = replace(report, dummies=_score_dummies(loaded, run, referrals[split], protocol))
         click.echo(str(report))
         report.write(reports[split])
         if lines := _named(per_sample, split, chosen):
             report.write_records(lines)
         if keep and worst:
             keep.save(worst[1] / split if len(chosen) > 1 else worst[1])
+
+
+def _score_dummies(loaded: Checkpoint, run: Config, referrals: Referrals, protocol: str) -> dict[str, Scores]:
+    """What the two dummies score on `referrals`; the box has the mean size of the train split."""
+    from vlt.data.dataset import load_referrals
+    from vlt.evaluate import dummies, evaluate
+
+    answerers = dummies(load_referrals(run.data, run.data.train_split))
+    return {
+        name: evaluate(answerer, loaded.text, referrals, run, protocol=protocol).scores
+        for name, answerer in answerers.items()
+    }
 
 
 def _refuse_network_keys(assignments: tuple[str, ...]) -> None:

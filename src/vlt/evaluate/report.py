@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +91,7 @@ class Report:
         input_size: (height, width) in pixels at which the model sees photos; it is judged at the photo's own size.
         provenance: where the numbers come from.
         records: one per sentence, in the order of the data set.
+        dummies: what answers that look at nothing score on the same sentences, by name; empty: they were not asked.
     """
 
     protocol: Protocol
@@ -101,6 +102,7 @@ class Report:
     input_size: Size
     provenance: Provenance
     records: tuple[Record, ...]
+    dummies: Mapping[str, Scores] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -134,7 +136,7 @@ class Report:
 
     def __str__(self) -> str:
         """The report as it is printed: a table in percent, and below it what the numbers depend on."""
-        table = scores_table({"all": self.scores, **self.by_length, **self.by_cue})
+        table = scores_table({"all": self.scores, **self.by_length, **self.by_cue, **self.dummies})
         height, width = self.input_size
         left_out = f"input {height} x {width}; {self.blank_sentences} blank sentences left out"
         return "\n".join([table, str(self.protocol), left_out, str(self.provenance)])
@@ -145,6 +147,7 @@ class Report:
             "scores": self.scores.to_dict(),
             "by_length": {name: scores.to_dict() for name, scores in self.by_length.items()},
             "by_cue": {name: scores.to_dict() for name, scores in self.by_cue.items()},
+            "dummies": {name: scores.to_dict() for name, scores in self.dummies.items()},
             "protocol": {**asdict(self.protocol), "levels": list(self.protocol.levels), "size": "the photo's own"},
             "blank_sentences": self.blank_sentences,
             "input_size": list(self.input_size),
