@@ -204,7 +204,8 @@ def _synthetic(config: SyntheticDataConfig, split: str) -> SyntheticReferrals:
     scenes = {config.train_split: config.train_scenes, config.val_split: config.val_scenes}
     if split not in scenes:
         raise ConfigError(f"Synthetic data have no split {split!r}; known: {', '.join(scenes)}.")
-    return SyntheticReferrals(scenes[split], config.size, config.seed, split, kinds=config.kinds)
+    kinds = None if config.kinds is None else {str(cue): dose for cue, dose in config.kinds.items()}
+    return SyntheticReferrals(scenes[split], config.size, config.seed, split, kinds=kinds)
 
 
 def _to_learn_from(referrals: Sequence[Referral], name: str) -> list[Referral]:
