@@ -1,5 +1,6 @@
 """Pretrained parts are read, recorded in the configuration, and can be rebuilt without them."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,15 @@ def test_pretrained_weights_arrive_and_can_be_rebuilt_without_the_folder(
     images, words = torch.rand(1, 3, *config.image_size), torch.randint(1, 50, (1, 4))
     with torch.no_grad():
         torch.testing.assert_close(rebuilt.eval()(images, words), model.eval()(images, words))
+
+
+def test_keys_that_nobody_reads_stay_out_of_the_architecture(folders: dict[str, str]) -> None:
+    path = Path(folders["bert"]) / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"gradient_checkpointing": False, "made_by": "someone"}))
+    config = resolve(_config(folders, "dinov2"))
+    assert isinstance(config.language, BertConfig)
+    assert not {"gradient_checkpointing", "made_by"} & set(config.language.architecture or {})
+    build_model(config, pretrained=False)
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:

@@ -89,15 +89,16 @@ def _resolve_part(part: Any) -> dict[str, Any]:
         and isinstance(part, SwinConfig | Dinov2Config | BertConfig)
         and part.pretrained
     ):
-        values["architecture"] = _architecture(_pretrained_config(part.pretrained).to_diff_dict())
+        values["architecture"] = _architecture(_pretrained_config(part.pretrained))
     return values
 
 
-def _architecture(values: dict[str, Any]) -> dict[str, Any]:
-    """What shapes the network, without notes on where it came from or what it was trained for."""
+def _architecture(found: Any) -> dict[str, Any]:
+    """What shapes the network, without notes on where it came from, what it was trained for, or what nobody reads."""
     notes = {"architectures", "transformers_version", "_name_or_path", "dtype", "torch_dtype", "id2label", "label2id"}
     outputs = {"out_features", "out_indices", "stage_names"}
-    return {key: value for key, value in values.items() if key not in notes | outputs}
+    known = set(type(found)().to_dict()) - notes - outputs
+    return {key: value for key, value in found.to_diff_dict().items() if key in known}
 
 
 def _build_reference(config: ReferenceConfig) -> VLT:
