@@ -45,7 +45,7 @@ def test_a_table_and_a_report_beside_the_checkpoint(run_dir, config_file):
     assert provenance["split"] == "val"
     assert provenance["checkpoint"] == "run/checkpoints/epoch-1"
     assert provenance["commit"] == source_commit()
-    assert provenance["command"].startswith("vlt ")
+    assert provenance["command"].startswith("vlt")
 
 
 def test_dummies_stand_beside_the_model(run_dir, config_file):
