@@ -1,5 +1,6 @@
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -83,3 +84,14 @@ def test_a_darknet_file_is_loaded_into_the_backbone(small, tmp_path, monkeypatch
     ((path, part),) = loaded
     assert path.name == "mcn.h5"
     assert part is network.backbone
+
+
+def test_scenes_are_kept_where_memory_allows_and_are_the_same_either_way(small, tmp_path, monkeypatch):
+    kept = load_data(small(tmp_path))
+    assert kept.train[3] is kept.train[3]
+    monkeypatch.setattr(setup, "KEPT_BYTES", 12 * 64 * 64 * setup.SCENE_BYTES_PER_PIXEL - 1)
+    drawn = load_data(small(tmp_path))
+    assert drawn.train[3] is not drawn.train[3]
+    assert drawn.fingerprint == kept.fingerprint
+    assert np.array_equal(drawn.train[3].image, kept.train[3].image)
+    assert drawn.train[3].expressions == kept.train[3].expressions

@@ -16,7 +16,7 @@ from accelerate.utils import parse_flag_from_env
 from torch.utils.data import Dataset
 
 from vlt.checkpoint import read_pointer
-from vlt.config import Config, Darknet53Config, TrainConfig
+from vlt.config import Config, Darknet53Config, DataConfig, SyntheticDataConfig, TrainConfig
 from vlt.data.dataset import TrainSamples, fingerprint, load_referrals
 from vlt.data.text import TextReader, build_text
 from vlt.errors import ConfigError
@@ -25,6 +25,11 @@ from vlt.model.build import build_model
 from vlt.model.darknet import Darknet53
 from vlt.model.vlt import VLT
 from vlt.types import Referral, Referrals, Sample
+
+KEPT_BYTES = 2**29
+"""Up to here the drawn scenes of a split are kept in memory; beyond, each is drawn whenever it is needed."""
+SCENE_BYTES_PER_PIXEL = 4
+"""Three of the picture, one of the mask."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,7 @@ def load_data(config: Config) -> TrainData:
             f"The split {config.data.train_split!r} has {len(train)} referrals, fewer than train.batch_size, "
             f"{config.train.batch_size}; take at most {len(train)}."
         )
+    train, val = _kept(train, config.data), _kept(val, config.data)
     sentences: list[str] = []
     print_of_both = fingerprint(_overheard(chain(train, val), sentences))
     return TrainData(train, val, build_text(config.model, sentences), print_of_both)
@@ -128,8 +134,17 @@ def build_network(config: Config) -> VLT:
     return model
 
 
+def _kept(referrals: Referrals, config: DataConfig) -> Referrals:
+    """Synthetic scenes drawn once and for all where memory allows: drawing takes as long as a small network's step."""
+    if isinstance(config, SyntheticDataConfig):
+        height, width = config.size
+        if len(referrals) * height * width * SCENE_BYTES_PER_PIXEL <= KEPT_BYTES:
+            return list(referrals)
+    return referrals
+
+
 def _overheard(referrals: Iterable[Referral], sentences: list[str]) -> Iterator[Referral]:
-    """The referrals, their sentences noted down in passing: synthetic scenes are worth drawing only once."""
+    """The referrals, their sentences noted down in passing, so that the data are gone through only once."""
     for referral in referrals:
         sentences.extend(expression.text for expression in referral.expressions)
         yield referral
