@@ -192,7 +192,7 @@ def _plan(rng: random.Random, size: Size, count: int) -> list[_Plan]:
     colours = rng.sample(list(PALETTE), rng.randint(2, 4))
     plans: list[_Plan] = []
     for _ in range(20 * count):
-        radius = rng.choice((rng.uniform(0.08, 0.11), rng.uniform(0.14, 0.2))) * min(size)
+        radius = rng.choice((rng.uniform(0.11, 0.14), rng.uniform(0.18, 0.24))) * min(size)
         x, y = (rng.uniform(radius + 1, side - radius - 1) for side in (size[1], size[0]))
         if all(math.hypot(x - other.x, y - other.y) > 1.1 * (radius + other.radius) + 2 for other in plans):
             plans.append(_Plan(rng.choice(names), rng.choice(colours), x, y, radius, rng.uniform(-0.2, 0.2)))
