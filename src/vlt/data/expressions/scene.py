@@ -26,6 +26,8 @@ class Thing:
         area: of its mask, in pixels.
         colours: share of its mask per colour name, in [0, 1]; pixels of no clear colour are left out, so the sum may
             be below 1.
+        wears: a person's garments and what they carry, by their noun, each with its shares per colour name as in `colours`;
+            empty where they are not known, not where there are none.
         noticed: False for what a person might overlook or not tell apart, such as something tiny: it is never meant,
             but whoever hears an expression might still take it for what is meant.
         crowd: several of a kind under one mask; never meant either.
@@ -36,6 +38,7 @@ class Thing:
     centre: tuple[float, float]
     area: float
     colours: Mapping[str, float] = field(default_factory=dict, hash=False)
+    wears: Mapping[str, Mapping[str, float]] = field(default_factory=dict, hash=False)
     noticed: bool = True
     crowd: bool = False
 
