@@ -26,8 +26,8 @@ class Thing:
         area: of its mask, in pixels.
         colours: share of its mask per colour name, in [0, 1]; pixels of no clear colour are left out, so the sum may
             be below 1.
-        wears: a person's garments and what they carry, by their noun, each with its shares per colour name as in `colours`;
-            empty where they are not known, not where there are none.
+        wears: a person's garments and what they carry, by their noun, each with its shares per colour name as in
+            `colours`; empty where nothing is known of them. Where something is, all that is easily seen is listed.
         noticed: False for what a person might overlook or not tell apart, such as something tiny: it is never meant,
             but whoever hears an expression might still take it for what is meant.
         crowd: several of a kind under one mask; never meant either.
