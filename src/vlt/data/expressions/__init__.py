@@ -7,6 +7,7 @@
     forms      how each modifier is said
     grammar    a query to words and back
     describe   the queries that mean exactly one thing, several per thing
+    absent     expressions that mean nothing in a scene
     lexicon    what nouns name
     cues       what kinds of hint any English expression gives
     mirror     the words for the mirrored photo
@@ -15,6 +16,7 @@ What is said must be safe, so every judgement has three values: yes, no, and unc
 A wording is used only where its target is a clear yes and everything else a clear no.
 """
 
+from vlt.data.expressions.absent import absent
 from vlt.data.expressions.cues import CUES, cues
 from vlt.data.expressions.describe import Wording, describe
 from vlt.data.expressions.grammar import parse
@@ -28,6 +30,7 @@ __all__ = [
     "Scene",
     "Thing",
     "Wording",
+    "absent",
     "cues",
     "describe",
     "is_clear",

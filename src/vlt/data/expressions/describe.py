@@ -74,9 +74,10 @@ def describe(
     for _ in range(TRIES * count if doses else 0):
         left = left or dict(doses)
         [query] = rng.choices(list(left), weights=list(left.values()))
-        wording = _worded(query, scene, target, rng)
-        if wording:
-            wordings.setdefault(wording.text, wording)
+        said = _renamed(query, scene, target, rng) if rng.random() < OTHER_NOUN else query
+        text = worded(said, scene, rng)
+        if text:
+            wordings.setdefault(text, Wording(text, said))
         if len(wordings) == count:
             break
         left = {
@@ -175,13 +176,11 @@ def _denials(scene: Scene, thing: Thing) -> Iterator[Modifier]:
 # ---------------------------------------------------------------- how it is worded
 
 
-def _worded(query: Query, scene: Scene, target: int, rng: random.Random) -> Wording | None:
-    """A query in words that can be read in no other way; now and then with other nouns."""
-    if rng.random() < OTHER_NOUN:
-        query = _renamed(query, scene, target, rng)
+def worded(query: Query, scene: Scene, rng: random.Random) -> str | None:
+    """A query in words that can be read in no other way; None where the words that were drawn can."""
     text = say(query, rng)
     nouns = NOUNS.union(thing.noun for thing in scene.things)
-    return Wording(text, query) if parse(text, nouns) == query else None
+    return text if parse(text, nouns) == query else None
 
 
 def _renamed(query: Query, scene: Scene, target: int, rng: random.Random) -> Query:

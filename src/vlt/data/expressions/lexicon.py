@@ -85,6 +85,26 @@ COCO_NOUNS = frozenset(_SINGLE_WORDS.split()) | {
     "traffic light", "fire hydrant", "stop sign", "parking meter", "sports ball", "baseball bat", "baseball glove",
     "tennis racket", "wine glass", "hot dog", "potted plant", "dining table", "cell phone", "teddy bear", "hair drier",
 }  # fmt: skip
+FAMILIES: tuple[frozenset[str], ...] = (
+    KINDS["shape"],
+    KINDS["animal"],
+    frozenset({"bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat"}),
+    frozenset({"traffic light", "fire hydrant", "stop sign", "parking meter", "bench"}),
+    frozenset({"backpack", "umbrella", "handbag", "tie", "suitcase"}),
+    frozenset(
+        {"frisbee", "skis", "snowboard", "sports ball", "kite", "baseball bat", "baseball glove", "skateboard",
+         "surfboard", "tennis racket"}
+    ),
+    frozenset({"bottle", "wine glass", "cup", "fork", "knife", "spoon", "bowl"}),
+    frozenset(
+        {"banana", "apple", "sandwich", "orange", "broccoli", "carrot", "hot dog", "pizza", "donut", "cake"}
+    ),
+    frozenset({"chair", "couch", "potted plant", "bed", "dining table", "toilet"}),
+    frozenset({"tv", "laptop", "mouse", "remote", "keyboard", "cell phone"}),
+    frozenset({"microwave", "oven", "toaster", "sink", "refrigerator"}),
+    frozenset({"book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush"}),
+)  # fmt: skip
+"""Categories of which one might stand where another does."""
 NOUNS = COCO_NOUNS | KINDS["shape"] | KINDS.keys() | SYNONYMS.keys()
 """The words that are understood without a scene: COCO's categories, the synthetic shapes, and what both are called."""
 
@@ -124,3 +144,13 @@ def synonyms(category: str) -> tuple[str, ...]:
         ('motorcycle', 'bike')
     """
     return category, *(word for word, categories in SYNONYMS.items() if category in categories)
+
+
+def family(category: str) -> frozenset[str]:
+    """The categories that are of a family with `category`; none where its family is not known.
+
+    Example:
+        >>> sorted(family("bed"))
+        ['bed', 'chair', 'couch', 'dining table', 'potted plant', 'toilet']
+    """
+    return next((members for members in FAMILIES if category in members), frozenset())
