@@ -55,6 +55,19 @@ class Expression:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """How a referent stands among the things of its category in its photo; 1 of 1 where it is the only one.
+
+    Attributes:
+        same: how many things of its category there are, itself included.
+        rank: its place among them by area, 1 for the largest; crowds, which are several, are no rivals in this.
+    """
+
+    same: int
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
 class Referral:
     """Who is meant, where: one object of one photo and the expressions that mean it.
 
@@ -65,6 +78,7 @@ class Referral:
         expressions: at least one.
         category: index of the object's category, 0-based and contiguous; -1 for none or an unknown one.
         box: of the object, xyxy in pixels of the photo.
+        standing: of the object among others of its category; None where it is not known, or not one object is meant.
     """
 
     ref_id: int
@@ -73,6 +87,7 @@ class Referral:
     expressions: tuple[Expression, ...]
     category: int = 0
     box: Box | None = None
+    standing: Standing | None = None
 
 
 Referrals: TypeAlias = Sequence[Referral]

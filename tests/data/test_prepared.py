@@ -15,7 +15,7 @@ from PIL import Image
 from vlt.data.masks import encode_rle, read_target
 from vlt.data.prepared import read_prepared, write_prepared
 from vlt.errors import DataError
-from vlt.types import Expression, Referral
+from vlt.types import Expression, Referral, Standing
 
 
 def mask_of(ref_id: int) -> np.ndarray[Any, Any]:
@@ -39,13 +39,13 @@ def referrals(images: Path) -> list[Referral]:
         Referral(
             1, images / "a.jpg", encode_rle(mask_of(1)), (Expression(10, "red"), Expression(11, "")), 3, (2, 1, 5, 3)
         ),
-        Referral(2, images / "sub" / "b.jpg", mask_of(2), (Expression(12, "blue"),), 0, (2, 1, 5, 4)),
+        Referral(2, images / "sub" / "b.jpg", mask_of(2), (Expression(12, "blue"),), 0, (2, 1, 5, 4), Standing(3, 2)),
         Referral(3, images / "a.jpg", np.zeros((6, 8), bool), (Expression(13, "a whale"),), -1),
     ]
 
 
 def same(one: Referral, other: Referral) -> bool:
-    fields = ("ref_id", "image", "expressions", "category", "box")
+    fields = ("ref_id", "image", "expressions", "category", "box", "standing")
     equal = all(getattr(one, name) == getattr(other, name) for name in fields)
     return equal and bool((read_target(one.target) == read_target(other.target)).all())
 
@@ -139,6 +139,9 @@ def change(path: Path, edit: Callable[[Any], object]) -> None:
         (lambda refs: refs[0].update(sentences=[]), "entry 0, key 'sentences'"),
         (lambda refs: refs[0].update(sentences_num=5), "segment_id 1 announces 5 sentences but has 2"),
         (lambda refs: refs.append(refs[0]), "segment_id 1 stands there twice"),
+        (lambda refs: refs[1]["standing"].pop("rank"), "entry 1, key 'standing', key 'rank': Field required"),
+        (lambda refs: refs[1]["standing"].update(rank=4), "entry 1, key 'standing': Value error, rank 4 of 3"),
+        (lambda refs: refs[1]["standing"].update(same=0), "key 'standing', key 'same': Input should be greater than 0"),
         (lambda refs: refs.clear(), r"train\.json holds no referrals"),
         (lambda refs: refs[0].update(img_name="lost.jpg"), r"lacks 1 of the 3 photos .*lost\.jpg \(segment_id 1\)"),
         (

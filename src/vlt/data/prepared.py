@@ -12,19 +12,20 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from PIL import Image as PILImage
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, PositiveInt, TypeAdapter, ValidationError, model_validator
 
 from vlt.data.masks import encode_rle, read_target, rle_box
 from vlt.data.records import Record, malformed
 from vlt.errors import DataError
 from vlt.files import make_folder, replacing
-from vlt.types import RLE, Expression, Referral
+from vlt.types import RLE, Expression, Referral, Standing
 
 MASKS_FILE = "masks.json.gz"
 PNG_WRITERS = 8
@@ -42,6 +43,17 @@ class _Sentence(Record):
     sent: str
 
 
+class _Standing(Record):
+    same: PositiveInt
+    rank: PositiveInt
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> _Standing:
+        if self.rank > self.same:
+            raise ValueError(f"rank {self.rank} of {self.same}")
+        return self
+
+
 class _Annotation(Record):
     bbox: tuple[float, float, float, float]
     cat: int
@@ -49,6 +61,7 @@ class _Annotation(Record):
     img_name: Annotated[str, Field(min_length=1)]
     sentences: Annotated[list[_Sentence], Field(min_length=1)]
     sentences_num: int
+    standing: _Standing | None = None
 
 
 class _RunLengths(Record):
@@ -138,7 +151,7 @@ def _run_lengths(referral: Referral) -> RLE:
 
 
 def _annotation(referral: Referral, images: Path | None) -> dict[str, Any]:
-    """One entry of the original's schema."""
+    """One entry of the original's schema; beside its keys the standing, where it is known."""
     if not isinstance(referral.image, Path):
         raise DataError(f"Referral {referral.ref_id} has a photo in memory; only photos in files can be prepared.")
     photo = referral.image
@@ -155,6 +168,7 @@ def _annotation(referral: Referral, images: Path | None) -> dict[str, Any]:
             for index, expression in enumerate(referral.expressions)
         ],
         "sentences_num": len(referral.expressions),
+        **({"standing": asdict(referral.standing)} if referral.standing else {}),
     }
 
 
@@ -192,6 +206,7 @@ def _referral(annotation: _Annotation, target: RLE | Path, images: Path) -> Refe
         expressions=tuple(Expression(sentence.sent_id, sentence.sent) for sentence in annotation.sentences),
         category=annotation.cat,
         box=None if annotation.bbox == NO_BOX else annotation.bbox,
+        standing=Standing(**annotation.standing.model_dump()) if annotation.standing else None,
     )
 
 

@@ -13,6 +13,7 @@ from vlt.data.prepare.coco import is_validation, prepare_coco
 from vlt.data.prepare.coco_scenes import MANY, CocoScenes, read_instances
 from vlt.data.prepared import read_prepared
 from vlt.errors import DataError
+from vlt.types import Standing
 
 HEIGHT, WIDTH = 96, 128
 CATEGORIES = [{"id": 3, "name": "car"}, {"id": 18, "name": "dog"}, {"id": 90, "name": "Fire_Hydrant"}]
@@ -168,6 +169,19 @@ def test_sentence_ids_are_unique_over_both_splits(two_cars, tmp_path):
 def test_masks_can_be_pngs(two_cars, tmp_path):
     two_cars.prepare(tmp_path / "out", generate_mask=True)
     assert {path.name for path in (tmp_path / "out/masks/set").iterdir()} == {f"{i}.png" for i in (1, 2, 3, 11, 12, 13)}
+
+
+def test_each_object_knows_how_it_stands_among_its_kind(coco, tmp_path):
+    coco.photo(1)
+    coco.thing(1, 1, 3, 5, 30, 35, 60)
+    coco.thing(2, 1, 3, 60, 20, 125, 70, BLUE)
+    coco.thing(3, 1, 18, 40, 75, 55, 90, GREEN)
+    coco.thing(4, 1, 3, 20, 0, 22, 2)  # too small to be meant, and still one of them
+    coco.thing(5, 1, 18, 0, 0, 128, 20, iscrowd=1)  # several, so none of them can be larger
+    report = coco.prepare(tmp_path / "out", val_share=0.0)
+    read = read_prepared(tmp_path / "out", "set", "train", coco.images)
+    assert {each.ref_id: each.standing for each in read} == {1: Standing(3, 2), 2: Standing(3, 1), 3: Standing(2, 1)}
+    assert [report.categories[each.category] for each in read] == ["car", "car", "dog"]
 
 
 # ---------------------------------------------------------------- what is not meant, but told apart

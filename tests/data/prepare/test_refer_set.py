@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,14 @@ def test_every_data_set_and_split_can_be_read(tmp_path: Path) -> None:
             found = read(tmp_path, dataset, split_by)
             assert tuple(found.splits) == splits
             assert not found.defects
+
+
+@pytest.mark.parametrize(("names", "found"), [({300: "bear", 7: "sky"}, ["sky", "bear"]), ({300: "bear"}, [])])
+def test_categories_are_named_by_their_index_where_all_have_a_name(
+    tmp_path: Path, names: dict[int, str], found: list[str]
+) -> None:
+    folder = write_refer(tmp_path, [ref(1, 1, 1, "train", "x")], [photo(1, 3, 4)], [BOX], dataset="refclef")
+    instances = json.loads((folder / "instances.json").read_text())
+    instances["categories"] = [{"id": number, "name": names.get(number)} for number in (300, 7)]
+    (folder / "instances.json").write_text(json.dumps(instances))
+    assert read(tmp_path, "refclef").categories == found

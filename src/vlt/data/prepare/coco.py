@@ -13,7 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from vlt.data.expressions import describe
-from vlt.data.prepare.coco_scenes import CocoScenes, PhotoScene, read_instances
+from vlt.data.prepare.coco_scenes import CocoScenes, PhotoScene, read_instances, standings
 from vlt.data.prepare.report import PrepareReport, count
 from vlt.data.prepared import annotation_folder, write_prepared
 from vlt.errors import DataError
@@ -89,6 +89,7 @@ def prepare_coco(
         counts={split: count(referrals) for split, referrals in splits.items()},
         defects=scenes.defects,
         notes=[f"Of the objects in usable photos {words.summary()}."],
+        categories=scenes.nouns,
     )
     report.write()
     return report
@@ -125,8 +126,8 @@ class _Words:
 
     def referrals(self, scene: PhotoScene) -> Iterator[Referral]:
         """The things of a scene that something safe can be said of."""
-        for index, (instance, thing, rle) in enumerate(
-            zip(scene.instances, scene.scene.things, scene.rles, strict=True)
+        for index, (instance, thing, rle, standing) in enumerate(
+            zip(scene.instances, scene.scene.things, scene.rles, standings(scene.scene), strict=True)
         ):
             if rle is None or not thing.may_be_meant:
                 self._outcomes["are too small, too many or a crowd"] += 1
@@ -144,6 +145,7 @@ class _Words:
                     expressions=tuple(Expression(next(self._sentence_ids), wording.text) for wording in wordings),
                     category=self._categories[instance.category_id],
                     box=thing.box,
+                    standing=standing,
                 )
 
     def summary(self) -> str:

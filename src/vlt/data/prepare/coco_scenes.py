@@ -20,7 +20,7 @@ from vlt.data.prepare.refer_files import Annotation, Category, Id, Photo
 from vlt.data.prepare.report import DefectKind, Defects
 from vlt.data.records import Record, malformed
 from vlt.errors import DataError, InputError
-from vlt.types import RLE
+from vlt.types import RLE, Standing
 
 if TYPE_CHECKING:
     from vlt.types import Image, Mask
@@ -53,7 +53,7 @@ class Instance(Annotation):
 
 
 class NamedCategory(Category):
-    """A kind of object, and what it is called."""
+    """A kind of object that has a name, as expressions need it."""
 
     name: Annotated[str, Field(pattern=r"\w")]
 
@@ -67,6 +67,20 @@ class Instances(Record):
 
 
 _Listed = TypeVar("_Listed", Photo, Instance)
+
+
+def standings(scene: Scene) -> list[Standing]:
+    """How each thing stands among those of its noun, the overlooked included; see `vlt.types.Standing`."""
+    counts = Counter(thing.noun for thing in scene.things)
+    return [
+        Standing(counts[thing.noun], 1 + sum(_is_larger(other, thing) for other in scene.things))
+        for thing in scene.things
+    ]
+
+
+def _is_larger(other: Thing, thing: Thing) -> bool:
+    """Whether `other` is a single thing of the same noun, and larger."""
+    return other.noun == thing.noun and other.area > thing.area and not other.crowd
 
 
 class PhotoScene(NamedTuple):
@@ -106,6 +120,7 @@ class CocoScenes:
 
     Attributes:
         categories: contiguous index of each category id.
+        nouns: what each category is called, by that index; in lower case.
         defects: all that were met so far.
     """
 
@@ -113,7 +128,7 @@ class CocoScenes:
         self.defects = Defects()
         ordered = sorted(instances.categories, key=lambda category: category.id)
         self.categories = {category.id: index for index, category in enumerate(ordered)}
-        self._nouns = {category.id: category.name.lower().replace("_", " ").strip() for category in ordered}
+        self.nouns = tuple(category.name.lower().replace("_", " ").strip() for category in ordered)
         self._images = images
         self._photos = self._unique(instances.images, REPEATED_IMAGE)
         self._instances: dict[Id, list[Instance]] = {photo.id: [] for photo in self._photos}
@@ -171,9 +186,11 @@ class CocoScenes:
         things: list[Thing] = []
         for instance in instances:
             rle = self._outline(instance, photo)
-            thing = _boxed(instance) if rle is None else _masked(instance, decode_rle(rle), image)
+            is_crowd = bool(instance.iscrowd)
+            thing = _boxed(instance) if rle is None else thing_in(decode_rle(rle), image, crowd=is_crowd)
             is_noticed = thing.noticed and counts[instance.category_id] <= MANY
-            things.append(replace(thing, noun=self._nouns[instance.category_id], noticed=is_noticed))
+            noun = self.nouns[self.categories[instance.category_id]]
+            things.append(replace(thing, noun=noun, noticed=is_noticed))
             rles.append(rle)
         return PhotoScene(photo, instances, Scene((photo.height, photo.width), tuple(things)), rles)
 
@@ -192,20 +209,27 @@ class CocoScenes:
         return outline.rle
 
 
-def _masked(instance: Instance, mask: Mask, image: Image) -> Thing:
-    """An instance as its mask shows it."""
+def thing_in(mask: Mask, image: Image, *, noun: str = "", crowd: bool = False) -> Thing:
+    """A thing as its mask shows it.
+
+    Args:
+        mask: (H, W) bool, not empty.
+        image: (H, W, 3) uint8 RGB, as bright as its colours are to be judged, see `vlt.data.prepare.colour.brightened`.
+        noun: what it is called.
+        crowd: it is several of a kind.
+    """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     x0, y0, x1, y1 = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
     inside = mask[y0:y1, x0:x1]
     area = int(inside.sum())
     return Thing(
-        noun="",
+        noun=noun,
         box=(x0, y0, x1, y1),
         centre=(x0 + _mean_index(inside.sum(axis=0)), y0 + _mean_index(inside.sum(axis=1))),
         area=area,
         colours=colour_shares(image[y0:y1, x0:x1], inside),
         noticed=area >= SMALLEST * mask.size,
-        crowd=bool(instance.iscrowd),
+        crowd=crowd,
     )
 
 

@@ -96,6 +96,7 @@ def prepare_refer(
         expected=EXPECTED.get((dataset, split), {}),
         defects=found.defects,
         notes=found.notes,
+        categories=found.categories,
     )
     report.write()
     return report

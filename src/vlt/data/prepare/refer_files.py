@@ -62,9 +62,10 @@ class Annotation(Record):
 
 
 class Category(Record):
-    """A kind of object."""
+    """A kind of object, and what it is called."""
 
     id: int
+    name: str | None = None
 
 
 class Instances(Record):

@@ -52,11 +52,13 @@ class ReferSet(NamedTuple):
         splits: the referrals of each split that has any, in the file's order; boxes are whole numbers.
         defects: all that were met.
         notes: sentences about the set as a whole.
+        categories: what each category is called, by its contiguous index; empty where a name is missing.
     """
 
     splits: dict[str, list[Referral]]
     defects: Defects
     notes: list[str]
+    categories: Sequence[str]
 
 
 def photo_folder(data_root: Path, dataset: str) -> Path:
@@ -89,7 +91,8 @@ def read_refer(data_root: Path, dataset: str, split_by: str, images: Path) -> Re
     for split in reader.splits:
         if not splits[split]:
             reader.defects.add(NO_SPLIT, split)
-    return ReferSet({split: members for split, members in splits.items() if members}, reader.defects, notes)
+    splits = {split: members for split, members in splits.items() if members}
+    return ReferSet(splits, reader.defects, notes, reader.names)
 
 
 def belongs(name: str, split: str) -> bool:
@@ -109,6 +112,7 @@ class _Reader:
 
     Attributes:
         splits: the names of the splits.
+        names: of the categories, by their contiguous index; empty where one is missing.
         defects: all that were met so far.
     """
 
@@ -119,6 +123,9 @@ class _Reader:
         self._annotations = {annotation.id: annotation for annotation in instances.annotations}
         own = sorted(category.id for category in instances.categories)
         self._categories = {number: i for i, number in enumerate(own if dataset == "refclef" else COCO_IDS)}
+        names = {category.id: category.name for category in instances.categories}
+        found = [name for number in self._categories if (name := names.get(number))]
+        self.names = found if len(found) == len(self._categories) else []
         self._skipped = SKIPPED_PHOTOS.get(dataset, frozenset())
         self._missing: frozenset[str] = frozenset()
 

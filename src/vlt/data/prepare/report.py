@@ -66,6 +66,7 @@ class PrepareReport:
         expected: the published counts per split, where they are known.
         defects: all that were met.
         notes: sentences about the run as a whole.
+        categories: what each category is called, by the index that annotations have; empty where it is not known.
     """
 
     dataset: str
@@ -75,6 +76,7 @@ class PrepareReport:
     expected: Mapping[str, Counts] = field(default_factory=dict)
     defects: Defects = field(default_factory=Defects)
     notes: Sequence[str] = ()
+    categories: Sequence[str] = ()
 
     def differences(self) -> list[str]:
         """A sentence for each number that is not the expected one."""
@@ -100,6 +102,7 @@ class PrepareReport:
             "expected": {split: counts._asdict() for split, counts in self.expected.items()},
             "differences": self.differences(),
             "notes": list(self.notes),
+            "categories": list(self.categories),
             "defects": [
                 {"kind": kind.name, "of": kind.of, "outcome": kind.outcome, "ids": ids}
                 for kind, ids in self.defects.items()
