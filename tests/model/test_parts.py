@@ -8,12 +8,13 @@ import torch
 from torch import nn
 
 from vlt.model.darknet import Darknet53
-from vlt.model.fusion import ScaleNeck, SentencePooling, SpatialDynamicAttention
+from vlt.model.fusion import SentencePooling, SpatialDynamicAttention
 from vlt.model.language import GRUEncoder, ResetBeforeGRU, SummedGRU, TextFeatures
 from vlt.model.mask_decoder import MaskDecoder
+from vlt.model.photo import ScaleNeck
 from vlt.model.position import coordinates, map_sinusoid, sinusoid
 from vlt.model.query import QueryBalance, QueryGenerator
-from vlt.model.transformer import MultiHeadAttention, Transformer
+from vlt.model.transformer import EncoderLayer, MultiHeadAttention, Transformer
 
 
 @pytest.fixture(autouse=True)
@@ -192,6 +193,16 @@ def test_responses_compare_answers_with_positions() -> None:
     assert decoder.memory is not None
     value = decoder.answer(answers)[0, 1] @ decoder.memory(memory)[0, :, 1, 3] / 2
     torch.testing.assert_close(ours[0, 1, 1, 3], value)
+
+
+def test_keys_of_the_encoder_are_means_of_squares() -> None:
+    layer = EncoderLayer(dim=8, heads=2, feedforward_dim=8, dropout=0.0, key_stride=2)
+    x = torch.randn(1, 3 * 4, 8)
+    grid = x.reshape(3, 4, 8)
+    keys = [grid[:2, :2], grid[:2, 2:], grid[2:, :2], grid[2:, 2:]]
+    means = torch.stack([square.reshape(-1, 8).mean(0) for square in keys])[None]
+    attended = layer.attention_residual(x, layer.attention(x, means, means))
+    torch.testing.assert_close(layer(x, (3, 4)), layer.feedforward_residual(attended, layer.feedforward(attended)))
 
 
 def test_darknet_counts_its_convolutions_and_keeps_its_strides() -> None:

@@ -122,6 +122,8 @@ SWITCHES: list[dict[str, Any]] = [
     {"any_size": False},
     {"pixel_features": False},
     {"encoder_layers": 0},
+    {"photo_layers": 1},
+    {"key_stride": 2},
 ]
 
 

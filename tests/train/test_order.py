@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import Dataset
 
-from vlt.train.order import batch_loader, epoch_order, micro_batches
+from vlt.train.order import batch_loader, by_photo, epoch_order, micro_batches
 
 
 class Numbers(Dataset):
@@ -22,6 +22,16 @@ def test_order_is_a_permutation_that_depends_on_seed_and_epoch_only():
     assert sorted(order) == list(range(50))
     others = [epoch_order(50, seed=seed, epoch=epoch) for seed, epoch in ((3, 8), (4, 7), (7, 3))]
     assert all(order != other for other in others)
+
+
+@given(st.lists(st.sampled_from("abcde")), st.integers(0, 9))
+def test_by_photo_keeps_all_referrals_and_those_of_a_photo_together(photos, epoch):
+    order = by_photo(epoch_order(len(photos), seed=0, epoch=epoch), photos)
+    assert sorted(order) == list(range(len(photos)))
+    runs = [
+        photo for place, photo in enumerate(photos[i] for i in order) if not place or photos[order[place - 1]] != photo
+    ]
+    assert len(runs) == len(set(photos))
 
 
 @given(

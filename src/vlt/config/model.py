@@ -186,7 +186,12 @@ class VLTConfig(Section):
     num_queries: Positive = 16
     query_balance: bool = True
     """Weigh each query's answer by a confidence; off: all count alike."""
+    photo_layers: Count = 0
+    """Self-attention over the photo's map before anything is said, computed once per photo."""
     encoder_layers: Count = 2
+    """Self-attention over the fused map, computed for each expression."""
+    key_stride: Positive = 1
+    """Both attend to means of squares of so many positions a side, which saves most of the time at 2; 1: to each."""
     decoder_layers: Positive = 2
     heads: Positive = 8
     feedforward_dim: Positive = 512

@@ -101,6 +101,11 @@ class TrainConfig(Section):
     ema: BelowOne | None = None
     """Decay of the moving average of the weights that is validated and kept; null: none."""
     precision: Literal["no", "bf16", "fp16"] = "no"
+    by_photo: bool = False
+    """Referrals of one photo stand together in an epoch's order: what needs no words is computed once for those that
+    share a batch, and only the words tell them apart."""
+    map_cache: Path | None = None
+    """Folder that keeps the maps of a frozen backbone, so that each photo is perceived once; null: none."""
     workers: Count = 0
     """Processes that load data."""
     save_every_steps: Positive | None = None

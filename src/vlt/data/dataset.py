@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from vlt.config import DataConfig, SyntheticDataConfig
     from vlt.data.text import TextReader
-    from vlt.types import Image, Mask, Referral, Referrals, Size
+    from vlt.types import Referral, Referrals, Size
 
 
 def load_referrals(config: DataConfig, split: str) -> Referrals:
@@ -78,7 +79,8 @@ def fingerprint(referrals: Iterable[Referral]) -> str:
 class TrainSamples(Dataset[Sample]):
     """One sample per referral: one of its sentences, drawn at random for each epoch.
 
-    Item i is a pure function of (seed, epoch, i), so that workers, processes and resumed runs agree.
+    Item i is a pure function of (seed, epoch, i), so that workers, processes and resumed runs agree. Samples asked one
+    after the other about one photo share the image tensor, so that a batch holds it once.
 
     Args:
         referrals: none with a blank sentence.
@@ -108,6 +110,7 @@ class TrainSamples(Dataset[Sample]):
         self._antialias = antialias
         self._key = (seed, epoch)
         self._flip = flip
+        self._last: _Shown | None = None
 
     def __len__(self) -> int:
         return len(self._referrals)
@@ -121,19 +124,28 @@ class TrainSamples(Dataset[Sample]):
         referral = self._referrals[index]
         expression, mirrored = self._draw(referral, index)
         with _named(referral):
-            image, mask = _read_pair(referral)
-            if mirrored:
-                image, mask = image[:, ::-1], mask[:, ::-1]
-            letterbox = Letterbox(mask.shape, self._input_size, self._antialias)
+            shown = self._show(referral, mirrored)
+            mask = read_target(referral.target)
+            _refuse_other_size(referral, shown.letterbox.photo_size, mask.shape)
+            target = shown.letterbox.target(mask[:, ::-1] if mirrored else mask)
             words = self._text(expression.text).values
-            return Sample(letterbox.image(image), words, letterbox.target(mask), letterbox, referral, expression)
+            return Sample(shown.image, words, target, shown.letterbox, referral, expression)
 
     def _draw(self, referral: Referral, index: int) -> tuple[Expression, bool]:
-        """Which sentence, and whether mirrored."""
+        """Which sentence, and whether mirrored: a photo is or is not in an epoch, unless a sentence forbids it."""
         draw = np.random.default_rng((*self._key, index))
         expression = referral.expressions[draw.integers(len(referral.expressions))]
-        swapped = swap_left_right(expression.text) if draw.random() < self._flip else None
+        photo = zlib.crc32(str(photo_key(referral)).encode())
+        is_drawn = np.random.default_rng((*self._key, photo)).random() < self._flip
+        swapped = swap_left_right(expression.text) if is_drawn else None
         return (expression, False) if swapped is None else (replace(expression, text=swapped), True)
+
+    def _show(self, referral: Referral, mirrored: bool) -> _Shown:
+        """The photo, from the last sample where it is the same."""
+        last = self._last
+        if last is None or last.mirrored != mirrored or not _same_photo(referral, last.referral):
+            self._last = last = _read(referral, self._input_size, self._antialias, mirrored)
+        return last
 
 
 class EvaluateSamples(Dataset[Sample]):
@@ -155,6 +167,7 @@ class EvaluateSamples(Dataset[Sample]):
         self._antialias = antialias
         counts = (len(referral.expressions) for referral in referrals)
         self._questions = [(row, number) for row, count in enumerate(counts) for number in range(count)]
+        self._asked: tuple[int, Referral] | None = None
         self._last: _Shown | None = None
 
     def __len__(self) -> int:
@@ -167,36 +180,40 @@ class EvaluateSamples(Dataset[Sample]):
             DataError: a photo or sentence that cannot be used, named with its referral.
         """
         row, number = self._questions[index]
-        shown = self._show(row)
-        expression = shown.referral.expressions[number]
-        with _named(shown.referral):
+        referral = self._referral(row)
+        expression = referral.expressions[number]
+        with _named(referral):
             words = self._text(expression.text).values
-        return Sample(shown.image, words, None, shown.letterbox, shown.referral, expression)
+            shown = self._show(referral)
+        return Sample(shown.image, words, None, shown.letterbox, referral, expression)
 
-    def _show(self, row: int) -> _Shown:
-        """The referral with its photo, from the last sample where it is the same."""
-        last = self._last
-        if last is not None and last.row == row:
-            return last
-        referral = self._referrals[row]
-        if last is not None and _same_photo(referral, last.referral):
-            self._last = replace(last, row=row, referral=referral)
-        else:
-            with _named(referral):
-                image = read_image(referral.image)
-                letterbox = Letterbox(image.shape[:2], self._input_size, self._antialias)
-                self._last = _Shown(row, referral, letterbox.image(image), letterbox)
+    def _show(self, referral: Referral) -> _Shown:
+        """The photo, from the last sample where it is the same."""
+        if self._last is None or not _same_photo(referral, self._last.referral):
+            self._last = _read(referral, self._input_size, self._antialias)
         return self._last
+
+    def _referral(self, row: int) -> Referral:
+        """From the last sample where it is the same: some are drawn when they are asked for."""
+        if self._asked is None or self._asked[0] != row:
+            self._asked = row, self._referrals[row]
+        return self._asked[1]
 
 
 @dataclass(frozen=True)
 class _Shown:
-    """A referral whose photo has been read."""
+    """A photo that has been read."""
 
-    row: int
     referral: Referral
+    mirrored: bool
     image: Tensor
     letterbox: Letterbox
+
+
+def _read(referral: Referral, input_size: Size, antialias: bool, mirrored: bool = False) -> _Shown:
+    image = read_image(referral.image)
+    letterbox = Letterbox(image.shape[:2], input_size, antialias)
+    return _Shown(referral, mirrored, letterbox.image(image[:, ::-1] if mirrored else image), letterbox)
 
 
 def _synthetic(config: SyntheticDataConfig, split: str) -> SyntheticReferrals:
@@ -220,14 +237,17 @@ def _to_learn_from(referrals: Sequence[Referral], name: str) -> list[Referral]:
     return kept
 
 
-def _read_pair(referral: Referral) -> tuple[Image, Mask]:
-    image, mask = read_image(referral.image), read_target(referral.target)
-    if image.shape[:2] != mask.shape:
-        photo, target = (" x ".join(map(str, size)) for size in (image.shape[:2], mask.shape))
+def _refuse_other_size(referral: Referral, photo: Size, mask: Size) -> None:
+    if photo != mask:
+        sizes = (" x ".join(map(str, size)) for size in (photo, mask))
         raise DataError(
-            f"the photo {_photo_name(referral)} has {photo} pixels, but its mask {target}; make them one size."
+            "the photo {} has {} pixels, but its mask {}; make them one size.".format(_photo_name(referral), *sizes)
         )
-    return image, mask
+
+
+def photo_key(referral: Referral) -> Path | int:
+    """Equal for referrals about one photo file; each one in memory is taken for another."""
+    return referral.image if isinstance(referral.image, Path) else referral.ref_id
 
 
 def _same_photo(one: Referral, other: Referral) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ class Backbone(Freezable):
         channels: of each map, finest map first.
         strides: of each map in input pixels, finest first; they need not nest.
         seen_coco_labels: whether its pretrained weights saw labels of COCO, whose photos RefCOCO tests on.
+        recall: asked in place of computing, with the photos and the way to compute; None: nobody remembers.
 
     Args:
         channels: see above.
@@ -46,6 +47,7 @@ class Backbone(Freezable):
         self.channels = tuple(channels)
         self.strides = tuple(strides)
         self.seen_coco_labels = seen_coco_labels
+        self.recall: Callable[[Tensor, Callable[[Tensor], tuple[Tensor, ...]]], tuple[Tensor, ...]] | None = None
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
 
@@ -58,6 +60,9 @@ class Backbone(Freezable):
         Returns:
             One (B, channels[i], H / strides[i], W / strides[i]) per level, finest first.
         """
+        return self._perceive(images) if self.recall is None else self.recall(images, self._perceive)
+
+    def _perceive(self, images: Tensor) -> tuple[Tensor, ...]:
         return self.maps((images - self.mean) / self.std)
 
     def maps(self, pixels: Tensor) -> tuple[Tensor, ...]:

@@ -21,11 +21,12 @@ from vlt.config import (
 from vlt.errors import CheckpointError, ConfigError
 from vlt.model.backbone import Backbone, Dinov2Backbone, SwinBackbone
 from vlt.model.darknet import Darknet53
-from vlt.model.fusion import Fusion, ReferenceFusion, ScaleNeck, SentenceAttention, SpatialDynamicAttention
+from vlt.model.fusion import Fusion, ReferenceFusion, SentenceAttention, SpatialDynamicAttention
 from vlt.model.language import BertEncoder, GRUEncoder, SummedGRU
-from vlt.model.mask_decoder import MaskDecoder, PixelStem, ReferenceMaskDecoder
+from vlt.model.mask_decoder import MaskDecoder, ReferenceMaskDecoder
+from vlt.model.photo import PhotoEncoder, PixelDecoder, ScaleNeck
 from vlt.model.query import LearnedQueries, QueryBalance, QueryGenerator, ReferenceQueryGenerator
-from vlt.model.transformer import Transformer
+from vlt.model.transformer import EncoderLayer, Transformer
 from vlt.model.vlt import VLT
 
 SWIN_SIZES: dict[str, dict[str, Any]] = {
@@ -107,7 +108,7 @@ def _build_reference(config: ReferenceConfig) -> VLT:
     dim = config.hidden_dim
     return VLT(
         backbone=backbone,
-        pixel_stem=None,
+        photo_encoder=None,
         language=SummedGRU(
             input_dim=config.words.dim,
             hidden_dim=config.rnn_dim,
@@ -158,9 +159,9 @@ def _build_vlt(config: VLTConfig, pretrained: bool) -> VLT:
     fixed_size = None if config.any_size else (config.image_size[0] // stride, config.image_size[1] // stride)
     return VLT(
         backbone=backbone,
-        pixel_stem=PixelStem(config.mask_dim) if config.pixel_features else None,
+        photo_encoder=_photo_encoder(config, neck),
         language=LANGUAGES[config.language.name](config.language, config, pretrained),
-        fusion=Fusion(neck=neck, attention=FUSIONS[config.fusion](config), dim=config.dim),
+        fusion=Fusion(attention=FUSIONS[config.fusion](config), dim=config.dim),
         query_generator=QUERIES[config.queries](config, fixed_size),
         transformer=Transformer(
             dim=config.dim,
@@ -169,6 +170,7 @@ def _build_vlt(config: VLTConfig, pretrained: bool) -> VLT:
             encoder_layers=config.encoder_layers,
             decoder_layers=config.decoder_layers,
             dropout=config.dropout,
+            key_stride=config.key_stride,
             positions=config.positions,
             causal=config.causal_queries,
         ),
@@ -182,6 +184,21 @@ def _build_vlt(config: VLTConfig, pretrained: bool) -> VLT:
         ),
         mask_padding=config.mask_padding,
     )
+
+
+def _photo_encoder(config: VLTConfig, neck: ScaleNeck) -> PhotoEncoder:
+    layers = [
+        EncoderLayer(
+            dim=config.dim,
+            heads=config.heads,
+            feedforward_dim=config.feedforward_dim,
+            dropout=config.dropout,
+            key_stride=config.key_stride,
+        )
+        for _ in range(config.photo_layers)
+    ]
+    pixel_decoder = PixelDecoder(dim=config.dim, mask_dim=config.mask_dim) if config.pixel_features else None
+    return PhotoEncoder(neck=neck, layers=layers, pixel_decoder=pixel_decoder)
 
 
 def _darknet53(config: Darknet53Config, pretrained: bool = True) -> Darknet53:

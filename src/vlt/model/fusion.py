@@ -91,38 +91,6 @@ class ReferenceFusion(nn.Module):
         return FusedMaps(query_map, self.encoder_join(torch.cat([fused, refined], dim=1)))
 
 
-class ScaleNeck(nn.Module):
-    """Brings maps of any strides onto the grid of one of them and adds them up.
-
-    Args:
-        channels: of each map.
-        strides: of each map.
-        dim: width of the result.
-        map_stride: the map whose stride is nearest to this gives the grid.
-    """
-
-    def __init__(self, *, channels: Sequence[int], strides: Sequence[int], dim: int, map_stride: int) -> None:
-        super().__init__()
-        self.grid = min(range(len(strides)), key=lambda level: abs(strides[level] - map_stride))
-        self.lateral = nn.ModuleList(nn.Conv2d(count, dim, 1) for count in channels)
-        self.join = GroupConv(dim, dim, 3)
-
-    def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Maps (B, channels[i], h_i, w_i) to one (B, dim, h, w)."""
-        size = maps[self.grid].shape[-2:]
-        resized = [_on_grid(lateral(x), size) for lateral, x in zip(self.lateral, maps, strict=True)]
-        return self.join(torch.stack(resized).sum(dim=0))
-
-
-def _on_grid(x: Tensor, size: torch.Size) -> Tensor:
-    """Averaged where the map is finer than the grid, interpolated where it is coarser."""
-    if x.shape[-2:] == size:
-        return x
-    if x.shape[-1] > size[-1]:
-        return F.adaptive_avg_pool2d(x, (size[0], size[1]))
-    return F.interpolate(x, size, mode="bilinear", align_corners=False)
-
-
 class SentenceAttention(nn.Module):
     """The original's way: one sentence vector for all positions.
 
@@ -165,23 +133,21 @@ class SpatialDynamicAttention(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Maps of any backbone and words to one map: what is seen, what is said there, both together, and where.
+    """The photo's map and words to one map: what is seen, what is said there, both together, and where.
 
     Args:
-        neck: brings the maps onto one grid.
         attention: what is said at each position.
         dim: width throughout.
     """
 
-    def __init__(self, *, neck: ScaleNeck, attention: SentenceAttention | SpatialDynamicAttention, dim: int) -> None:
+    def __init__(self, *, attention: SentenceAttention | SpatialDynamicAttention, dim: int) -> None:
         super().__init__()
-        self.neck = neck
         self.attention = attention
         self.join = nn.Sequential(GroupConv(3 * dim + 2, dim, 1), GroupConv(dim, dim, 3))
 
     def forward(self, maps: Sequence[Tensor], text: TextFeatures) -> FusedMaps:
-        """Maps of the backbone, finest first, and words to the fused map (B, dim, h, w), which serves both ends."""
-        visual = self.neck(maps)
+        """The photo encoder's one map and words to the fused map (B, dim, h, w), which serves both ends."""
+        [visual] = maps
         said = self.attention(visual, text)
         where = coordinates(visual.shape[-2], visual.shape[-1], visual.device).to(visual.dtype)
         fused = self.join(torch.cat([visual, said, visual * said, where.expand(len(visual), -1, -1, -1)], dim=1))

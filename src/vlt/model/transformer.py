@@ -86,18 +86,35 @@ class EncoderLayer(nn.Module):
     """Self-attention over the map, then feed-forward. Arguments as in `Transformer`."""
 
     def __init__(
-        self, *, dim: int, heads: int, feedforward_dim: int, dropout: float, relu: bool, epsilon: float
+        self,
+        *,
+        dim: int,
+        heads: int,
+        feedforward_dim: int,
+        dropout: float,
+        key_stride: int = 1,
+        relu: bool = False,
+        epsilon: float = 1e-5,
     ) -> None:
         super().__init__()
+        self.key_stride = key_stride
         self.attention = MultiHeadAttention(dim=dim, heads=heads, relu=relu)
         self.attention_residual = Residual(dim, dropout, epsilon)
         self.feedforward = FeedForward(dim, feedforward_dim)
         self.feedforward_residual = Residual(dim, dropout, epsilon)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, h * w, dim) to the same."""
-        x = self.attention_residual(x, self.attention(x, x, x))
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """(B, h * w, dim), the map's rows one after the other, to the same; `size` is (h, w)."""
+        keys = self._keys(x, size)
+        x = self.attention_residual(x, self.attention(x, keys, keys))
         return self.feedforward_residual(x, self.feedforward(x))
+
+    def _keys(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """What is attended to: every position, or the means of squares of `key_stride` positions a side."""
+        if self.key_stride == 1:
+            return x
+        grid = x.transpose(1, 2).unflatten(2, size)
+        return F.avg_pool2d(grid, self.key_stride, ceil_mode=True).flatten(2).transpose(1, 2)
 
 
 class DecoderLayer(nn.Module):
@@ -132,6 +149,7 @@ class Transformer(nn.Module):
         encoder_layers: may be 0, then the memory is the map with its positions.
         decoder_layers: at least 1.
         dropout: share dropped while training.
+        key_stride: the encoder's positions attend to means of squares of so many positions a side; 1: to each.
         positions: "2d": rows and columns of the map, queries without order; "1d": index in the flattened map, and the
             queries' index, as in the original.
         causal: query i sees queries 0..i only, as in the original.
@@ -148,6 +166,7 @@ class Transformer(nn.Module):
         encoder_layers: int,
         decoder_layers: int,
         dropout: float,
+        key_stride: int = 1,
         positions: Literal["1d", "2d"] = "2d",
         causal: bool = False,
         relu: bool = False,
@@ -157,7 +176,13 @@ class Transformer(nn.Module):
         self.positions = positions
         self.encoder = nn.ModuleList(
             EncoderLayer(
-                dim=dim, heads=heads, feedforward_dim=feedforward_dim, dropout=dropout, relu=relu, epsilon=epsilon
+                dim=dim,
+                heads=heads,
+                feedforward_dim=feedforward_dim,
+                dropout=dropout,
+                key_stride=key_stride,
+                relu=relu,
+                epsilon=epsilon,
             )
             for _ in range(encoder_layers)
         )
@@ -187,7 +212,7 @@ class Transformer(nn.Module):
         height, width = fused.shape[-2:]
         memory = fused.flatten(2).transpose(1, 2) + self._map_positions(height, width, fused)  # (B, h * w, dim)
         for layer in self.encoder:
-            memory = layer(memory)
+            memory = layer(memory, (height, width))
         answers = queries
         if self.positions == "1d":
             answers = queries + sinusoid(queries.shape[1], queries.shape[2], queries.device)

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from vlt.model.backbone import Backbone
 from vlt.model.fusion import Fusion, ReferenceFusion
 from vlt.model.language import BertEncoder, GRUEncoder, SummedGRU, TextFeatures
-from vlt.model.mask_decoder import MaskDecoder, PixelStem, ReferenceMaskDecoder
+from vlt.model.mask_decoder import MaskDecoder, ReferenceMaskDecoder
+from vlt.model.photo import PhotoEncoder
 from vlt.model.query import LearnedQueries, QueryBalance, QueryGenerator, ReferenceQueryGenerator
 from vlt.model.transformer import Transformer
 
@@ -19,8 +20,8 @@ class Features:
     """What the model knows of photos before anything is said; a value, computed once for many expressions.
 
     Attributes:
-        maps: of the backbone, finest first, each (U, C, h, w).
-        pixels: (U, C, H / 4, W / 4), or None where the model has no pixel stem.
+        maps: the backbone's, finest first, each (U, C, h, w); with a photo encoder the one map it makes of them.
+        pixels: (U, C, H / 4, W / 4), or None where the model has no pixel features.
         size: (H, W) of the input in pixels.
     """
 
@@ -63,7 +64,7 @@ class VLT(nn.Module):
 
     Args:
         backbone: photo to maps.
-        pixel_stem: photo to pixel features at stride 4, or None.
+        photo_encoder: its maps to one map and pixel features; None: the maps are used as they are.
         language: words to features of words.
         fusion: maps and words to one map.
         query_generator: that map and the words to queries.
@@ -77,7 +78,7 @@ class VLT(nn.Module):
         self,
         *,
         backbone: Backbone,
-        pixel_stem: PixelStem | None,
+        photo_encoder: PhotoEncoder | None,
         language: SummedGRU | GRUEncoder | BertEncoder,
         fusion: ReferenceFusion | Fusion,
         query_generator: ReferenceQueryGenerator | QueryGenerator | LearnedQueries,
@@ -88,7 +89,7 @@ class VLT(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.pixel_stem = pixel_stem
+        self.photo_encoder = photo_encoder
         self.language = language
         self.fusion = fusion
         self.query_generator = query_generator
@@ -122,8 +123,11 @@ class VLT(nn.Module):
         Args:
             images: (U, 3, H, W) float in [0, 1], letterboxed RGB.
         """
-        pixels = None if self.pixel_stem is None else self.pixel_stem(images)
-        return Features(self.backbone(images), pixels, (images.shape[-2], images.shape[-1]))
+        maps, pixels = self.backbone(images), None
+        if self.photo_encoder is not None:
+            visual, pixels = self.photo_encoder(maps, images)
+            maps = (visual,)
+        return Features(maps, pixels, (images.shape[-2], images.shape[-1]))
 
     def answer(self, features: Features, words: Tensor, word_mask: Tensor | None = None) -> Answer:
         """The part that listens.
@@ -140,5 +144,5 @@ class VLT(nn.Module):
         confidence = None if self.query_balance is None else self.query_balance(answers, queries.vectors)
         balanced = answers if confidence is None else confidence * answers
         responses = self.mask_decoder.respond(balanced, memory)
-        logits = self.mask_decoder(responses, memory, features.pixels, features.size)
+        logits = self.mask_decoder(balanced, responses, features.pixels, features.size)
         return Answer(logits, text, queries.visual, queries.vectors, confidence, responses)

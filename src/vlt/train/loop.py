@@ -19,7 +19,7 @@ from vlt.model.build import resolve
 from vlt.train.interrupt import StopRequest
 from vlt.train.learner import Gradient, Learner
 from vlt.train.log import RunLog
-from vlt.train.order import batch_loader, epoch_order, micro_batches
+from vlt.train.order import batch_loader, micro_batches
 from vlt.train.resume import Progress, ResumeState
 from vlt.train.setup import build_network, load_data, make_run_dir, start_accelerator
 from vlt.train.validation import validate
@@ -128,7 +128,7 @@ class Training:
         """This process's batches for each optimiser step of the epoch that is not done yet."""
         config, epoch = self.config, self.progress.epoch
         indices = micro_batches(
-            epoch_order(len(self.data.train), seed=config.seed, epoch=epoch),
+            self.data.order(config, epoch),
             batch_size=config.train.batch_size,
             accumulate=config.train.accumulate,
             rank=self.accelerator.process_index,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from itertools import chain
 from typing import Any, cast
 
 import numpy as np
@@ -17,6 +18,23 @@ def epoch_order(count: int, *, seed: int, epoch: int) -> list[int]:
     """A permutation of 0 ... count - 1 that depends on nothing but the arguments."""
     key = int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0])
     return torch.randperm(count, generator=torch.Generator().manual_seed(key)).tolist()
+
+
+def by_photo(order: Iterable[int], photos: Sequence[Hashable]) -> list[int]:
+    """The same referrals, those of a photo behind its first one.
+
+    Args:
+        order: indices of referrals.
+        photos: of each referral.
+
+    Example:
+        >>> by_photo([3, 1, 0, 2], ["a", "b", "b", "a"])
+        [3, 0, 1, 2]
+    """
+    groups: dict[Hashable, list[int]] = {}
+    for index in order:
+        groups.setdefault(photos[index], []).append(index)
+    return list(chain.from_iterable(groups.values()))
 
 
 def micro_batches(

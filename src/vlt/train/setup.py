@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import cast
@@ -17,13 +18,15 @@ from torch.utils.data import Dataset
 
 from vlt.checkpoint import read_pointer
 from vlt.config import Config, Darknet53Config, DataConfig, SyntheticDataConfig, TrainConfig
-from vlt.data.dataset import TrainSamples, fingerprint, load_referrals
+from vlt.data.dataset import TrainSamples, fingerprint, load_referrals, photo_key
 from vlt.data.text import TextReader, build_text
 from vlt.errors import ConfigError
 from vlt.legacy import load_keras_backbone
 from vlt.model.build import build_model
 from vlt.model.darknet import Darknet53
 from vlt.model.vlt import VLT
+from vlt.train.map_cache import MapCache
+from vlt.train.order import by_photo, epoch_order
 from vlt.types import Referral, Referrals, Sample
 
 KEPT_BYTES = 2**29
@@ -47,6 +50,15 @@ class TrainData:
     val: Referrals
     text: TextReader
     fingerprint: str
+
+    def order(self, config: Config, epoch: int) -> list[int]:
+        """In which order the samples of an epoch are learnt from."""
+        order = epoch_order(len(self.train), seed=config.seed, epoch=epoch)
+        return by_photo(order, self._photos) if config.train.by_photo else order
+
+    @cached_property
+    def _photos(self) -> list[Hashable]:
+        return [photo_key(referral) for referral in self.train]
 
     def samples(self, config: Config, epoch: int) -> Dataset[Sample]:
         """The training samples of an epoch; item i is a pure function of (seed, epoch, i)."""
@@ -126,11 +138,15 @@ def build_network(config: Config) -> VLT:
 
     Raises:
         CheckpointError: pretrained parts that cannot be loaded.
+        ConfigError: a cache for maps that do not stay the same.
+        DataError: a folder for the cache that cannot be made.
     """
     model = build_model(config.model)
     backbone = config.model.backbone
     if isinstance(backbone, Darknet53Config) and backbone.pretrained is not None:
         load_keras_backbone(backbone.pretrained, cast(Darknet53, model.backbone))
+    if config.train.map_cache is not None:
+        model.backbone.recall = MapCache(config.train.map_cache, model.backbone, config.train.precision)
     return model
 
 

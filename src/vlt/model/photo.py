@@ -1,0 +1,106 @@
+"""What is seen before anything is said: the backbone's maps become one map, and pixel features for sharp edges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vlt.model.convolution import GroupConv
+from vlt.model.position import map_sinusoid
+from vlt.model.transformer import EncoderLayer
+
+PIXEL_STRIDE = 4
+"""Stride of the pixel features and of the improved network's logits, in input pixels."""
+
+
+class ScaleNeck(nn.Module):
+    """Brings maps of any strides onto the grid of one of them and adds them up.
+
+    Args:
+        channels: of each map.
+        strides: of each map.
+        dim: width of the result.
+        map_stride: the map whose stride is nearest to this gives the grid.
+    """
+
+    def __init__(self, *, channels: Sequence[int], strides: Sequence[int], dim: int, map_stride: int) -> None:
+        super().__init__()
+        self.grid = min(range(len(strides)), key=lambda level: abs(strides[level] - map_stride))
+        self.lateral = nn.ModuleList(nn.Conv2d(count, dim, 1) for count in channels)
+        self.join = GroupConv(dim, dim, 3)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Maps (B, channels[i], h_i, w_i) to one (B, dim, h, w)."""
+        size = maps[self.grid].shape[-2:]
+        resized = [_on_grid(lateral(x), size) for lateral, x in zip(self.lateral, maps, strict=True)]
+        return self.join(torch.stack(resized).sum(dim=0))
+
+
+def _on_grid(x: Tensor, size: torch.Size) -> Tensor:
+    """Averaged where the map is finer than the grid, interpolated where it is coarser."""
+    if x.shape[-2:] == size:
+        return x
+    if x.shape[-1] > size[-1]:
+        return F.adaptive_avg_pool2d(x, (size[0], size[1]))
+    return F.interpolate(x, size, mode="bilinear", align_corners=False)
+
+
+class PixelDecoder(nn.Module):
+    """Pixel features at stride 4: edges straight from the photo, joined with what the map knows of the things there.
+
+    Args:
+        dim: width of the map.
+        mask_dim: width of the result.
+    """
+
+    def __init__(self, *, dim: int, mask_dim: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            GroupConv(3, mask_dim // 2, 3, stride=2), GroupConv(mask_dim // 2, mask_dim, 3, stride=2)
+        )
+        self.lateral = nn.Conv2d(dim, mask_dim, 1)
+        self.join = nn.Sequential(GroupConv(mask_dim, mask_dim, 3), nn.Conv2d(mask_dim, mask_dim, 3, padding=1))
+
+    def forward(self, visual: Tensor, images: Tensor) -> Tensor:
+        """The map (U, dim, h, w) and the photos (U, 3, H, W) to (U, mask_dim, H / 4, W / 4), rounded up."""
+        edges = self.stem(images)
+        things = F.interpolate(self.lateral(visual), edges.shape[-2:], mode="bilinear", align_corners=False)
+        features: Tensor = self.join(edges + things)
+        return features
+
+
+class PhotoEncoder(nn.Module):
+    """Needs no words, so it runs once per photo, for any number of expressions.
+
+    Args:
+        neck: brings the backbone's maps onto one grid.
+        layers: of self-attention over that grid.
+        pixel_decoder: makes the pixel features; None: there are none.
+    """
+
+    def __init__(self, *, neck: ScaleNeck, layers: Sequence[EncoderLayer], pixel_decoder: PixelDecoder | None) -> None:
+        super().__init__()
+        self.neck = neck
+        self.layers = nn.ModuleList(layers)
+        self.pixel_decoder = pixel_decoder
+
+    def forward(self, maps: Sequence[Tensor], images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Maps of the backbone, finest first, and the photos (U, 3, H, W) in [0, 1].
+
+        Returns:
+            The map (U, dim, h, w), and the pixel features (U, mask_dim, H / 4, W / 4), rounded up, or None.
+        """
+        visual = self._attend(self.neck(maps))
+        return visual, None if self.pixel_decoder is None else self.pixel_decoder(visual, images)
+
+    def _attend(self, visual: Tensor) -> Tensor:
+        if not self.layers:
+            return visual
+        height, width = visual.shape[-2:]
+        x = visual.flatten(2).transpose(1, 2) + map_sinusoid(height, width, visual.shape[1], visual.device)
+        for layer in self.layers:
+            x = layer(x, (height, width))
+        return x.transpose(1, 2).unflatten(2, (height, width))
