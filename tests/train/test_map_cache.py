@@ -40,6 +40,13 @@ def test_what_is_known_is_not_computed_again_and_is_the_same_bit_for_bit(tmp_pat
         torch.testing.assert_close(one, exact[:2], rtol=1e-3, atol=1e-3)
 
 
+def test_what_is_known_comes_back_in_mixed_precision(tmp_path):
+    cache, backbone = MapCache(tmp_path, _backbone(), "bf16"), _backbone()
+    with torch.autocast("cpu", torch.bfloat16):
+        first, again = (cache(torch.ones(2, 3, 28, 28), backbone) for _ in range(2))
+    assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
+
+
 def test_other_weights_or_precision_share_nothing(tmp_path):
     images, counted = torch.rand(1, 3, 28, 28), Counted(_backbone())
     for cache in (

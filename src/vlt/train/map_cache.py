@@ -52,12 +52,11 @@ class MapCache:
             DataError: a file that cannot be read or written.
         """
         known = [self._recall(image, perceive) for image in images]
-        return tuple(torch.stack(level).to(images.device, torch.float32) for level in zip(*known, strict=True))
+        return tuple(torch.stack(level).to(images.device) for level in zip(*known, strict=True))
 
     def _recall(self, image: Tensor, perceive: Callable[[Tensor], tuple[Tensor, ...]]) -> list[Tensor]:
-        path = (
-            self._folder / f"{hashlib.blake2b(image.cpu().numpy().tobytes(), digest_size=16).hexdigest()}.safetensors"
-        )
+        content = hashlib.blake2b(image.cpu().numpy().tobytes(), digest_size=16).hexdigest()
+        path = self._folder / f"{content}.safetensors"
         if not path.exists():
             with torch.no_grad():
                 maps = {f"{level:02d}": x[0].half().contiguous() for level, x in enumerate(perceive(image[None]))}
@@ -67,7 +66,7 @@ class MapCache:
             maps = load_file(path)
         except (SafetensorError, OSError) as error:
             raise DataError(f"The cached maps {path} cannot be read ({error}); remove the file.") from None
-        return [maps[level] for level in sorted(maps)]
+        return [maps[level].float() for level in sorted(maps)]
 
 
 def _weights_digest(backbone: Backbone) -> str:
