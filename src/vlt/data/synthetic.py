@@ -13,6 +13,7 @@ from PIL import Image as PILImage
 from PIL import ImageDraw
 
 from vlt.data.expressions import Scene, Thing, describe
+from vlt.data.standing import standings
 from vlt.errors import DataError
 from vlt.types import Expression, Referral, Size
 
@@ -164,6 +165,7 @@ def _refer(index: int, drawing: Drawing, target: int, texts: Sequence[str]) -> R
         expressions=tuple(Expression(index * PER_TARGET + i, text) for i, text in enumerate(texts)),
         category=list(OUTLINES).index(thing.noun),
         box=thing.box,
+        standing=standings(drawing.scene)[target],
     )
 
 

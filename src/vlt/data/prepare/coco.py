@@ -13,9 +13,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from vlt.data.expressions import describe
-from vlt.data.prepare.coco_scenes import CocoScenes, PhotoScene, read_instances, standings
+from vlt.data.prepare.coco_scenes import CocoScenes, PhotoScene, read_instances
 from vlt.data.prepare.report import PrepareReport, count
 from vlt.data.prepared import annotation_folder, write_prepared
+from vlt.data.standing import standings
 from vlt.errors import DataError
 from vlt.types import Expression, Referral
 

@@ -20,7 +20,7 @@ from vlt.data.prepare.refer_files import Annotation, Category, Id, Photo
 from vlt.data.prepare.report import DefectKind, Defects
 from vlt.data.records import Record, malformed
 from vlt.errors import DataError, InputError
-from vlt.types import RLE, Standing
+from vlt.types import RLE
 
 if TYPE_CHECKING:
     from vlt.types import Image, Mask
@@ -67,20 +67,6 @@ class Instances(Record):
 
 
 _Listed = TypeVar("_Listed", Photo, Instance)
-
-
-def standings(scene: Scene) -> list[Standing]:
-    """How each thing stands among those of its noun, the overlooked included; see `vlt.types.Standing`."""
-    counts = Counter(thing.noun for thing in scene.things)
-    return [
-        Standing(counts[thing.noun], 1 + sum(_is_larger(other, thing) for other in scene.things))
-        for thing in scene.things
-    ]
-
-
-def _is_larger(other: Thing, thing: Thing) -> bool:
-    """Whether `other` is a single thing of the same noun, and larger."""
-    return other.noun == thing.noun and other.area > thing.area and not other.crowd
 
 
 class PhotoScene(NamedTuple):
