@@ -15,6 +15,14 @@ output_dir_option = click.option(
 generate_mask_option = click.option(
     "--generate-mask", is_flag=True, help="Write masks as PNGs, not as run lengths in one file."
 )
+instances_option = click.option(
+    "--instances", type=PATH, required=True, help="Annotation file of COCO's format, with masks or polygons."
+)
+images_option = click.option("--images", type=PATH, required=True, help="Folder with its photos.")
+seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Draws what is said and composed.")
+val_share_option = click.option(
+    "--val-share", type=click.FloatRange(0, 1), help="Share of the photos for validation.  [default: 0.15]"
+)
 
 
 @click.group(cls=Shell)
@@ -49,12 +57,12 @@ def refer(
 @prepare.command(
     epilog=examples("vlt prepare coco --instances coco/instances.json --images coco/images --output-dir data")
 )
-@click.option("--instances", type=PATH, required=True, help="Annotation file of COCO's format, with masks or polygons.")
-@click.option("--images", type=PATH, required=True, help="Folder with its photos.")
+@instances_option
+@images_option
 @output_dir_option
 @click.option("--name", default="coco", show_default=True, help="Of the data set to be made.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Draws what is said about each object.")
-@click.option("--val-share", type=click.FloatRange(0, 1), help="Share of the photos for validation.  [default: 0.15]")
+@seed_option
+@val_share_option
 @click.option("--per-target", type=click.IntRange(min=1), help="Wordings per object, where there are as many.")
 @generate_mask_option
 def coco(
@@ -74,4 +82,30 @@ def coco(
 
     given = {key: value for key, value in limits.items() if value is not None}
     report = prepare_coco(instances, images, output_dir, name=name, seed=seed, generate_mask=generate_mask, **given)
+    click.echo(str(report))
+
+
+@prepare.command(
+    epilog=examples(
+        "vlt prepare scenes --instances coco/instances.json --images coco/images --people fashion --output-dir data"
+    )
+)
+@instances_option
+@images_option
+@click.option("--people", type=PATH, help="Street-fashion set: images/, labels/ and labels.json; a person each.")
+@output_dir_option
+@click.option("--name", default="scenes", show_default=True, help="Of the data set to be made.")
+@click.option("--scenes", type=click.IntRange(min=0), help="Scenes composed of cutouts.  [default: 3000]")
+@click.option("--crops", type=click.IntRange(min=0), help="Crops of each photo of the instance file.  [default: 2]")
+@seed_option
+@val_share_option
+def scenes(instances: Path, images: Path, output_dir: Path, name: str, seed: int, **given: Any) -> None:
+    """Make a training set in which words decide: photos, crops of them, scenes of several of a kind.
+
+    Scenes are cut out and pasted together; photos for validation take no part. The photos go to images/NAME/.
+    """
+    from vlt.data.prepare.scenes import prepare_scenes
+
+    choices = {key: value for key, value in given.items() if value is not None}
+    report = prepare_scenes(instances, images, output_dir, name=name, seed=seed, **choices)
     click.echo(str(report))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from vlt.data.prepare.refer_set import photo_folder, read_refer
-from vlt.data.prepare.report import Counts, Defects, PrepareReport, count
+from vlt.data.prepare.report import Counts, Defects, PrepareReport, count, refuse_other
 from vlt.data.prepared import annotation_folder, write_prepared
 from vlt.errors import DataError
 
@@ -83,7 +81,7 @@ def prepare_refer(
     photos = photo_folder(Path(data_root), dataset) if images is None else Path(images)
     if images is not None and not photos.is_dir():
         raise DataError(f"There is no folder of photos {photos}; name the one that holds them.")
-    _refuse_other(folder, source)
+    refuse_other(folder, source)
     found = read_refer(Path(data_root), dataset, split, photos)
     if not found.splits:
         raise DataError(f"Nothing of {dataset} split by {split} can be used: {_summary(found.defects)}.")
@@ -100,16 +98,6 @@ def prepare_refer(
     )
     report.write()
     return report
-
-
-def _refuse_other(folder: Path, source: Mapping[str, Any]) -> None:
-    """Refuses to mix two ways of splitting in one folder: what one trains on, the other may test on."""
-    try:
-        before = json.loads((folder / "prepare.json").read_bytes())["source"]
-    except (OSError, ValueError, LookupError, TypeError):
-        return  # nothing was prepared here, or not by us
-    if before != source:
-        raise DataError(f"{folder} holds {before}, not {source}; take another output folder, or remove that one first.")
 
 
 def _summary(defects: Defects) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from vlt.errors import DataError
 from vlt.files import replacing
 
 if TYPE_CHECKING:
@@ -137,6 +138,24 @@ class PrepareReport:
             more = f" and {len(ids) - SHOWN_IDS:,} more, see prepare.json" if len(ids) > SHOWN_IDS else ""
             shown = ", ".join(str(which) for which in ids[:SHOWN_IDS])
             yield f"{kind.name}: {len(ids):,} ({kind.outcome}); {kind.of} {shown}{more}"
+
+
+def refuse_other(folder: Path, source: Mapping[str, Any]) -> None:
+    """Refuses to mix two ways of preparing in one folder: what one trains on, the other may test on.
+
+    Args:
+        folder: where the annotations are to lie.
+        source: what they are to be prepared from, as in `PrepareReport`.
+
+    Raises:
+        DataError: the folder's `prepare.json` tells of another source.
+    """
+    try:
+        before = json.loads((folder / "prepare.json").read_bytes())["source"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return  # nothing was prepared here, or not by us
+    if before != source:
+        raise DataError(f"{folder} holds {before}, not {source}; take another output folder, or remove that one first.")
 
 
 def _numbers(counts: Counts) -> str:

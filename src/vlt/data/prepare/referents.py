@@ -1,0 +1,136 @@
+"""Chooses who is meant in a picture, and words it: things, what people wear, and what is not there."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vlt.data.expressions import Scene, absent, describe
+from vlt.data.masks import encode_rle
+from vlt.data.prepare.coco_scenes import thing_in
+from vlt.data.prepare.colour import brightened
+from vlt.data.prepare.picture import WORN, Picture
+from vlt.data.prepare.refer_set import NO_CATEGORY
+from vlt.data.standing import standings
+from vlt.types import Expression, Referral
+
+if TYPE_CHECKING:
+    from vlt.types import Mask
+
+PER_TARGET = (4, 6)
+"""Least and most wordings per referent, where there are as many."""
+RIVALLED = 3.0
+"""Times more readily that a thing is meant which is not the only one of its noun."""
+LESSER = 2.0
+"""Times more readily that a thing is meant which is not the largest of its noun."""
+GARMENTS = 2
+"""Garments that are meant in a picture, at most."""
+GARMENT_KINDS: Mapping[str, float] = {"category": 1.5, "colour": 1.5, "position": 1.0}
+"""How readily each kind of hint is given of a garment; nobody says what it lies next to."""
+
+
+def refer(picture: Picture, photo: Path, rng: random.Random, *, most: int | None = None) -> list[Referral]:
+    """The things of a picture that something safe can be said of.
+
+    Args:
+        picture: the photo and what is in it.
+        photo: where it lies, or will lie.
+        rng: draws what is said and who is meant.
+        most: how many are meant at the most, rather those with rivals and those that are not the largest; None: all.
+
+    Returns:
+        A referral for each, in the order of the layers; their ids and those of their sentences are yet to be given.
+    """
+    scene = picture.scene()
+    layers = [(layer.mask, layer.category) for layer in picture.layers]
+    referrals = list(_worded(scene, layers, photo, rng, None))
+    return referrals if most is None else _preferred(referrals, most, rng)
+
+
+def refer_to_garments(
+    picture: Picture, photo: Path, categories: Mapping[str, int], rng: random.Random
+) -> list[Referral]:
+    """Some of what is worn in a picture; nothing where it is not known of everybody what they wear.
+
+    Args:
+        picture: the photo and what is in it.
+        photo: where it lies, or will lie.
+        categories: contiguous index by noun; garments of no category get -1.
+        rng: draws what is said and what is meant.
+
+    Returns:
+        Referrals as from `refer`.
+    """
+    people = {layer.category for layer in picture.layers if layer.garments}
+    if any(layer.category in people and not layer.garments for layer in picture.layers):
+        return []
+    image = brightened(picture.image)
+    worn = [(noun, mask & layer.mask, layer.mask) for layer in picture.layers for noun, mask in layer.garments.items()]
+    seen = [(noun, mask) for noun, mask, person in worn if mask.sum() > WORN * person.sum()]
+    others = [layer for layer in picture.layers if not layer.garments]
+    things = [thing_in(mask, image, noun=noun) for noun, mask in seen] + [layer.thing(image) for layer in others]
+    layers = [(mask, categories.get(noun, NO_CATEGORY)) for noun, mask in seen]
+    referrals = list(_worded(Scene(picture.size, tuple(things)), layers, photo, rng, GARMENT_KINDS))
+    return _preferred(referrals, GARMENTS, rng)
+
+
+def refer_to_nothing(picture: Picture, photo: Path, rng: random.Random) -> list[Referral]:
+    """What is not in a picture: one referral to nothing, with an empty mask, or none where nothing can be worded."""
+    texts = absent(picture.scene(), rng, count=rng.randint(*PER_TARGET))
+    nothing = encode_rle(np.zeros(picture.size, bool))
+    return [Referral(0, photo, nothing, _expressions(texts), NO_CATEGORY)] if texts else []
+
+
+def _worded(
+    scene: Scene,
+    layers: Sequence[tuple[Mask, int]],
+    photo: Path,
+    rng: random.Random,
+    kinds: Mapping[str, float] | None,
+) -> Iterator[Referral]:
+    """Referrals to the first things of a scene, given the mask and category of each."""
+    for index, ((mask, category), standing) in enumerate(zip(layers, standings(scene), strict=False)):
+        wordings = describe(scene, index, rng, count=rng.randint(*PER_TARGET), kinds=kinds)
+        if wordings:
+            yield Referral(
+                ref_id=0,
+                image=photo,
+                target=encode_rle(mask),
+                expressions=_expressions([wording.text for wording in wordings]),
+                category=category,
+                box=scene.things[index].box,
+                standing=standing,
+            )
+
+
+def _expressions(texts: Sequence[str]) -> tuple[Expression, ...]:
+    return tuple(Expression(0, text) for text in texts)
+
+
+def _preferred(referrals: Sequence[Referral], most: int, rng: random.Random) -> list[Referral]:
+    """Some of the referrals, in their order."""
+    lots = {index: rng.random() ** (1 / _weight(referral)) for index, referral in enumerate(referrals)}
+    return [referrals[index] for index in sorted(sorted(lots, key=lots.__getitem__, reverse=True)[:most])]
+
+
+def _weight(referral: Referral) -> float:
+    """How readily it is chosen; a draw by u ** (1 / weight) takes each with odds in proportion (Efraimidis 2006)."""
+    same, rank = (referral.standing.same, referral.standing.rank) if referral.standing else (1, 1)
+    return (RIVALLED if same > 1 else 1.0) * (LESSER if rank > 1 else 1.0)
+
+
+def numbered(referrals: Sequence[Referral], ref_ids: Iterator[int], sent_ids: Iterator[int]) -> list[Referral]:
+    """The same with their ids and those of their sentences."""
+    return [
+        replace(
+            referral,
+            ref_id=next(ref_ids),
+            expressions=tuple(replace(expression, sent_id=next(sent_ids)) for expression in referral.expressions),
+        )
+        for referral in referrals
+    ]
