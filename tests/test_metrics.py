@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -6,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlt.metrics import PROTOCOLS, Protocol, ReferringMetrics, Scores, overlap
+from vlt.metrics import BOUNDARY_REACH, PROTOCOLS, Protocol, ReferringMetrics, Scores, boundary_f, overlap
 
 VLT, ORIGINAL = PROTOCOLS["vlt"], PROTOCOLS["original"]
 STRICT = Protocol(name="strict", threshold=0.5, comparison=">=", empty_iou=0.0, levels=(0.5, 0.9))
@@ -31,12 +32,39 @@ def brute_force(pairs, protocol):
         for level in protocol.levels
     }
     overall = total_intersection / total_union if total_union else protocol.empty_iou
-    return Scores(miou=np.mean(ious), oiou=overall, precision=precision, count=len(ious))
+    boundary = np.mean([slow_boundary_f(*pair) for pair in pairs])
+    return Scores(miou=np.mean(ious), oiou=overall, boundary=boundary, precision=precision, count=len(ious))
+
+
+def slow_contour(mask):
+    """(N, 2): the pixels that have a neighbour in the photo but outside the mask."""
+    height, width = mask.shape
+    return np.array(
+        [
+            (y, x)
+            for y, x in np.argwhere(mask)
+            if any(
+                0 <= y + dy < height and 0 <= x + dx < width and not mask[y + dy, x + dx]
+                for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0))
+            )
+        ]
+    )
+
+
+def slow_boundary_f(mask, target):
+    """The definition: every pixel of one contour against every pixel of the other."""
+    mine, true = slow_contour(mask), slow_contour(target)
+    if not (len(mine) and len(true)):
+        return float((mask == target).all())
+    reach = math.ceil(BOUNDARY_REACH * math.sqrt(mask.shape[0] ** 2 + mask.shape[1] ** 2))
+    near = ((mine[:, None] - true[None]) ** 2).sum(-1) <= reach**2
+    precision, recall = near.any(1).mean(), near.any(0).mean()
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
 def update(metrics, pairs):
     counts = torch.tensor([overlap(*pair) for pair in pairs])
-    metrics.update(counts[:, 0], counts[:, 1])
+    metrics.update(counts[:, 0], counts[:, 1], torch.tensor([boundary_f(*pair) for pair in pairs]))
 
 
 def measure(pairs, protocol):
@@ -49,6 +77,7 @@ def assert_same(one, other):
     assert one.count == other.count
     assert one.miou == pytest.approx(other.miou, abs=1e-12)
     assert one.oiou == pytest.approx(other.oiou, abs=1e-12)
+    assert one.boundary == pytest.approx(other.boundary, abs=1e-7)
     assert one.precision == pytest.approx(other.precision, abs=1e-7)
 
 
@@ -114,9 +143,13 @@ def test_the_original_protocol_is_the_originals():
     assert iou.tolist() == [1.0, 1e-10 / (7 + 1e-10), (3 + 1e-10) / (4 + 1e-10)]
 
 
+def row(flags):
+    return np.array(flags)[None]
+
+
 masks = st.integers(1, 12).flatmap(
     lambda size: st.lists(
-        st.tuples(*(st.lists(st.booleans(), min_size=size, max_size=size).map(np.array) for _ in range(2))),
+        st.tuples(*(st.lists(st.booleans(), min_size=size, max_size=size).map(row) for _ in range(2))),
         min_size=1,
         max_size=6,
     )
@@ -159,7 +192,49 @@ def test_properties(pairs):
     assert_same(scores, measure(pairs[::-1], VLT))
     assert_same(scores, measure([(target, mask) for mask, target in pairs], VLT))
     perfect = measure([(target, target) for _, target in pairs], VLT)
-    assert (perfect.miou, perfect.oiou, set(perfect.precision.values())) == (1, 1, {1})
+    assert (perfect.miou, perfect.oiou, perfect.boundary, set(perfect.precision.values())) == (1, 1, 1, {1})
+
+
+@st.composite
+def blocky_pairs(draw):
+    """Two masks of blocks, some wide enough for contours that lie several pixels apart to agree."""
+    shape = draw(st.tuples(st.integers(1, 6), st.integers(1, 6)))
+    block = np.ones(draw(st.tuples(st.integers(1, 4), st.integers(1, 100))), dtype=bool)
+    flags = st.lists(st.booleans(), min_size=shape[0] * shape[1], max_size=shape[0] * shape[1])
+    return tuple(np.kron(np.reshape(draw(flags), shape), block) for _ in range(2))
+
+
+@settings(deadline=None, max_examples=60)
+@given(pair=blocky_pairs(), shift=st.integers(0, 12))
+def test_the_boundary_score_equals_its_brute_force_twin(pair, shift):
+    mask, target = pair
+    mask = np.roll(mask, shift, axis=1)
+    assert boundary_f(mask, target) == pytest.approx(slow_boundary_f(mask, target), abs=1e-12)
+    assert boundary_f(mask, target) == boundary_f(target, mask)
+
+
+def test_contours_agree_up_to_the_reach_and_no_farther():
+    target = np.zeros((300, 400), dtype=bool)  # a diagonal of 500 pixels, so 3.75 are rounded up to 4
+    target[100:200, 150:160] = True
+    scores = [boundary_f(np.roll(target, by, axis=0), target) for by in (0, 4, 5)]
+    assert scores[:2] == [1, 1]
+    assert scores[2] < 1
+    assert boundary_f(np.roll(target, 120, axis=0), target) == 0
+
+
+def test_the_boundary_score_where_there_is_no_contour():
+    empty, full = np.zeros((20, 30), dtype=bool), np.ones((20, 30), dtype=bool)
+    part = np.pad(np.ones((5, 5), dtype=bool), ((3, 12), (4, 21)))
+    assert boundary_f(empty, empty) == boundary_f(full, full) == 1
+    assert boundary_f(full, empty) == boundary_f(empty, part) == boundary_f(part, full) == 0
+
+
+def test_the_frame_of_the_photo_is_no_contour():
+    touching = np.zeros((40, 40), dtype=bool)
+    touching[:, :10] = True
+    wider = np.zeros((40, 40), dtype=bool)
+    wider[:, :30] = True
+    assert boundary_f(touching, wider) == 0, "they share three sides of the frame, but not an edge"
 
 
 def test_reset_forgets():
@@ -167,14 +242,14 @@ def test_reset_forgets():
     update(metrics, [(FULL, FULL)])
     metrics.reset()
     update(metrics, [(EMPTY, FULL)])
-    assert metrics.compute() == Scores(0.0, 0.0, dict.fromkeys(VLT.levels, 0.0), 1)
+    assert metrics.compute() == Scores(0.0, 0.0, 0.0, dict.fromkeys(VLT.levels, 0.0), 1)
 
 
 def test_many_pixels_do_not_overflow():
     pixels = 20_000 * 20_000
     metrics = ReferringMetrics(VLT)
     for _ in range(10):
-        metrics.update(torch.tensor([pixels] * 10), torch.tensor([pixels + 1] * 10))
+        metrics.update(torch.tensor([pixels] * 10), torch.tensor([pixels + 1] * 10), torch.ones(10))
     assert metrics.compute().oiou == pytest.approx(pixels / (pixels + 1), abs=1e-15)
 
 
@@ -187,5 +262,11 @@ def test_a_protocol_says_what_it_means():
 
 
 def test_scores_are_json_values():
-    scores = Scores(miou=0.5, oiou=0.25, precision={0.5: 1.0, 0.55: 0.0}, count=2)
-    assert scores.to_dict() == {"miou": 0.5, "oiou": 0.25, "precision": {"0.5": 1.0, "0.55": 0.0}, "count": 2}
+    scores = Scores(miou=0.5, oiou=0.25, boundary=0.75, precision={0.5: 1.0, 0.55: 0.0}, count=2)
+    assert scores.to_dict() == {
+        "miou": 0.5,
+        "oiou": 0.25,
+        "boundary": 0.75,
+        "precision": {"0.5": 1.0, "0.55": 0.0},
+        "count": 2,
+    }

@@ -1,4 +1,4 @@
-"""How answers are judged: mIoU, oIoU and Pr@t, each defined once, under a protocol that says what the words mean.
+"""How answers are judged: mIoU, oIoU, Pr@t, boundary F, each defined once, under a protocol that says what words mean.
 
 The printed word "IoU" means several things in public code: other thresholds of the mask, other comparisons, other rules
 for empty masks. A `Protocol` states them all, and every number here is made under one.
@@ -6,10 +6,12 @@ for empty masks. A `Protocol` states them all, and every number here is made und
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -99,12 +101,14 @@ class Scores(NamedTuple):
     Attributes:
         miou: mean over sentences of intersection / union (also called gIoU).
         oiou: sum of intersections / sum of unions (also called cIoU or overall IoU).
+        boundary: mean over sentences of the boundary F-score, see `boundary_f`.
         precision: Pr@t for each t: the share of sentences whose IoU passes t.
         count: sentences judged.
     """
 
     miou: float
     oiou: float
+    boundary: float
     precision: dict[float, float]
     count: int  # type: ignore[assignment]  # hides the count() that every tuple has
 
@@ -114,16 +118,16 @@ class Scores(NamedTuple):
 
 
 class ReferringMetrics(Metric):
-    """mIoU, oIoU and Pr@t from the intersections and unions of answers.
+    """All scores from the intersections, unions and boundary F-scores of answers.
 
-    Its states are sums, so shards may be merged or synchronised in any order. Sums of IoU are kept in float64.
+    Its states are sums, so shards may be merged or synchronised in any order. Sums of shares are kept in float64.
 
     Args:
         protocol: what counts as what.
 
     Example:
         >>> metrics = ReferringMetrics(PROTOCOLS["vlt"])
-        >>> metrics.update(torch.tensor([3, 0]), torch.tensor([4, 4]))
+        >>> metrics.update(torch.tensor([3, 0]), torch.tensor([4, 4]), torch.tensor([1.0, 0.0]))
         >>> scores = metrics.compute()
         >>> scores.miou, scores.oiou, scores.precision[0.7]
         (0.375, 0.375, 0.5)
@@ -137,6 +141,7 @@ class ReferringMetrics(Metric):
     iou: Tensor
     intersection: Tensor
     union: Tensor
+    boundary: Tensor
     passed: Tensor
 
     def __init__(self, protocol: Protocol, **kwargs: Any) -> None:
@@ -146,20 +151,23 @@ class ReferringMetrics(Metric):
         self.add_state("iou", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("intersection", torch.tensor(0), dist_reduce_fx="sum")
         self.add_state("union", torch.tensor(0), dist_reduce_fx="sum")
+        self.add_state("boundary", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("passed", torch.zeros(len(protocol.levels), dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, intersection: Tensor, union: Tensor) -> None:
+    def update(self, intersection: Tensor, union: Tensor, boundary: Tensor) -> None:
         """Takes in some answers.
 
         Args:
             intersection: (N,) int64, pixels in both the mask and the target.
             union: (N,) int64, pixels in either.
+            boundary: (N,) float in [0, 1], see `boundary_f`.
         """
         iou = self.protocol.iou(intersection, union)
         self.count += len(iou)
         self.iou += iou.sum()
         self.intersection += intersection.sum()
         self.union += union.sum()
+        self.boundary += boundary.double().sum()
         self.passed += self.protocol.passes(iou).sum(0)
 
     def compute(self) -> Scores:
@@ -169,6 +177,7 @@ class ReferringMetrics(Metric):
         return Scores(
             miou=float(self.iou / self.count),
             oiou=float(overall),
+            boundary=float(self.boundary / self.count),
             precision=dict(zip(self.protocol.levels, shares, strict=True)),
             count=int(self.count),
         )
@@ -185,3 +194,72 @@ def overlap(mask: Mask, target: Mask) -> tuple[int, int]:
         Pixels in both, pixels in either.
     """
     return int(np.count_nonzero(mask & target)), int(np.count_nonzero(mask | target))
+
+
+BOUNDARY_REACH = 0.0075
+"""How far apart contours may be and still agree, as a share of the photo's diagonal; rounded up to whole pixels."""
+
+
+def boundary_f(mask: Mask, target: Mask) -> float:
+    """How well the outline of an answer follows the true one: the contour accuracy F of DAVIS (Perazzi et al., 2016).
+
+    The contour of a mask is its pixels with one of their four neighbours outside it; the photo's frame is no contour.
+    Precision is the share of the answer's contour that lies within d of the target's, recall the share of the target's
+    that lies within d of the answer's, F = 2 P R / (P + R), 0 where both are 0. d is `BOUNDARY_REACH` of the photo's
+    diagonal, between the centres of pixels. Where one of the masks has no contour, being empty or the whole photo,
+    F is 1 if the masks are equal and 0 otherwise.
+
+    Args:
+        mask: (H, W) bool, the answer.
+        target: (H, W) bool, the truth.
+
+    Returns:
+        F in [0, 1].
+
+    Example:
+        >>> square = np.pad(np.ones((4, 4), bool), 10)
+        >>> [boundary_f(np.roll(square, by, axis=1), square) for by in (0, 1, 9)]
+        [1.0, 1.0, 0.0]
+    """
+    part = _rows_of(mask | target), _rows_of((mask | target).T)  # the rest of the photo has no contour
+    answered, true = _contour(mask[part]), _contour(target[part])
+    if not (answered.any() and true.any()):
+        return float(np.array_equal(mask, target))
+    reach = math.ceil(BOUNDARY_REACH * math.hypot(*mask.shape))
+    precision, recall = _share_near(answered, true, reach), _share_near(true, answered, reach)
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def _rows_of(mask: Mask) -> slice:
+    """From the row before the mask to the one after it, within the photo."""
+    found = np.flatnonzero(mask.any(axis=1))
+    return slice(max(found[0] - 1, 0), found[-1] + 2) if len(found) else slice(1)
+
+
+def _contour(mask: Mask) -> Mask:
+    """The pixels of a mask that have a neighbour outside it."""
+    padded = np.pad(mask, 1, mode="edge")
+    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return mask & ~inside
+
+
+def _share_near(contour: Mask, other: Mask, reach: int) -> float:
+    """The share of a contour's pixels that lie within `reach` pixels of another contour.
+
+    In each row of the photo the nearest pixel of `other` is known; a pixel then has to look at 2 x reach + 1 rows.
+    """
+    gaps = np.pad(_gaps(other), ((reach, reach), (0, 0)), constant_values=reach + 1)
+    rows, columns = np.nonzero(contour)
+    near = np.zeros(len(rows), dtype=bool)
+    for step in range(-reach, reach + 1):
+        near |= gaps[rows + reach + step, columns] <= math.isqrt(reach**2 - step**2)
+    return float(near.mean())
+
+
+def _gaps(contour: Mask) -> npt.NDArray[np.int32]:
+    """(H, W): how many columns the nearest contour pixel of the same row is away; more than W where there is none."""
+    width = contour.shape[1]
+    columns = np.arange(width, dtype=np.int32)
+    before = np.maximum.accumulate(np.where(contour, columns, -2 * width), axis=1)
+    after = np.minimum.accumulate(np.where(contour, columns, 3 * width)[:, ::-1], axis=1)[:, ::-1]
+    return np.minimum(columns - before, after - columns)

@@ -235,7 +235,9 @@ outcomes = []
 report = evaluate(whole_photo, text, referrals, config, shard=Shard.of(accelerator), on_sample=outcomes.append)
 metrics = ReferringMetrics(report.protocol)  # the other way: each process counts its own, torchmetrics adds them up
 for outcome in outcomes:
-    metrics.update(torch.tensor([outcome.record.intersection]), torch.tensor([outcome.record.union]))
+    record = outcome.record
+    counts = (torch.tensor([count]) for count in (record.intersection, record.union, record.boundary))
+    metrics.update(*counts)
 synchronised = metrics.compute()
 assert (synchronised.count, synchronised.oiou) == (report.scores.count, report.scores.oiou)
 assert abs(synchronised.miou - report.scores.miou) < 1e-12

@@ -14,15 +14,16 @@ from vlt.version import __version__
 VLT = PROTOCOLS["vlt"]
 
 
-def record(expression, intersection=1, union=2, ref_id=1, sent_id=1):
-    return Record(ref_id, sent_id, expression, intersection / union, intersection, union)
+def record(expression, intersection=1, union=2, *, ref_id=1, sent_id=1, boundary=0.5, target=2, photo=100, **about):
+    iou = intersection / union if union else 1.0
+    return Record(ref_id, sent_id, expression, iou, intersection, union, boundary, target, photo, **about)
 
 
 def report_of(*records, **about):
     return Report.of(records, VLT, input_size=(64, 96), **about)
 
 
-RECORDS = [record("zebra", 3, 4), record("red left zebra", 1, 4), record("second zebra from left", 0, 8)]
+RECORDS = [record("zebra", 3, 4, boundary=1.0), record("red left zebra", 1, 4), record("second zebra from left", 0, 8)]
 
 
 def test_scores_by_hand():
@@ -30,11 +31,12 @@ def test_scores_by_hand():
     assert report.scores.miou == pytest.approx((3 / 4 + 1 / 4 + 0) / 3)
     assert report.scores.oiou == pytest.approx(4 / 16)
     assert report.scores.precision == pytest.approx({0.5: 1 / 3, 0.6: 1 / 3, 0.7: 1 / 3, 0.8: 0, 0.9: 0})
-    assert report.by_length == {
-        "1-2 words": Scores(0.75, 0.75, {0.5: 1, 0.6: 1, 0.7: 1, 0.8: 0, 0.9: 0}, 1),
-        "3-5 words": Scores(0.125, 1 / 12, dict.fromkeys(VLT.levels, 0), 2),
+    assert report.scores.boundary == pytest.approx((1 + 0.5 + 0.5) / 3)
+    assert report.groups["length"] == {
+        "1-2 words": Scores(0.75, 0.75, 1.0, {0.5: 1, 0.6: 1, 0.7: 1, 0.8: 0, 0.9: 0}, 1),
+        "3-5 words": Scores(0.125, 1 / 12, 0.5, dict.fromkeys(VLT.levels, 0), 2),
     }
-    counts = {cue: scores.count for cue, scores in report.by_cue.items()}
+    counts = {cue: scores.count for cue, scores in report.groups["cue"].items()}
     assert counts == {"category": 1, "colour": 1, "position": 1, "ordinal": 1}, (
         "an expression counts in each of its cues"
     )
@@ -43,7 +45,7 @@ def test_scores_by_hand():
 @given(words=st.lists(st.integers(1, 60), min_size=1, max_size=20))
 def test_every_sentence_has_one_length(words):
     report = report_of(*(record(" ".join(["word"] * count)) for count in words))
-    assert sum(scores.count for scores in report.by_length.values()) == len(words)
+    assert sum(scores.count for scores in report.groups["length"].values()) == len(words)
 
 
 @pytest.mark.parametrize(
@@ -52,13 +54,13 @@ def test_every_sentence_has_one_length(words):
 )
 def test_limits_of_the_lengths(group, words):
     report = report_of(*(record("a  " * count) for count in words))
-    assert list(report.by_length) == [group]
+    assert list(report.groups["length"]) == [group]
 
 
 def test_every_sentence_has_a_cue():
-    report = report_of(*RECORDS)
-    assert set(report.by_cue) == set().union(*(cues(one.expression) for one in RECORDS)) <= set(CUES)
-    assert list(report.by_cue) == [cue for cue in CUES if cue in report.by_cue], "in the order of the glossary"
+    by_cue = report_of(*RECORDS).groups["cue"]
+    assert set(by_cue) == set().union(*(cues(one.expression) for one in RECORDS)) <= set(CUES)
+    assert list(by_cue) == [cue for cue in CUES if cue in by_cue], "in the order of the glossary"
 
 
 def test_json_says_everything_the_numbers_depend_on(tmp_path):
@@ -80,7 +82,7 @@ def test_json_says_everything_the_numbers_depend_on(tmp_path):
     }
     assert (read["blank_sentences"], read["input_size"]) == (2, [64, 96])
     assert read["provenance"] == {
-        **{"dataset": "refcoco", "split": "val", "checkpoint": None, "commit": "abc", "seed": None},
+        **{"dataset": "refcoco", "split": "val", "half": None, "checkpoint": None, "commit": "abc", "seed": None},
         **{"hardware": None, "command": "vlt test x.yaml", "version": __version__},
     }
 
@@ -90,7 +92,7 @@ def test_records_are_a_line_each(tmp_path):
     report_of(*spoken).write_records(tmp_path / "records.jsonl")
     lines = (tmp_path / "records.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == [asdict(one) for one in spoken]
-    assert set(json.loads(lines[0])) == {"ref_id", "sent_id", "expression", "iou", "intersection", "union"}
+    assert set(json.loads(lines[0])) >= {"ref_id", "sent_id", "expression", "iou", "boundary", "standing"}
 
 
 def test_what_cannot_be_written_is_said(tmp_path):
@@ -103,8 +105,9 @@ def test_what_cannot_be_written_is_said(tmp_path):
 def test_the_printed_table_is_aligned_and_states_the_protocol():
     lines = str(report_of(*RECORDS, blank_sentences=2, provenance=Provenance(split="val"))).splitlines()
     *table, protocol, left_out, provenance = lines
-    assert table[0].split() == ["sentences", "mIoU", "oIoU", "Pr@0.5", "Pr@0.6", "Pr@0.7", "Pr@0.8", "Pr@0.9"]
-    assert table[1].split() == ["all", "3", "33.33", "25.00", "33.33", "33.33", "33.33", "0.00", "0.00"]
+    precision = ["Pr@0.5", "Pr@0.6", "Pr@0.7", "Pr@0.8", "Pr@0.9"]
+    assert table[0].split() == ["sentences", "mIoU", "oIoU", "boundary", "F", *precision]
+    assert table[1].split() == ["all", "3", "33.33", "25.00", "66.67", "33.33", "33.33", "33.33", "0.00", "0.00"]
     assert len({len(line) for line in table}) == 1, "every row must be as wide as the head"
     assert protocol == str(VLT)
     assert left_out == "input 64 x 96; 2 blank sentences left out"
@@ -112,7 +115,7 @@ def test_the_printed_table_is_aligned_and_states_the_protocol():
 
 
 def test_rows_of_any_scores_make_a_table():
-    scores = Scores(miou=1.0, oiou=0.0, precision={0.5: 1.0}, count=123456789)
+    scores = Scores(miou=1.0, oiou=0.0, boundary=0.5, precision={0.5: 1.0}, count=123456789)
     head, *rows = scores_table({"a model with a long name": scores, "b": scores._replace(count=1)}).splitlines()
     assert [len(row) for row in rows] == [len(head)] * 2
-    assert rows[1].split() == ["b", "1", "100.00", "0.00", "100.00"]
+    assert rows[1].split() == ["b", "1", "100.00", "0.00", "50.00", "100.00"]

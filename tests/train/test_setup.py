@@ -1,3 +1,5 @@
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -67,6 +69,17 @@ def test_data_say_what_they_are(small, tmp_path):
     assert data.fingerprint == again.fingerprint
     assert data.fingerprint != load_data(small(tmp_path, data={"seed": 1})).fingerprint
     assert (len(data.train), len(data.val)) == (12, 3)
+
+
+def test_training_may_be_judged_by_one_half_of_the_photos(small, tmp_path, monkeypatch):
+    named = [replace(each, image=Path(f"{each.ref_id}.jpg")) for each in load_data(small(tmp_path)).train]
+    monkeypatch.setattr("vlt.train.setup.load_referrals", lambda config, split: named)
+    data = {half: load_data(small(tmp_path, evaluate={"half": half})) for half in ("a", "b", None)}
+    ids = {half: [each.ref_id for each in one.val] for half, one in data.items()}
+    assert all(ids.values())
+    assert sorted(ids["a"] + ids["b"]) == ids[None]
+    assert len({one.fingerprint for one in data.values()}) == 3
+    assert all(len(one.train) == len(named) for one in data.values())
 
 
 def test_all_sentences_are_in_the_vocabulary(small, tmp_path):

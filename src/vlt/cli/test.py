@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import shlex
 import sys
+import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from vlt.cli.shell import PATH, Command, checked, device_option, examples, set_option, writable_file
-from vlt.errors import ConfigError
+from vlt.errors import ConfigError, VLTWarning
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vlt.checkpoint import Checkpoint
-    from vlt.config import Config
-    from vlt.evaluate import Provenance
-    from vlt.metrics import Scores
+    from vlt.config import Config, Half
+    from vlt.evaluate import Provenance, Report
     from vlt.types import Referrals
 
 
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
 @click.option("--checkpoint", type=PATH, help="A checkpoint or a run.  [default: the best of CONFIG's output_dir]")
 @click.option("--split", "splits", multiple=True, help="May be repeated.  [default: CONFIG's data.val_split]")
 @click.option(
+    "--half", type=click.Choice(["a", "b"]), help="Of each split, by a hash of the photos' names.  [default: all of it]"
+)
+@click.option(
     "--protocol",
     type=click.Choice(["vlt", "original"]),
     default="vlt",
@@ -45,13 +51,18 @@ if TYPE_CHECKING:
     "--per-sample", type=PATH, callback=checked(writable_file), help="The IoU of each sentence, as JSON lines."
 )
 @click.option("--worst", type=(click.IntRange(min=1), PATH), metavar="N DIR", help="Pictures of the N worst answers.")
-@click.option("--dummies", is_flag=True, help="Score the whole photo and a centred box of the mean size beside it.")
+@click.option(
+    "--dummies",
+    is_flag=True,
+    help="Score the whole photo, a centred box of the mean size and the noun alone beside it.",
+)
 @device_option
 @set_option
 def test(
     config: Path,
     checkpoint: Path | None,
     splits: tuple[str, ...],
+    half: Half | None,
     protocol: str,
     output: Path | None,
     per_sample: Path | None,
@@ -60,13 +71,14 @@ def test(
     device: str | None,
     assignments: tuple[str, ...],
 ) -> None:
-    """Measure a checkpoint on the data of CONFIG: mIoU, oIoU and Pr@0.5 to 0.9 at the photos' own size.
+    """Measure a checkpoint on the data of CONFIG: mIoU, oIoU, boundary F and Pr@0.5 to 0.9 at the photos' own size.
 
     CONFIG says which data and which threshold; the network is the checkpoint's. Several splits write several files,
-    with the split in their names.
+    with the split in their names. What was chosen on one half of a split is to be reported on the other.
     """
     from vlt.checkpoint import load_checkpoint
     from vlt.data.dataset import load_referrals
+    from vlt.data.halves import take_half
     from vlt.evaluate import Worst, evaluate
     from vlt.files import make_folder
     from vlt.legacy import read_config
@@ -74,29 +86,28 @@ def test(
     _refuse_network_keys(assignments)
     run = read_config(config, assignments)
     chosen = splits or (run.data.val_split,)
-    referrals = {split: load_referrals(run.data, split) for split in chosen}
+    referrals = {split: take_half(load_referrals(run.data, split), half) for split in chosen}
     loaded = load_checkpoint(checkpoint or run.output_dir, device)
     run = run.model_copy(update={"model": loaded.config.model})
     reports = {
-        split: _named(output, split, chosen) or writable_file(_beside(loaded, split, protocol)) for split in chosen
+        split: _named(output, split, chosen) or writable_file(_beside(loaded, split, half, protocol))
+        for split in chosen
     }
+    judge = partial(evaluate, text=loaded.text, config=run, protocol=protocol)
     if worst:
         make_folder(worst[1])
     for split in chosen:
         keep = Worst(worst[0]) if worst else None
-        report = evaluate(
-            loaded.model,
-            loaded.text,
-            referrals[split],
-            run,
-            device=next(loaded.model.parameters()).device,
-            protocol=protocol,
+        ask = partial(judge, loaded.model, device=next(loaded.model.parameters()).device)
+        report = ask(
+            referrals=referrals[split],
             on_sample=keep,
-            provenance=_provenance(loaded, split),
+            provenance=_provenance(loaded, split, half),
             progress=True,
         )
         if dummies:
-            report = replace(report, dummies=_score_dummies(loaded, run, referrals[split], protocol))
+            report = _with_dummies(report, referrals[split], run, judge)
+            report = _with_nouns(report, referrals[split], run, ask)
         click.echo(str(report))
         report.write(reports[split])
         if lines := _named(per_sample, split, chosen):
@@ -105,16 +116,28 @@ def test(
             keep.save(worst[1] / split if len(chosen) > 1 else worst[1])
 
 
-def _score_dummies(loaded: Checkpoint, run: Config, referrals: Referrals, protocol: str) -> dict[str, Scores]:
-    """What the two dummies score on `referrals`; the box has the mean size of the train split."""
+def _with_dummies(report: Report, referrals: Referrals, run: Config, judge: Callable[..., Report]) -> Report:
+    """The report with what the two dummies score on `referrals`; the box has the mean size of the train split."""
     from vlt.data.dataset import load_referrals
-    from vlt.evaluate import dummies, evaluate
+    from vlt.evaluate import dummies
 
     answerers = dummies(load_referrals(run.data, run.data.train_split))
-    return {
-        name: evaluate(answerer, loaded.text, referrals, run, protocol=protocol).scores
-        for name, answerer in answerers.items()
-    }
+    rows = {name: judge(answerer, referrals=referrals).scores for name, answerer in answerers.items()}
+    return replace(report, dummies=rows)
+
+
+def _with_nouns(report: Report, referrals: Referrals, run: Config, ask: Callable[..., Report]) -> Report:
+    """The report with what the network answers to the nouns alone, where data tell what categories are called."""
+    from vlt.data.categories import category_names
+    from vlt.evaluate import noun_gain, nouns_alone
+
+    nouns = nouns_alone(referrals, category_names(run.data))
+    if not nouns:
+        message = "The noun alone was not asked: the data do not tell what their categories are called."
+        warnings.warn(VLTWarning(f"{message} `vlt prepare` of today writes it down."), stacklevel=2)
+        return report
+    alone = ask(referrals=nouns)
+    return replace(report, dummies={**report.dummies, "noun alone": alone.scores}, noun_gain=noun_gain(report, alone))
 
 
 def _refuse_network_keys(assignments: tuple[str, ...]) -> None:
@@ -128,18 +151,20 @@ def _named(path: Path | None, split: str, chosen: tuple[str, ...]) -> Path | Non
     return path and (path.with_name(f"{path.stem}.{split}{path.suffix}") if len(chosen) > 1 else path)
 
 
-def _beside(loaded: Checkpoint, split: str, protocol: str) -> Path:
-    """Where a report goes when nothing is said, such as checkpoints/epoch-3.val.json."""
+def _beside(loaded: Checkpoint, split: str, half: Half | None, protocol: str) -> Path:
+    """Where a report goes when nothing is said, such as checkpoints/epoch-3.val.json or .val-a.original.json."""
+    part = f"{split}-{half}" if half else split
     ending = "json" if protocol == "vlt" else f"{protocol}.json"
-    return loaded.path.with_name(f"{loaded.path.name}.{split}.{ending}")
+    return loaded.path.with_name(f"{loaded.path.name}.{part}.{ending}")
 
 
-def _provenance(loaded: Checkpoint, split: str) -> Provenance:
+def _provenance(loaded: Checkpoint, split: str, half: Half | None) -> Provenance:
     from vlt.checkpoint import source_commit
     from vlt.evaluate import Provenance
 
     return Provenance(
         split=split,
+        half=half,
         checkpoint=str(loaded.path),
         commit=source_commit(),
         command=shlex.join(["vlt", *sys.argv[1:]]),

@@ -13,6 +13,9 @@ from vlt.config.section import AboveZero, BelowOne, Count, Fraction, NonNegative
 Cue: TypeAlias = Literal["category", "colour", "position", "ordinal", "size", "relation", "negation"]
 """The kinds of hint that expressions give; `vlt.data.expressions` says and recognises them."""
 
+Half: TypeAlias = Literal["a", "b"]
+"""Of a split, see `vlt.data.halves`."""
+
 
 class ReferDataConfig(Section):
     """A prepared data set: what `vlt prepare` or the original's script wrote."""
@@ -124,6 +127,8 @@ class EvaluateConfig(Section):
     """Expressions per forward pass."""
     select_by: Literal["miou", "oiou"] = "miou"
     """Which validation metric chooses the best checkpoint."""
+    half: Half | None = None
+    """The half of the validation photos that training judges by, so that the other can be reported; null: all."""
 
 
 class Config(Section):

@@ -2,11 +2,14 @@
 
 from vlt.evaluate.baselines import centred_box, dummies, mean_box_share, whole_photo
 from vlt.evaluate.evaluation import Answerer, Outcome, Shard, describe_device, evaluate
-from vlt.evaluate.report import Provenance, Record, Report, scores_table
+from vlt.evaluate.noun import NounGain, noun_gain, nouns_alone
+from vlt.evaluate.record import Record
+from vlt.evaluate.report import Provenance, Report, scores_table
 from vlt.evaluate.worst import Worst
 
 __all__ = [
     "Answerer",
+    "NounGain",
     "Outcome",
     "Provenance",
     "Record",
@@ -18,6 +21,8 @@ __all__ = [
     "dummies",
     "evaluate",
     "mean_box_share",
+    "noun_gain",
+    "nouns_alone",
     "scores_table",
     "whole_photo",
 ]

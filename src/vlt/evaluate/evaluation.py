@@ -19,8 +19,9 @@ from vlt.data.collate import Collate, pad_to
 from vlt.data.dataset import EvaluateSamples, without_blanks
 from vlt.data.masks import read_target
 from vlt.errors import ConfigError, DataError
-from vlt.evaluate.report import Provenance, Record, Report
-from vlt.metrics import PROTOCOLS, Protocol, overlap
+from vlt.evaluate.record import Record
+from vlt.evaluate.report import Provenance, Report
+from vlt.metrics import PROTOCOLS, Protocol, boundary_f, overlap
 from vlt.types import Batch, Expression, Referral
 
 if TYPE_CHECKING:
@@ -201,13 +202,23 @@ def _judge(batch: Batch, answer: Answerer, protocol: Protocol) -> Iterator[Outco
                 f"The target of referral {referral.ref_id} has {target.shape} pixels but its photo {mask.shape}; "
                 "run `vlt prepare` again."
             )
-        yield Outcome(_record(referral, expression, overlap(mask, target), protocol), referral, mask, target)
+        yield Outcome(_record(referral, expression, mask, target, protocol), referral, mask, target)
 
 
-def _record(referral: Referral, expression: Expression, pixels: tuple[int, int], protocol: Protocol) -> Record:
-    intersection, union = pixels
-    iou = protocol.iou(torch.tensor(intersection), torch.tensor(union)).item()
-    return Record(referral.ref_id, expression.sent_id, expression.text, iou, intersection, union)
+def _record(referral: Referral, expression: Expression, mask: Mask, target: Mask, protocol: Protocol) -> Record:
+    intersection, union = overlap(mask, target)
+    return Record(
+        ref_id=referral.ref_id,
+        sent_id=expression.sent_id,
+        expression=expression.text,
+        iou=protocol.iou(torch.tensor(intersection), torch.tensor(union)).item(),
+        intersection=intersection,
+        union=union,
+        boundary=boundary_f(mask, target),
+        target=int(target.sum()),
+        photo=target.size,
+        standing=referral.standing,
+    )
 
 
 def _complete(provenance: Provenance, config: Config, device: torch.device | str) -> Provenance:

@@ -10,42 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vlt.data.expressions import CUES, cues
+from vlt.evaluate.groups import Presence, group, groupings, presence
 from vlt.files import make_folder, replacing
 from vlt.metrics import Protocol, ReferringMetrics, Scores
 from vlt.version import __version__
 
 if TYPE_CHECKING:
+    from vlt.evaluate.noun import NounGain
+    from vlt.evaluate.record import Record
     from vlt.types import Size
-
-LENGTHS = {
-    "1-2 words": range(1, 3),
-    "3-5 words": range(3, 6),
-    "6-10 words": range(6, 11),
-    "11+ words": range(11, 10**6),
-}
-"""How expressions are grouped by the number of words between white space."""
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """How one sentence was answered.
-
-    Attributes:
-        ref_id: of the referral.
-        sent_id: of the sentence.
-        expression: the sentence.
-        iou: in [0, 1], under the report's protocol.
-        intersection: pixels of the photo in both the mask and the target.
-        union: pixels of the photo in either.
-    """
-
-    ref_id: int
-    sent_id: int
-    expression: str
-    iou: float
-    intersection: int
-    union: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +28,7 @@ class Provenance:
     Attributes:
         dataset: its name.
         split: such as "val".
+        half: of the split, "a" or "b"; None: the whole.
         checkpoint: the checkpoint or run that answered, or the name of a baseline.
         commit: of the code.
         seed: of the configuration.
@@ -65,6 +39,7 @@ class Provenance:
 
     dataset: str | None = None
     split: str | None = None
+    half: str | None = None
     checkpoint: str | None = None
     commit: str | None = None
     seed: int | None = None
@@ -83,26 +58,29 @@ class Report:
 
     Attributes:
         protocol: what counts as what.
-        scores: over all sentences.
-        by_length: per number of words (see `LENGTHS`); groups without a sentence are left out.
-        by_cue: per kind of cue in the expression (see `vlt.data.expressions.cues`), likewise; an expression with
-            several cues counts in each.
+        scores: over all sentences, those without a referent included.
+        groups: per way to group (see `vlt.evaluate.groups`) and group; groups without a sentence are left out. An
+            expression with several kinds of cue counts in each.
+        presence: how well the absence of a referent is noticed; None where every sentence has one.
         blank_sentences: how many could not be asked because they say nothing; they are in none of the scores.
         input_size: (height, width) in pixels at which the model sees photos; it is judged at the photo's own size.
         provenance: where the numbers come from.
         records: one per sentence, in the order of the data set.
-        dummies: what answers that look at nothing score on the same sentences, by name; empty: they were not asked.
+        dummies: what answers to less than photo and sentence score (see `vlt.evaluate.baselines`, `.noun`), by name;
+            empty: they were not asked.
+        noun_gain: how much more whole sentences tell than their nouns; None where that was not asked or is not known.
     """
 
     protocol: Protocol
     scores: Scores
-    by_length: dict[str, Scores]
-    by_cue: dict[str, Scores]
+    groups: dict[str, dict[str, Scores]]
+    presence: Presence | None
     blank_sentences: int
     input_size: Size
     provenance: Provenance
     records: tuple[Record, ...]
     dummies: Mapping[str, Scores] = field(default_factory=dict)
+    noun_gain: NounGain | None = None
 
     @classmethod
     def of(
@@ -126,8 +104,11 @@ class Report:
         return cls(
             protocol=protocol,
             scores=measure(records, protocol),
-            by_length=_measure_groups(_by_length(records), protocol),
-            by_cue=_measure_groups(_by_cue(records), protocol),
+            groups={
+                name: {each: measure(members, protocol) for each, members in group(records, grouping).items()}
+                for name, grouping in groupings(records).items()
+            },
+            presence=presence(records),
             blank_sentences=blank_sentences,
             input_size=input_size,
             provenance=provenance or Provenance(),
@@ -136,18 +117,21 @@ class Report:
 
     def __str__(self) -> str:
         """The report as it is printed: a table in percent, and below it what the numbers depend on."""
-        table = scores_table({"all": self.scores, **self.by_length, **self.by_cue, **self.dummies})
+        groups = {name: scores for groups in self.groups.values() for name, scores in groups.items()}
+        table = scores_table({"all": self.scores, **groups, **self.dummies})
+        findings = [str(found) for found in (self.presence, self.noun_gain) if found]
         height, width = self.input_size
         left_out = f"input {height} x {width}; {self.blank_sentences} blank sentences left out"
-        return "\n".join([table, str(self.protocol), left_out, str(self.provenance)])
+        return "\n".join([table, *findings, str(self.protocol), left_out, str(self.provenance)])
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON values, without the records."""
         return {
             "scores": self.scores.to_dict(),
-            "by_length": {name: scores.to_dict() for name, scores in self.by_length.items()},
-            "by_cue": {name: scores.to_dict() for name, scores in self.by_cue.items()},
-            "dummies": {name: scores.to_dict() for name, scores in self.dummies.items()},
+            **{f"by_{name}": _to_dicts(groups) for name, groups in self.groups.items()},
+            "presence": self.presence and self.presence._asdict(),
+            "dummies": _to_dicts(self.dummies),
+            "noun_gain": self.noun_gain and self.noun_gain._asdict(),
             "protocol": {**asdict(self.protocol), "levels": list(self.protocol.levels), "size": "the photo's own"},
             "blank_sentences": self.blank_sentences,
             "input_size": list(self.input_size),
@@ -176,7 +160,9 @@ def measure(records: Sequence[Record], protocol: Protocol) -> Scores:
     """The scores of some records; at least one."""
     metrics = ReferringMetrics(protocol, sync_on_compute=False)  # the records are those of all processes already
     metrics.update(
-        torch.tensor([record.intersection for record in records]), torch.tensor([record.union for record in records])
+        torch.tensor([record.intersection for record in records]),
+        torch.tensor([record.union for record in records]),
+        torch.tensor([record.boundary for record in records], dtype=torch.float64),
     )
     scores: Scores = metrics.compute()
     return scores
@@ -189,14 +175,14 @@ def scores_table(rows: Mapping[str, Scores]) -> str:
         rows: what each row is called, and its scores; at least one, all with the same levels of Pr@t.
 
     Example:
-        >>> print(scores_table({"all": Scores(miou=0.5, oiou=0.25, precision={0.5: 1 / 3}, count=3)}))
-             sentences   mIoU   oIoU  Pr@0.5
-        all          3  50.00  25.00   33.33
+        >>> print(scores_table({"all": Scores(miou=0.5, oiou=0.25, boundary=1, precision={0.5: 1 / 3}, count=3)}))
+             sentences   mIoU   oIoU  boundary F  Pr@0.5
+        all          3  50.00  25.00      100.00   33.33
     """
     levels = next(iter(rows.values())).precision
-    cells = [["", "sentences", "mIoU", "oIoU", *(f"Pr@{level:g}" for level in levels)]]
+    cells = [["", "sentences", "mIoU", "oIoU", "boundary F", *(f"Pr@{level:g}" for level in levels)]]
     for name, scores in rows.items():
-        shares = [scores.miou, scores.oiou, *scores.precision.values()]
+        shares = [scores.miou, scores.oiou, scores.boundary, *scores.precision.values()]
         cells.append([name, str(scores.count), *(f"{100 * share:.2f}" for share in shares)])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join(_line(row, widths) for row in cells)
@@ -208,24 +194,8 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join([cells[0].ljust(widths[0]), *numbers])
 
 
-def _by_length(records: Sequence[Record]) -> dict[str, list[Record]]:
-    groups: dict[str, list[Record]] = {name: [] for name in LENGTHS}
-    for record in records:
-        words = len(record.expression.split())
-        groups[next(name for name, lengths in LENGTHS.items() if words in lengths)].append(record)
-    return groups
-
-
-def _by_cue(records: Sequence[Record]) -> dict[str, list[Record]]:
-    groups: dict[str, list[Record]] = {cue: [] for cue in CUES}
-    for record in records:
-        for cue in cues(record.expression):
-            groups[cue].append(record)
-    return groups
-
-
-def _measure_groups(groups: Mapping[str, Sequence[Record]], protocol: Protocol) -> dict[str, Scores]:
-    return {name: measure(records, protocol) for name, records in groups.items() if records}
+def _to_dicts(rows: Mapping[str, Scores]) -> dict[str, Any]:
+    return {name: scores.to_dict() for name, scores in rows.items()}
 
 
 def _write(path: Path, text: str) -> None:

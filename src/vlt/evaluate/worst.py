@@ -12,7 +12,7 @@ from vlt.evaluate.evaluation import Outcome, Shard
 from vlt.visualize import compare, save_picture
 
 if TYPE_CHECKING:
-    from vlt.evaluate.report import Record
+    from vlt.evaluate.record import Record
     from vlt.types import RLE, Referral
 
 

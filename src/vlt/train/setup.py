@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 from vlt.checkpoint import read_pointer
 from vlt.config import Config, Darknet53Config, DataConfig, SyntheticDataConfig, TrainConfig
 from vlt.data.dataset import TrainSamples, fingerprint, load_referrals, photo_key
+from vlt.data.halves import take_half
 from vlt.data.text import TextReader, build_text
 from vlt.errors import ConfigError
 from vlt.legacy import load_keras_backbone
@@ -119,9 +120,10 @@ def load_data(config: Config) -> TrainData:
 
     Raises:
         DataError: data or word vectors that cannot be used.
-        ConfigError: fewer training referrals than one batch.
+        ConfigError: fewer training referrals than one batch; half of what has no names.
     """
     train, val = (load_referrals(config.data, split) for split in (config.data.train_split, config.data.val_split))
+    val = take_half(val, config.evaluate.half)
     if len(train) < config.train.batch_size:
         raise ConfigError(
             f"The split {config.data.train_split!r} has {len(train)} referrals, fewer than train.batch_size, "

@@ -43,7 +43,7 @@ def validate(
 def _log_scores(report: Report, log: RunLog, step: int) -> None:
     scores = report.scores
     precision = {f"val/precision_{level:g}": share for level, share in scores.precision.items()}
-    log.scalars(step, {"val/miou": scores.miou, "val/oiou": scores.oiou, **precision})
+    log.scalars(step, {"val/miou": scores.miou, "val/oiou": scores.oiou, "val/boundary": scores.boundary, **precision})
 
 
 def _log_pictures(shown: list[Outcome], log: RunLog, step: int) -> None:
