@@ -83,6 +83,15 @@ def test_coco(instances):
     assert {len(referral["sentences"]) for split in written for referral in split} <= {1, 2}
 
 
+def test_coco_with_sentences_that_people_wrote(instances):
+    (instances / "table.tsv").write_text("image_id\tannotation_id\texpression\n1\t10\tred one\n2\t21\tblue one\n")
+    options = ["--instances", instances / "instances.json", "--images", instances / "images", "--name", "hand"]
+    result = prepare("coco", *options, "--output-dir", instances / "out", "--expressions", instances / "table.tsv")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("hand: refs / images / sentences")
+    assert "2 are meant, in 2 of 2 sentences" in result.stdout
+
+
 def test_coco_without_its_file(instances):
     options = ["--instances", instances / "none.json", "--images", instances / "images", "--output-dir", instances]
     result = prepare("coco", *options)

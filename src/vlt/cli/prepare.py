@@ -64,6 +64,11 @@ def refer(
 @seed_option
 @val_share_option
 @click.option("--per-target", type=click.IntRange(min=1), help="Wordings per object, where there are as many.")
+@click.option(
+    "--expressions",
+    type=PATH,
+    help="Sentences that people wrote, in place of drawn ones: a table of image_id, annotation_id and expression.",
+)
 @generate_mask_option
 def coco(
     instances: Path,
@@ -72,7 +77,7 @@ def coco(
     name: str,
     seed: int,
     generate_mask: bool,
-    **limits: Any,
+    **choices: Any,
 ) -> None:
     """Make a referring data set of any instance file of COCO's format.
 
@@ -80,7 +85,7 @@ def coco(
     """
     from vlt.data.prepare.coco import prepare_coco
 
-    given = {key: value for key, value in limits.items() if value is not None}
+    given = {key: value for key, value in choices.items() if value is not None}
     report = prepare_coco(instances, images, output_dir, name=name, seed=seed, generate_mask=generate_mask, **given)
     click.echo(str(report))
 

@@ -7,13 +7,15 @@ import itertools
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from vlt.data.expressions import describe
 from vlt.data.prepare.coco_scenes import CocoScenes, PhotoScene, read_instances
+from vlt.data.prepare.handwritten import HandWritten, only_photos, read_sentences
 from vlt.data.prepare.report import PrepareReport, count
 from vlt.data.prepared import annotation_folder, write_prepared
 from vlt.data.standing import standings
@@ -46,6 +48,7 @@ def prepare_coco(
     seed: int = 0,
     val_share: float = VAL_SHARE,
     per_target: int = PER_TARGET,
+    expressions: Path | str | None = None,
     generate_mask: bool = False,
 ) -> PrepareReport:
     """Makes a referring data set of an instance file: annotations, masks, and `prepare.json` with the report.
@@ -58,18 +61,27 @@ def prepare_coco(
         seed: draws what is said; the same seed, file and photos give the same data set.
         val_share: share of the photos for validation, in [0, 1], see `is_validation`.
         per_target: how many wordings a target gets where there are as many.
+        expressions: a table of sentences that people wrote, see `vlt.data.prepare.handwritten`, in place of drawn ones.
         generate_mask: write the masks as PNGs, as the original's script does.
 
     Raises:
-        DataError: the instance file is missing or malformed; `images` is no folder; nothing can be worded; a folder
-            or file cannot be made; the folder of that name holds another data set.
+        DataError: the instance file is missing or malformed, or the table does not fit it; `images` is no folder;
+            nothing can be worded; a folder or file cannot be made; the folder of that name holds another data set.
     """
     if not Path(images).is_dir():
         raise DataError(f"There is no folder of photos {images}; name the one that holds them.")
-    scenes = CocoScenes(read_instances(Path(instances)), Path(images))
-    folder, digest = annotation_folder(Path(output_dir), name), hashlib.sha256(Path(instances).read_bytes()).hexdigest()
-    _refuse_other(folder, digest)
-    words = _Words(scenes, Path(images), seed, per_target)
+    found = read_instances(Path(instances))
+    choices = {"seed": seed, "per_target": per_target} if expressions is None else {"expressions": str(expressions)}
+    source = {"instances": str(instances), "sha256": _digest(Path(instances)), "val_share": val_share, **choices}
+    folder = annotation_folder(Path(output_dir), name)
+    _refuse_other(folder, source)
+    if expressions is None:
+        scenes = CocoScenes(found, Path(images))
+        words: _Words | HandWritten = _Words(scenes, Path(images), seed, per_target)
+    else:
+        sentences = read_sentences(Path(expressions), found)
+        scenes = CocoScenes(only_photos(found, sentences), Path(images))
+        words = HandWritten(Path(expressions), sentences, found, scenes, Path(images))
     splits: dict[str, list[Referral]] = {"train": [], "val": []}
     for scene in tqdm(scenes, desc="wording", unit="photo", disable=None):
         splits["val" if is_validation(scene.photo.id, val_share) else "train"] += words.referrals(scene)
@@ -79,13 +91,7 @@ def prepare_coco(
     write_prepared(Path(output_dir), name, splits, generate_mask=generate_mask, images=Path(images))
     report = PrepareReport(
         dataset=name,
-        source={
-            "instances": str(instances),
-            "sha256": digest,
-            "seed": seed,
-            "val_share": val_share,
-            "per_target": per_target,
-        },
+        source=source,
         folder=folder,
         counts={split: count(referrals) for split, referrals in splits.items()},
         defects=scenes.defects,
@@ -96,13 +102,17 @@ def prepare_coco(
     return report
 
 
-def _refuse_other(folder: Path, digest: str) -> None:
-    """Refuses to overwrite what was made of another file."""
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _refuse_other(folder: Path, source: Mapping[str, Any]) -> None:
+    """Refuses to overwrite what was made of another instance file or table; other draws from the same are welcome."""
     try:
         before = json.loads((folder / "prepare.json").read_bytes())["source"]
     except (OSError, ValueError, LookupError, TypeError):
         return  # nothing was prepared here, or not by us
-    if not isinstance(before, dict) or before.get("sha256") != digest:
+    if not isinstance(before, dict) or any(before.get(key) != source.get(key) for key in ("sha256", "expressions")):
         raise DataError(f"{folder} holds another data set, {before}; take another name, or remove that folder first.")
 
 
