@@ -22,7 +22,7 @@ FARTHEST = 0.35
 JITTER = (0.85, 1.15)
 """Factor of size that distance does not explain."""
 COVERED = 0.35
-"""Share of a thing that may be hidden once others are pasted, unless next to nothing of it is left."""
+"""Share of a thing that may be hidden once others are pasted; of what was in the photo, also all."""
 LARGEST = 2.0
 """Times that a cutout is enlarged at the most."""
 SMALLEST = 44
@@ -40,17 +40,20 @@ class Canvas:
         background: the photo and its things; it stays as it is.
         rng: draws where things stand.
 
-    Attributes:
-        pasted: how many cutouts were.
     """
 
     def __init__(self, background: Picture, rng: random.Random) -> None:
-        self.pasted = 0
         self._rng = rng
         self._height, self._width = background.size
         self._image = PILImage.fromarray(background.image)
         self._layers = [replace(layer, mask=layer.mask.copy()) for layer in background.layers]
+        self._own = len(self._layers)
         self._horizon = rng.uniform(*HORIZON) * self._height
+
+    @property
+    def pasted(self) -> int:
+        """How many cutouts were pasted."""
+        return len(self._layers) - self._own
 
     def paste(self, cutout: Cutout, longest: float, depth: float) -> None:
         """Pastes a cutout over what is there, at a place that hides little; not at all where there is none.
@@ -93,12 +96,12 @@ class Canvas:
         return x, min(max(round(foot) - height, 0), down)
 
     def _may_cover(self, x: int, y: int, mask: Mask) -> bool:
-        """Whether enough is left of each thing that `mask` would hide part of, or nothing at all."""
+        """Whether enough is left of each thing that `mask` would hide part of, or nothing of one of the photo's own."""
         window = _window(x, y, mask)
-        for layer in self._layers:
+        for index, layer in enumerate(self._layers):
             hidden = np.count_nonzero(layer.mask[window] & mask)
             left = layer.seen - hidden / layer.whole
-            if hidden and GONE < left < 1 - COVERED:
+            if hidden and left < 1 - COVERED and (left > GONE or index >= self._own):
                 return False
         return True
 
@@ -109,7 +112,6 @@ class Canvas:
             layer.mask[window] &= ~patch.layer.mask
         garments = {noun: self._widened(x, y, mask) for noun, mask in patch.layer.garments.items()}
         self._layers.append(replace(patch.layer, mask=self._widened(x, y, patch.layer.mask), garments=garments))
-        self.pasted += 1
 
     def _widened(self, x: int, y: int, mask: Mask) -> Mask:
         """A patch's mask as one of the canvas."""

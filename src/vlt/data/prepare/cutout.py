@@ -26,7 +26,7 @@ SHARED = 0.04
 """Share of it that may belong to other things as well, which would be pasted along."""
 BITTEN = 0.06
 """Share of it that other things may have bitten out of it, by standing before it."""
-CLOSED = 0.2
+CLOSED = 0.3
 """Gaps and bays of an outline up to this share of its longer side count as bitten out."""
 COARSE = 48
 """Pixels of the longer side of the outline by which that is judged."""
