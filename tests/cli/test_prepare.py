@@ -98,3 +98,21 @@ def test_coco_without_its_file(instances):
     assert result.exit_code == 1
     assert "none.json" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_scenes(instances):
+    options = ["--instances", instances / "instances.json", "--images", instances / "images", "--val_share", "0.5"]
+    result = prepare("scenes", *options, "--output-dir", instances / "out", "--scenes", "0", "--crops", "1")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("scenes: refs / images / sentences")
+    [source] = [json.loads((instances / "out/anns/scenes/prepare.json").read_text())["source"]]
+    assert (source["scenes"], source["crops"], source["val_share"], source["people"]) == (0, 1, 0.5, None)
+    assert {path.name for path in (instances / "out/images/scenes").iterdir()} == {"photos", "crops"}
+
+
+def test_scenes_without_the_people_that_are_named(instances):
+    options = ["--instances", instances / "instances.json", "--images", instances / "images"]
+    result = prepare("scenes", *options, "--output-dir", instances / "out", "--people", instances / "nobody")
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert "nobody" in result.stderr
