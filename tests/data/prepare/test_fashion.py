@@ -90,3 +90,12 @@ def test_photos_without_labels_are_left_out(fashion):
 
 def test_everyday_words_are_one_word_each():
     assert all(word.isalpha() and word.islower() for word in GARMENTS.values())
+
+
+def test_what_is_carried_is_a_thing_of_its_own(fashion):
+    first = read_fashion(fashion, 0)[0]
+    (fashion / "labels.json").write_text(json.dumps({0: "null", 1: "dress", 2: "purse"}))
+    scene = read_fashion(fashion, 0)[0].read().scene()
+    assert [thing.noun for thing in scene.things] == ["person", "handbag"]
+    assert scene.things[1].area == 30 * 60
+    assert [thing.noun for thing in first.read().scene().things] == ["person"]

@@ -12,10 +12,11 @@ import numpy as np
 from PIL import Image as PILImage
 
 from vlt.data.expressions import Scene, Thing
+from vlt.data.expressions.lexicon import CARRIED
 from vlt.data.masks import decode_rle
 from vlt.data.photo import read_image
 from vlt.data.prepare.coco_scenes import MANY, PhotoScene, thing_in
-from vlt.data.prepare.colour import brightened, colour_shares
+from vlt.data.prepare.colour import brightened
 
 if TYPE_CHECKING:
     from vlt.types import Box, Image, Mask, Size
@@ -59,9 +60,17 @@ class Layer:
         """What the grammar sees of it; `image`: (H, W, 3) uint8 RGB, brightened."""
         thing = thing_in(self.mask, image, noun=self.noun, crowd=self.crowd)
         least = WORN * thing.area
-        worn = {noun: mask & self.mask for noun, mask in self.garments.items()}
-        wears = {noun: colour_shares(image, mask) for noun, mask in worn.items() if mask.sum() >= max(least, 1)}
-        return replace(thing, wears=wears, noticed=thing.noticed and self.single and self.seen >= SEEN)
+        worn = {garment.noun: garment.colours for garment, _ in self.worn(image) if garment.area >= least}
+        return replace(thing, wears=worn, noticed=thing.noticed and self.single and self.seen >= SEEN)
+
+    def worn(self, image: Image) -> list[tuple[Thing, Mask]]:
+        """What is seen of each garment, as a thing of its own, with its mask, (H, W) bool.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, brightened.
+        """
+        seen = [(noun, mask & self.mask) for noun, mask in self.garments.items()]
+        return [(thing_in(mask, image, noun=noun), mask) for noun, mask in seen if mask.any()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +92,10 @@ class Picture:
         return height, width
 
     def scene(self) -> Scene:
-        """The same as the grammar sees it, things in the order of the layers."""
+        """The same as the grammar sees it: things in the order of the layers, then what people carry."""
         image = brightened(self.image)
-        return Scene(self.size, tuple(layer.thing(image) for layer in self.layers))
+        carried = [thing for layer in self.layers for thing, _ in layer.worn(image) if thing.noun in CARRIED]
+        return Scene(self.size, (*(layer.thing(image) for layer in self.layers), *carried))
 
     def view(self, box: Box, longest: int) -> Picture:
         """A part of the picture, enlarged or reduced.

@@ -12,9 +12,8 @@ import numpy as np
 
 from vlt.data.expressions import Scene, absent, describe
 from vlt.data.masks import encode_rle
-from vlt.data.prepare.coco_scenes import thing_in
 from vlt.data.prepare.colour import brightened
-from vlt.data.prepare.picture import WORN, Picture
+from vlt.data.prepare.picture import Picture
 from vlt.data.prepare.refer_set import NO_CATEGORY
 from vlt.data.standing import standings
 from vlt.types import Expression, Referral
@@ -70,13 +69,11 @@ def refer_to_garments(
     if any(layer.category in people and not layer.garments for layer in picture.layers):
         return []
     image = brightened(picture.image)
-    worn = [(noun, mask & layer.mask, layer.mask) for layer in picture.layers for noun, mask in layer.garments.items()]
-    seen = [(noun, mask) for noun, mask, person in worn if mask.sum() > WORN * person.sum()]
-    others = [layer for layer in picture.layers if not layer.garments]
-    things = [thing_in(mask, image, noun=noun) for noun, mask in seen] + [layer.thing(image) for layer in others]
-    layers = [(mask, categories.get(noun, NO_CATEGORY)) for noun, mask in seen]
-    referrals = list(_worded(Scene(picture.size, tuple(things)), layers, photo, rng, GARMENT_KINDS))
-    return _preferred(referrals, GARMENTS, rng)
+    worn = [each for layer in picture.layers for each in layer.worn(image)]
+    others = [layer.thing(image) for layer in picture.layers if not layer.garments]
+    layers = [(mask, categories.get(thing.noun, NO_CATEGORY)) for thing, mask in worn]
+    scene = Scene(picture.size, (*(thing for thing, _ in worn), *others))
+    return _preferred(list(_worded(scene, layers, photo, rng, GARMENT_KINDS)), GARMENTS, rng)
 
 
 def refer_to_nothing(picture: Picture, photo: Path, rng: random.Random) -> list[Referral]:
