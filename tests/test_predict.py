@@ -70,11 +70,21 @@ def test_score_and_box_by_hand(predictor, half):
 
 def test_an_empty_and_a_full_mask(predictor):
     (nothing,) = predictor.predict(photo_of(0), "circle", threshold=1)
-    assert (nothing.mask.any(), nothing.score, nothing.box) == (False, 0.0, None)
+    assert (nothing.mask.any(), nothing.box) == (False, None)
+    assert nothing.score == pytest.approx(probability_of(predictor, photo_of(0), "circle").max(), abs=1e-6)
     (everything,) = predictor.predict(photo_of(0), "circle", threshold=0)
     assert everything.mask.all()
     assert 0 < everything.score < 1
     assert everything.box == (0, 0, 70, 50)
+
+
+def test_a_score_lies_above_the_threshold_only_where_something_was_found(predictor):
+    """Also where the grey around the photo, which is no part of it, is where the network is surest."""
+    photo = photo_of(0, (20, 70))
+    highest = float(probability_of(predictor, photo, "circle").max())
+    for threshold in [*np.linspace(0, 1, 7).tolist(), highest, highest - 1e-6]:
+        (one,) = predictor.predict(photo, "circle", threshold=threshold)
+        assert (one.score > threshold) == one.mask.any()
 
 
 def test_the_threshold_is_the_checkpoints(tiny_checkpoint):

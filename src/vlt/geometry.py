@@ -105,22 +105,27 @@ class Letterbox:
         """
         return np.concatenate([(strip > threshold).numpy() for strip in self._strips(logits)])
 
-    def mean_probability(self, logits: Tensor, mask: Mask) -> float:
-        """How sure the model is of a mask: the mean of the probabilities inside it.
+    def certainty(self, logits: Tensor, mask: Mask) -> float:
+        """How sure the model is that there is what was asked for.
+
+        The mean of the probabilities inside a mask; for an empty mask, which has no inside, the highest probability in
+        the photo. So a mask's certainty lies above the threshold it was made with, and that of an empty one does not.
 
         Args:
             logits: (1, h, w) or (h, w) of the model, any stride.
-            mask: (H, W) bool of `photo_size`.
+            mask: (H, W) bool of `photo_size`, as `mask` made it of these logits.
 
         Returns:
-            In [0, 1]; 0 for an empty mask.
+            In [0, 1].
         """
-        total, start = 0.0, 0
+        total, highest, start = 0.0, 0.0, 0
         for strip in self._strips(logits):
             inside = torch.from_numpy(mask[start : start + len(strip)])
             total += float(strip[inside].sum(dtype=torch.float64))
+            highest = max(highest, float(strip.max()))
             start += len(strip)
-        return total / max(1, int(mask.sum()))
+        area = int(mask.sum())
+        return total / area if area else highest
 
     def _paste(self, pixels: Tensor, around: float) -> Tensor:
         """Scales uint8 `pixels` (C, H, W) and centres them on a canvas of `input_size` filled with `around`."""

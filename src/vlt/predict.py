@@ -33,7 +33,9 @@ class Prediction:
     Attributes:
         expression: what was asked.
         mask: (H, W) bool, at the photo's size.
-        score: how sure the model is, in [0, 1]: the mean probability inside the mask; 0 where the mask is empty.
+        score: how sure the model is that this is there, in [0, 1]: the mean probability inside the mask, above the
+            threshold; where the mask is empty, the highest probability in the photo, at most the threshold. Predictions
+            of one model and threshold can be ranked by it; it is no calibrated probability.
         box: the smallest one around the mask, xyxy in pixels of the photo, x1 and y1 just outside; None: empty mask.
     """
 
@@ -140,11 +142,12 @@ class Predictor:
             yield from answer.logits.float().cpu()
 
 
-def load(checkpoint: Path | str, device: torch.device | str | None = None) -> Predictor:
+def load(checkpoint: Path | str | None = None, device: torch.device | str | None = None) -> Predictor:
     """Loads a predictor.
 
     Args:
-        checkpoint: the directory of a checkpoint or of a run (its best is taken).
+        checkpoint: the directory of a checkpoint or of a run (its best is taken); None: the model that comes with the
+            package.
         device: such as "cpu" or "cuda:1"; None: a GPU where there is one.
 
     Raises:
@@ -157,7 +160,7 @@ def load(checkpoint: Path | str, device: torch.device | str | None = None) -> Pr
 
 def _prediction(expression: str, logits: Tensor, letterbox: Letterbox, threshold: float) -> Prediction:
     mask = letterbox.mask(logits, threshold)
-    return Prediction(expression, mask, letterbox.mean_probability(logits, mask), mask_box(mask))
+    return Prediction(expression, mask, letterbox.certainty(logits, mask), mask_box(mask))
 
 
 def _refuse_blanks(expressions: Sequence[str]) -> None:

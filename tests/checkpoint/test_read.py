@@ -82,7 +82,7 @@ def test_every_key_that_does_not_fit_is_listed(folder):
 
 def test_a_checkpoint_from_the_future(folder):
     edit_meta(folder, format=7)
-    refused(folder, r"has checkpoint format 7, but vlt \S+ reads up to format 1; upgrade vlt\.$")
+    refused(folder, r"has checkpoint format 7, but vlt \S+ reads up to format 2; upgrade vlt\.$")
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", "{}", '{"format": "one"}', "\x00"])

@@ -45,7 +45,9 @@ def assert_same(state, other):
         assert torch.equal(tensor, other[key]), key
 
 
-def test_what_lies_in_a_checkpoint(save, tmp_path, tiny_config, tiny_text):
+@pytest.mark.parametrize("program", ["/usr/bin/vlt", "/site-packages/vlt/__main__.py"])
+def test_what_lies_in_a_checkpoint(save, tmp_path, tiny_config, tiny_text, monkeypatch, program):
+    monkeypatch.setattr(sys, "argv", [program, "train", "a b.yaml"])
     save(tmp_path / "new" / "one", meta={"metric": "miou", "split": "val", "data_fingerprint": "abc"})
     folder = tmp_path / "new" / "one"
     names = {path.name for path in folder.iterdir()}
@@ -54,7 +56,8 @@ def test_what_lies_in_a_checkpoint(save, tmp_path, tiny_config, tiny_text):
         "metric": "miou",
         "split": "val",
         "data_fingerprint": "abc",
-        "format": 1,
+        "format": 2,
+        "command": "vlt train 'a b.yaml'",
         "version": vlt.__version__,
         "commit": source_commit(),
         "seed": tiny_config.seed,
@@ -66,7 +69,7 @@ def test_what_lies_in_a_checkpoint(save, tmp_path, tiny_config, tiny_text):
 def test_facts_cannot_be_overridden(save, tmp_path):
     save(tmp_path / "one", meta={"format": 99, "seed": -1})
     meta = json.loads((tmp_path / "one" / "meta.json").read_text())
-    assert (meta["format"], meta["seed"]) == (1, 0)
+    assert (meta["format"], meta["seed"]) == (2, 0)
 
 
 def test_the_commit_is_the_checkouts():

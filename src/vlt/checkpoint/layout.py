@@ -10,8 +10,8 @@ import os
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-FORMAT = 1
-"""Of a checkpoint; raised when an older `vlt` could no longer read what this one writes."""
+FORMAT = 2
+"""Of a checkpoint; raised when an older `vlt` could no longer read what this one writes. 2: weights may be bytes."""
 
 WEIGHTS, CONFIG, META = "weights.safetensors", "config.yaml", "meta.json"
 CHECKPOINTS = "checkpoints"

@@ -14,10 +14,12 @@ from torch import Tensor
 
 from vlt.checkpoint.layout import CONFIG, FORMAT, META, WEIGHTS, reason
 from vlt.checkpoint.run import find_checkpoint
+from vlt.checkpoint.scaling import from_bytes
 from vlt.config import Config, load_config
 from vlt.data.text import TextReader, load_text
 from vlt.errors import CheckpointError, ConfigError
 from vlt.model.build import build_model
+from vlt.model.initialisation import SkipInitialisation
 from vlt.model.vlt import VLT
 from vlt.version import __version__
 
@@ -41,11 +43,12 @@ class Checkpoint:
     meta: dict[str, Any]
 
 
-def load_checkpoint(path: Path | str, device: torch.device | str | None = "cpu") -> Checkpoint:
+def load_checkpoint(path: Path | str | None = None, device: torch.device | str | None = "cpu") -> Checkpoint:
     """Rebuilds the model of a checkpoint.
 
     Args:
-        path: a checkpoint, a run (its best is taken), or a run's pointer file `best` or `last`.
+        path: a checkpoint, a run (its best is taken), or a run's pointer file `best` or `last`; None: the model that
+            comes with the package.
         device: where the model goes; None: a GPU where there is one.
 
     Raises:
@@ -91,10 +94,12 @@ def _read_meta(folder: Path) -> dict[str, Any]:
 
 
 def _rebuild(folder: Path) -> tuple[Config, TextReader, VLT]:
-    """The configuration, the text reader, and the network with random weights."""
+    """The configuration, the text reader, and the network, its weights yet to be loaded."""
     try:
         config = load_config(folder / CONFIG)
-        return config, load_text(config.model, folder), build_model(config.model, pretrained=False)
+        text = load_text(config.model, folder)
+        with SkipInitialisation():
+            return config, text, build_model(config.model, pretrained=False)
     except ConfigError as error:
         raise CheckpointError(f"The checkpoint {folder} is damaged: {error}") from error
 
@@ -113,7 +118,10 @@ def _read_weights(folder: Path, text_fingerprint: str) -> dict[str, Tensor]:
             f"The vocabulary in {folder} (fingerprint {text_fingerprint[:12]}) does not belong to its weights, "
             f"trained with {str(trained_with)[:12]}; copy the whole directory of one checkpoint."
         )
-    return tensors
+    try:
+        return from_bytes(tensors)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} is damaged: {error}; copy the checkpoint again.") from None
 
 
 def _load_weights(model: VLT, tensors: Mapping[str, Tensor], folder: Path) -> None:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from vlt.checkpoint.layout import CHECKPOINTS, CONFIG, META, POINTERS, WEIGHTS, Pointer, aside, partial, reason, sync
+from vlt.checkpoint.shipped import shipped_checkpoint
 from vlt.errors import CheckpointError
 
 
@@ -37,12 +38,16 @@ def read_pointer(run_dir: Path | str, pointer: Pointer) -> str | None:
         return None
 
 
-def find_checkpoint(path: Path | str) -> Path:
+def find_checkpoint(path: Path | str | None) -> Path:
     """The checkpoint directory that `path` means: itself, the best of a run, or what a run's pointer file names.
+
+    None means the model that comes with the package.
 
     Raises:
         CheckpointError: there is none.
     """
+    if path is None:
+        return shipped_checkpoint()
     path = Path(path)
     if path.is_file():
         pointer = next((name for name in POINTERS if name == path.name), None)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,24 +38,36 @@ def save_checkpoint(
         config: of the run; its `model` is resolved, so that loading needs no pretrained files.
         text: what the model's words were read with.
         meta: what only the caller knows, as JSON values: such as `data_fingerprint`, the `metric`, `split` and `score`
-            that the checkpoint was chosen by, `epoch`, `step`. `format`, `version`, `commit`, `seed` and
-            `text_fingerprint` are added here.
+            that the checkpoint was chosen by, `epoch`, `step`. `version`, `command`, `commit`, `seed` and what
+            `write_checkpoint` adds are added here.
 
     Raises:
         CheckpointError: the folder holds something else, cannot be made, or the disk is full.
     """
     config = config.model_copy(update={"model": resolve(config.model)})
-    facts = {
-        **meta,
-        "format": FORMAT,
-        "version": __version__,
-        "commit": source_commit(),
-        "seed": config.seed,
-        "text_fingerprint": text.fingerprint,
-    }
+    origin = {"version": __version__, "command": _command(), "commit": source_commit(), "seed": config.seed}
+    write_checkpoint(folder, tensors=model.state_dict(), config=config, text=text, meta={**meta, **origin})
+
+
+def write_checkpoint(
+    folder: Path | str, *, tensors: Mapping[str, Tensor], config: Config, text: TextReader, meta: Mapping[str, Any]
+) -> None:
+    """Writes the parts of a checkpoint as they are; otherwise as `save_checkpoint`, for those who have a model.
+
+    Args:
+        folder: to be made; an empty directory or an earlier checkpoint of that name is replaced.
+        tensors: the weights, on any device.
+        config: of the run, its `model` resolved.
+        text: what the model's words were read with.
+        meta: all that is to be told of the model, as JSON values; `format` and `text_fingerprint` are added here.
+
+    Raises:
+        CheckpointError: the folder holds something else, cannot be made, or the disk is full.
+    """
+    facts = {**meta, "format": FORMAT, "text_fingerprint": text.fingerprint}
     with _whole_directory(Path(folder)) as temporary:
         # The fingerprint travels inside the weight file too: that is how a foreign vocabulary beside it is noticed.
-        save_file(_separate(model.state_dict()), temporary / WEIGHTS, {"text_fingerprint": text.fingerprint})
+        save_file(_separate(tensors), temporary / WEIGHTS, {"text_fingerprint": text.fingerprint})
         (temporary / CONFIG).write_text(dump_config(config), encoding="utf-8")
         shutil.copymode(temporary / CONFIG, temporary / WEIGHTS)  # safetensors lets only the owner read
         text.save(temporary)
@@ -70,6 +84,13 @@ def source_commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def _command() -> str:
+    """The command line that this process was started with, without the folder of the program."""
+    program = Path(sys.argv[0])
+    name = program.parent.name if program.name == "__main__.py" else program.name  # python -m vlt
+    return shlex.join([name, *sys.argv[1:]])
 
 
 @contextmanager

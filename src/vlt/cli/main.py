@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from vlt.cli.convert import convert
+from vlt.cli.info import info
+from vlt.cli.pack import pack
 from vlt.cli.predict import predict
 from vlt.cli.prepare import prepare
 from vlt.cli.shell import SETTINGS, Shell, examples
@@ -30,5 +32,5 @@ def main() -> None:
     """
 
 
-for command in (prepare, train, test, predict, convert):
+for command in (prepare, train, test, predict, info, pack, convert):
     main.add_command(command)

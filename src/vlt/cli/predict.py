@@ -30,13 +30,13 @@ COLOURS = {
 @click.command(
     cls=Command,
     epilog=examples(
-        'vlt predict photo.jpg "the dog on the left" "the ball" --checkpoint runs/tiny',
+        'vlt predict photo.jpg "the dog on the left" "the ball"',
         'vlt predict photo.jpg "the ball" --checkpoint runs/tiny --json',
     ),
 )
 @click.argument("image", type=PATH)
 @click.argument("expressions", metavar="EXPRESSION...", nargs=-1, required=True)
-@click.option("--checkpoint", type=PATH, help="A run of `vlt train`, or a checkpoint; has to be given.")
+@click.option("--checkpoint", type=PATH, help="A run of `vlt train`, or a checkpoint.  [default: the package's own]")
 @click.option(
     "--output",
     type=PATH,
@@ -59,11 +59,6 @@ def predict(
 
     Prints a line per expression and writes one overlay, with a colour for each.
     """
-    if checkpoint is None:
-        raise click.UsageError(
-            "Which checkpoint? None comes with this package yet: add --checkpoint with the folder of a run, which "
-            "`vlt train configs/tiny.yaml` makes in a few minutes."
-        )
     if output is None and not as_json:
         output = writable_picture(Path(f"{image.stem}-vlt.png"))
     from vlt.data.photo import read_image
@@ -95,7 +90,7 @@ def _as_json(prediction: Prediction) -> dict[str, Any]:
 
 def _describe(prediction: Prediction) -> str:
     if prediction.box is None:
-        return f"nothing found: {prediction.expression}"
+        return f"score {prediction.score:.2f}  nothing found: {prediction.expression}"
     box = ",".join(f"{side:.0f}" for side in prediction.box)
     share = 100 * prediction.mask.mean()
     return f"score {prediction.score:.2f}  box {box}  {share:.1f} % of the photo: {prediction.expression}"

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-DRAWING = {Tensor.normal_, Tensor.uniform_, Tensor.erfinv_}
-"""What `torch.nn.init` works with where it is not asked itself."""
+DRAWING = ("normal_", "uniform_", "kaiming_uniform_", "erfinv_")
+"""In-place functions that fill weights, whether of a tensor, of `torch.nn.init`, or what `transformers` puts there."""
 
 
 class SkipInitialisation(TorchFunctionMode):
@@ -28,6 +27,6 @@ class SkipInitialisation(TorchFunctionMode):
     ) -> Any:
         """Gives back the tensor that was to be filled; any other function runs as ever."""
         kwargs = kwargs or {}
-        if func in DRAWING or getattr(func, "__module__", None) == nn.init.__name__:
+        if getattr(func, "__name__", None) in DRAWING:
             return args[0] if args else kwargs["tensor"]
         return func(*args, **kwargs)

@@ -1,0 +1,108 @@
+"""The compact form of a checkpoint: a byte for each weight of the encoders, two for the rest; one reader for both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vlt.checkpoint.layout import reason
+from vlt.checkpoint.read import load_checkpoint
+from vlt.checkpoint.scaling import to_bytes
+from vlt.checkpoint.write import write_checkpoint
+from vlt.errors import CheckpointError
+from vlt.model.vlt import VLT
+
+
+def pack_checkpoint(
+    source: Path | str, folder: Path | str, *, reports: Sequence[Path | str] = (), licences: Sequence[str] = ()
+) -> None:
+    """Writes a checkpoint in its compact form, a third of the size, that `load_checkpoint` reads like any other.
+
+    The matrices of both encoders are kept as int8 with one scale per row, the other matrices in half precision; biases,
+    norms and scales stay exact, since they are small and much hangs on them. Packing what is packed changes nothing.
+
+    Args:
+        source: a checkpoint or a run.
+        folder: to be made; an empty directory or an earlier checkpoint of that name is replaced.
+        reports: JSON files that `vlt test` wrote about this model; they travel along for `vlt info`. None: those
+            that `source` has already.
+        licences: of the parts and the data, a line each; they travel along too, as above.
+
+    Raises:
+        CheckpointError: `source` cannot be loaded or has weights that are no numbers; `folder` cannot be written; a
+            report cannot be read.
+    """
+    found = [_read_report(Path(report)) for report in reports]
+    loaded = load_checkpoint(source)
+    tensors = loaded.model.state_dict()
+    _refuse_infinite(tensors, loaded.path)
+    stated = {"reports": found, "licences": list(licences)}
+    meta = loaded.meta | {"packed": True} | {name: values for name, values in stated.items() if values}
+    write_checkpoint(
+        folder,
+        tensors=pack(tensors, encoder_matrices(loaded.model)),
+        config=loaded.config,
+        text=loaded.text,
+        meta=meta,
+    )
+
+
+def pack(tensors: Mapping[str, Tensor], coarse: Collection[str]) -> dict[str, Tensor]:
+    """Makes tensors smaller.
+
+    Args:
+        tensors: of a network, float32, by name.
+        coarse: names of those to keep as int8, each with its float32 scales beside it (see `vlt.checkpoint.scaling`).
+
+    Returns:
+        These; of the others, what has two or more dimensions in half precision where that can hold it; the rest as is.
+    """
+    packed: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        packed |= to_bytes(name, tensor) if name in coarse else {name: _halved(tensor)}
+    return packed
+
+
+def encoder_matrices(model: VLT) -> set[str]:
+    """Names of the matrices, convolutions and embeddings of the two encoders, in the model's state."""
+    encoders = {
+        id(tensor) for part in (model.backbone, model.language) for tensor in part.state_dict(keep_vars=True).values()
+    }
+    return {
+        name
+        for name, tensor in model.state_dict(keep_vars=True).items()
+        if id(tensor) in encoders and _is_matrix(tensor) and len(tensor) > 1  # one row would share one scale
+    }
+
+
+def _is_matrix(tensor: Tensor) -> bool:
+    return tensor.ndim > 1 and tensor.is_floating_point()
+
+
+def _halved(tensor: Tensor) -> Tensor:
+    half = tensor.half()
+    return half if _is_matrix(tensor) and half.isfinite().all() else tensor
+
+
+def _refuse_infinite(tensors: Mapping[str, Tensor], folder: Path) -> None:
+    broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise CheckpointError(
+            f"The weights in {folder} are not all finite ({', '.join(broken)}), so there is nothing worth packing; "
+            "take an earlier checkpoint."
+        )
+
+
+def _read_report(path: Path) -> dict[str, Any]:
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"The report {path} cannot be read ({reason(error)}); `vlt test` writes one.") from error
+    if not isinstance(report, dict) or not {"scores", "provenance"} <= report.keys():
+        raise CheckpointError(f"{path} is no report of `vlt test`: it has no scores or no provenance.")
+    return report

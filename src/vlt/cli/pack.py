@@ -1,0 +1,41 @@
+"""`vlt pack`: a checkpoint in its compact form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from vlt.cli.shell import PATH, Command, examples
+
+
+@click.command(
+    cls=Command,
+    epilog=examples(
+        "vlt pack runs/tiny packed",
+        'vlt pack runs/coco_mini packed --report results/coco_mini.val.json --licence "DINOv2: Apache-2.0"',
+    ),
+)
+@click.argument("checkpoint", type=PATH)
+@click.argument("out_dir", type=PATH)
+@click.option(
+    "--report",
+    "reports",
+    type=PATH,
+    multiple=True,
+    help="What `vlt test` wrote about this model, kept for `vlt info`; may be repeated.",
+)
+@click.option(
+    "--licence", "licences", multiple=True, help="Of a part or of the data, kept for `vlt info`; may be repeated."
+)
+def pack(checkpoint: Path, out_dir: Path, reports: tuple[Path, ...], licences: tuple[str, ...]) -> None:
+    """Write CHECKPOINT, or the best of a run, in a third of its size to OUT_DIR; print the path and the size.
+
+    The encoders' matrices are rounded to a byte per weight, the others to two. Every command reads the result like any
+    checkpoint; a run cannot be continued from it.
+    """
+    from vlt.checkpoint import pack_checkpoint
+
+    pack_checkpoint(checkpoint, out_dir, reports=reports, licences=licences)
+    size = sum(path.stat().st_size for path in out_dir.rglob("*") if path.is_file())
+    click.echo(f"{out_dir}  {size / 1e6:.1f} MB")

@@ -1,0 +1,59 @@
+"""The model in the package: found without a name, missed with one sentence, and part of what is built."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import vlt
+from vlt.checkpoint import load_checkpoint, pack_checkpoint, shipped
+from vlt.cli import main
+from vlt.errors import CheckpointError
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_without_a_name_it_is_loaded(tiny_checkpoint, monkeypatch):
+    monkeypatch.setattr(shipped, "SHIPPED", tiny_checkpoint)
+    assert load_checkpoint().path == tiny_checkpoint
+    assert vlt.load(device="cpu").config == load_checkpoint(tiny_checkpoint).config
+
+
+def test_where_there_is_none_one_sentence_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(shipped, "SHIPPED", tmp_path)
+    with pytest.raises(CheckpointError, match=r"^No trained model comes with this copy of vlt; .*--checkpoint RUN"):
+        vlt.load()
+    for command in (["info"], ["predict", str(ROOT / "examples" / "shapes.png"), "star", "--json"]):
+        result = CliRunner().invoke(main, command)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.startswith("error: No trained model comes with this copy of vlt")
+        assert result.stderr.count("\n") == 1
+
+
+def run(*command, **options):
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, **options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_wheel_holds_it(tiny_checkpoint, tmp_path):
+    """Built of a copy of this tree with a model in it; unpacked, and used as installed."""
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
+        shutil.copy(ROOT / name, tree)
+    shutil.copytree(ROOT / "src" / "vlt", tree / "src" / "vlt", ignore=shutil.ignore_patterns("__pycache__", "weights"))
+    pack_checkpoint(tiny_checkpoint, tree / "src" / "vlt" / "weights")
+    build = f"from setuptools import build_meta; print(build_meta.build_wheel({str(tmp_path)!r}))"
+    wheel = run(sys.executable, "-c", build, cwd=tree).splitlines()[-1]
+    with zipfile.ZipFile(tmp_path / wheel) as content:
+        assert {"vlt/py.typed", "vlt/weights/meta.json", "vlt/weights/vocabulary.npz"} <= set(content.namelist())
+        content.extractall(tmp_path / "site")
+    load = "import vlt; print(vlt.load(device='cpu').predict('shapes.png', 'star')[0].mask.shape)"
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
+    assert run(sys.executable, "-c", load, cwd=ROOT / "examples", env=environment) == "(256, 256)\n"
