@@ -47,6 +47,15 @@ def test_filled_from_another_it_answers_the_same(tiny_config, backbone, language
         assert torch.equal(filled(images, words), usual(images, words))
 
 
+@pytest.mark.parametrize("bounds", [(-2, 2), (0.5, 0.6)])
+def test_truncated_draws_come_to_an_end(bounds):
+    """Whatever lay in memory: they are repeated until nothing lies beyond the bounds."""
+    weights = torch.full((4,), 1e9)
+    with SkipInitialisation():
+        torch.nn.init.trunc_normal_(weights, a=bounds[0], b=bounds[1])
+    assert (weights.abs() < 2).all()
+
+
 def test_afterwards_networks_are_filled_again():
     with SkipInitialisation():
         pass
