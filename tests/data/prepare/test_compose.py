@@ -5,7 +5,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scenes_fixture import BLUE, GRAY, GREEN, sides, two_cars_and_a_dog, two_chairs, write_both, write_coco
+from scenes_fixture import (
+    BLUE,
+    GRAY,
+    GREEN,
+    rectangle,
+    sides,
+    striped,
+    two_cars_and_a_dog,
+    two_chairs,
+    write_both,
+    write_coco,
+)
 
 from vlt.data.masks import mask_box
 from vlt.data.prepare import compose
@@ -14,7 +25,8 @@ from vlt.data.prepare.coco_scenes import MANY, CocoScenes, read_instances
 from vlt.data.prepare.colour import colour_shares
 from vlt.data.prepare.compose import ComposedScenes
 from vlt.data.prepare.crop import LONGEST, background, crop
-from vlt.data.prepare.cutout import cut, find_cutouts, lit
+from vlt.data.prepare.cutout import cut, lit
+from vlt.data.prepare.eligible import find_cutouts
 from vlt.data.prepare.fashion import read_fashion
 from vlt.data.prepare.picture import GONE, SEEN, Layer, Picture
 from vlt.data.prepare.scenes import CocoPhoto
@@ -132,6 +144,7 @@ def test_a_whole_thing_is_cut_out(tmp_path):
         [(18, GOOD, GREEN, {"segmentation": [[50, 40, 110, 100, 112, 100, 52, 40]]})],  # thin
         [(18, (0, 0, 60, 60), GREEN, {})],  # cut off on two sides
         [(18, GOOD, GREEN, {}), (3, (60, 60, 80, 80), BLUE, {})],  # a part of it is a car too
+        [(18, GOOD, GREEN, {"segmentation": [*rectangle(50, 40, 110, 65), *rectangle(50, 75, 110, 100)]})],  # in two
         [  # a car stands in its bay
             (
                 18,
@@ -145,6 +158,23 @@ def test_a_whole_thing_is_cut_out(tmp_path):
 )
 def test_what_would_look_wrong_elsewhere_is_not_cut_out(tmp_path, things):
     assert not [cutout for cutout in find_cutouts(photo(tmp_path, *things)) if cutout.noun == "dog"]
+
+
+def test_a_silhouette_is_not_cut_out():
+    mask = np.zeros((100, 100), bool)
+    mask[20:80, 20:80] = True
+
+    class Photo:
+        photo = None
+
+        def __init__(self, colour):
+            self.image = np.where(mask[..., None], colour, GRAY).astype(np.uint8)
+
+        def read(self):
+            return Picture(self.image, (Layer("bird", 0, mask, 3600.0),))
+
+    assert not list(find_cutouts(Photo((8, 9, 8))))
+    assert len(list(find_cutouts(Photo(striped((40, 40, 40), (100, 100)))))) == 1
 
 
 def test_one_border_is_kept_in_mind_and_mirrored(tmp_path):
@@ -229,7 +259,7 @@ def test_what_is_hidden_of_a_thing_is_no_longer_in_its_mask(tmp_path):
 
 def test_nothing_is_pasted_where_it_would_hide_half_of_everything():
     everywhere = np.ones((100, 100), bool)
-    wall = Picture(np.full((100, 100, 3), 130, np.uint8), (Layer("wall", 0, everywhere, 10_000.0),))
+    wall = Picture(striped(GRAY, (100, 100)).astype(np.uint8), (Layer("wall", 0, everywhere, 10_000.0),))
 
     class Wall:
         photo = None

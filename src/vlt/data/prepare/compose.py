@@ -9,7 +9,8 @@ from typing import NamedTuple, overload
 
 from vlt.data.prepare.canvas import Canvas
 from vlt.data.prepare.crop import LONGEST, background
-from vlt.data.prepare.cutout import Cutout, Source, find_cutouts
+from vlt.data.prepare.cutout import Cutout, Source
+from vlt.data.prepare.eligible import find_cutouts
 from vlt.data.prepare.picture import Picture
 from vlt.errors import DataError
 

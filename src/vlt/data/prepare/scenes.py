@@ -33,7 +33,7 @@ CROPS = 2
 """Crops of each photo."""
 MOST = 6
 """Referents of a picture for training."""
-NOTHING = 0.17
+NOTHING = 0.22
 """Referrals to nothing for each picture whose things are known; about 4 % of all."""
 QUALITY = 90
 """Of the JPEGs, of 100."""
