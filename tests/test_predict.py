@@ -273,6 +273,14 @@ def test_the_package_offers_it(tiny_checkpoint):
     assert not predictor.model.training
 
 
+def test_answering_does_not_wait_for_what_only_training_needs():
+    """Of what we import ourselves; `transformers` brings some of it along with its networks."""
+    heavy = "{'accelerate', 'h5py', 'scipy', 'tensorboard', 'torchmetrics', 'vlt.train', 'vlt.evaluate', 'vlt.legacy'}"
+    code = f"import sys, vlt.predict; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout == "set()\n"
+
+
 def test_what_the_package_offers_exists():
     assert {"load", "Predictor", "build_model", "read_config"} <= set(dir(vlt))
     for name in dir(vlt):

@@ -24,6 +24,13 @@ def test_a_run_folder_is_made_with_those_above_it(tmp_path):
     assert (tmp_path / "a" / "b").is_dir()
 
 
+def test_a_checkpoint_is_no_run_folder(tiny_checkpoint):
+    before = sorted(tiny_checkpoint.iterdir())
+    with pytest.raises(ConfigError, match=r"is a checkpoint, which answers but cannot be continued"):
+        make_run_dir(tiny_checkpoint)
+    assert sorted(tiny_checkpoint.iterdir()) == before
+
+
 def test_half_precision_needs_a_gpu(small, tmp_path):
     with pytest.raises(ConfigError, match="'fp16', which needs a GPU, but this run is on the CPU"):
         start_accelerator(small(tmp_path, train={"precision": "fp16"}).train)

@@ -1,6 +1,7 @@
 """A checkpoint is a directory: written whole under another name, renamed, then pointed to; read back strictly."""
 
 from vlt.checkpoint.facts import describe_checkpoint as describe_checkpoint
+from vlt.checkpoint.layout import is_checkpoint as is_checkpoint
 from vlt.checkpoint.packing import pack_checkpoint as pack_checkpoint
 from vlt.checkpoint.read import Checkpoint as Checkpoint
 from vlt.checkpoint.read import load_checkpoint as load_checkpoint

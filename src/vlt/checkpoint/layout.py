@@ -20,6 +20,11 @@ Pointer: TypeAlias = Literal["best", "last"]
 POINTERS: tuple[Pointer, ...] = ("best", "last")
 
 
+def is_checkpoint(folder: Path) -> bool:
+    """Whether a directory is one, whole or damaged: others hold no meta.json."""
+    return (folder / META).is_file()
+
+
 def partial(path: Path) -> Path:
     """Where a file or a directory is written before it takes the name `path`."""
     return path.with_name(f".{path.name}.part")

@@ -6,7 +6,19 @@ import os
 import shutil
 from pathlib import Path
 
-from vlt.checkpoint.layout import CHECKPOINTS, CONFIG, META, POINTERS, WEIGHTS, Pointer, aside, partial, reason, sync
+from vlt.checkpoint.layout import (
+    CHECKPOINTS,
+    CONFIG,
+    META,
+    POINTERS,
+    WEIGHTS,
+    Pointer,
+    aside,
+    is_checkpoint,
+    partial,
+    reason,
+    sync,
+)
 from vlt.checkpoint.shipped import shipped_checkpoint
 from vlt.errors import CheckpointError
 
@@ -19,7 +31,7 @@ def set_pointer(run_dir: Path | str, pointer: Pointer, name: str) -> None:
     """
     run_dir = Path(run_dir)
     path, checkpoint = run_dir / pointer, run_dir / CHECKPOINTS / name
-    if not (checkpoint / META).is_file():
+    if not is_checkpoint(checkpoint):
         raise CheckpointError(f"{path} cannot point to {name!r}: there is no checkpoint {checkpoint}.")
     try:
         partial(path).write_text(f"{name}\n", encoding="utf-8")
@@ -62,7 +74,7 @@ def find_checkpoint(path: Path | str | None) -> Path:
     if not path.exists() and not aside(path).is_dir():
         raise CheckpointError(f"There is no checkpoint {path}; `vlt train` and `vlt convert` write one.")
     folder = path if path.exists() else aside(path)  # a crash hit between the two renames of a replacement
-    if not (folder / META).is_file():
+    if not is_checkpoint(folder):
         raise CheckpointError(f"{path} is no checkpoint: it has no {META}.")
     return folder
 

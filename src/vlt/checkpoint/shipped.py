@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from vlt.checkpoint.layout import META
+from vlt.checkpoint.layout import is_checkpoint
 from vlt.errors import CheckpointError
 
 SHIPPED = Path(str(resources.files("vlt"))) / "weights"
@@ -18,7 +18,7 @@ def shipped_checkpoint() -> Path:
     Raises:
         CheckpointError: none came with this one.
     """
-    if not (SHIPPED / META).is_file():
+    if not is_checkpoint(SHIPPED):
         raise CheckpointError(
             "No trained model comes with this copy of vlt; name one (--checkpoint RUN, or vlt.load(RUN)), such as "
             "runs/tiny, which `vlt train configs/tiny.yaml` makes in a few minutes."

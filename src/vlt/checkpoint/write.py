@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from vlt.checkpoint.layout import CONFIG, FORMAT, META, WEIGHTS, aside, partial, reason, sync
+from vlt.checkpoint.layout import CONFIG, FORMAT, META, WEIGHTS, aside, is_checkpoint, partial, reason, sync
 from vlt.config import Config, dump_config
 from vlt.data.text import TextReader
 from vlt.errors import CheckpointError
@@ -115,7 +115,7 @@ def _whole_directory(folder: Path) -> Iterator[Path]:
 
 def _refuse_foreign(folder: Path) -> None:
     """Nothing but a checkpoint or an empty directory may be replaced."""
-    if folder.is_dir() and ((folder / META).is_file() or not any(folder.iterdir())):
+    if folder.is_dir() and (is_checkpoint(folder) or not any(folder.iterdir())):
         return
     if folder.exists():
         raise CheckpointError(f"{folder} exists and is no checkpoint; name a folder that does not exist yet.")
@@ -123,7 +123,7 @@ def _refuse_foreign(folder: Path) -> None:
 
 def _take_name(temporary: Path, folder: Path) -> None:
     """Renames the finished directory; a crash between the two renames leaves the earlier one where `aside` says."""
-    if (folder / META).is_file():
+    if is_checkpoint(folder):
         shutil.rmtree(aside(folder), ignore_errors=True)
         os.rename(folder, aside(folder))
     os.rename(temporary, folder)

@@ -16,7 +16,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import parse_flag_from_env
 from torch.utils.data import Dataset
 
-from vlt.checkpoint import read_pointer
+from vlt.checkpoint import is_checkpoint, read_pointer
 from vlt.config import Config, Darknet53Config, DataConfig, SyntheticDataConfig, TrainConfig
 from vlt.data.dataset import TrainSamples, fingerprint, load_referrals, photo_key
 from vlt.data.halves import take_half
@@ -98,8 +98,13 @@ def make_run_dir(folder: Path) -> None:
     """Makes the run's folder.
 
     Raises:
-        ConfigError: it cannot be made or written to, or holds checkpoints of a run that cannot be continued.
+        ConfigError: it cannot be made or written to, is a checkpoint itself, or holds checkpoints of a run that cannot
+            be continued.
     """
+    if is_checkpoint(folder):
+        raise ConfigError(
+            f"output_dir {folder} is a checkpoint, which answers but cannot be continued; name the folder of a run."
+        )
     try:
         (folder / "resume").mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
