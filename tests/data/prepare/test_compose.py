@@ -235,8 +235,8 @@ def test_there_are_several_of_a_kind(composed, monkeypatch, kind, least):
         nouns = [layer.noun for layer in picture.layers]
         assert max(map(nouns.count, nouns)) >= least
         if kind == "people":
-            assert nouns.count("person") >= 2
-            assert all(layer.garments for layer in picture.layers if layer.noun == "person")
+            assert nouns.count("woman") >= 2
+            assert all(layer.garments for layer in picture.layers if layer.noun == "woman")
 
 
 def test_what_is_hidden_of_a_thing_is_no_longer_in_its_mask(tmp_path):

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image as PILImage
 from pydantic import TypeAdapter, ValidationError
 
@@ -21,19 +23,22 @@ from vlt.data.prepare.refer_files import Id
 from vlt.data.records import malformed
 from vlt.errors import DataError
 
-GARMENTS: Mapping[str, str] = {
-    "bag": "handbag", "purse": "handbag",
-    "blazer": "jacket", "jacket": "jacket", "coat": "coat", "cape": "coat",
-    "blouse": "shirt", "shirt": "shirt", "t-shirt": "shirt", "top": "shirt",
-    "boots": "shoes", "clogs": "shoes", "flats": "shoes", "heels": "shoes", "loafers": "shoes", "pumps": "shoes",
-    "sandals": "shoes", "shoes": "shoes", "sneakers": "shoes", "wedges": "shoes",
-    "cardigan": "sweater", "hoodie": "sweater", "jumper": "sweater", "sweater": "sweater", "sweatshirt": "sweater",
-    "jeans": "pants", "leggings": "pants", "pants": "pants",
-    "stockings": "tights", "tights": "tights",
-    "dress": "dress", "hat": "hat", "scarf": "scarf", "shorts": "shorts", "skirt": "skirt", "suit": "suit",
-    "tie": "tie", "vest": "vest",
+EVERYDAY: Mapping[str, str] = {
+    "cape": "coat", "clogs": "shoes", "flats": "shoes", "loafers": "shoes", "pumps": "heels", "wedges": "heels",
 }  # fmt: skip
-"""What a label is called in everyday words; the others (skin, hair, jewellery, underwear) are not spoken of."""
+"""Labels that people call by another name."""
+
+UNSPOKEN = frozenset(
+    {"accessories", "bra", "bracelet", "earrings", "hair", "intimate", "necklace", "null", "panties", "ring", "skin",
+     "wallet", "watch"}
+)  # fmt: skip
+"""Labels of what is no garment that one would speak of."""
+
+WOMENS = frozenset({"bra", "dress", "heels", "pumps", "purse", "skirt", "stockings", "tights", "wedges"})
+"""Labels of what in these photos only women wear."""
+
+if TYPE_CHECKING:
+    from vlt.types import Mask
 
 _NAMES = TypeAdapter(dict[int, str])
 
@@ -78,14 +83,16 @@ class FashionPhoto:
         mask = labels > 0
         if not mask.any():
             return Picture(image, ())
-        worn = [(label, self.names.get(label, "")) for label in np.unique(labels).tolist()]
-        garments: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.bool_]]] = {}
-        for label, name in worn:
-            if name in GARMENTS:
-                garments[GARMENTS[name]] = garments.get(GARMENTS[name], False) | (labels == label)
-        return Picture(image, (Layer("person", self.category, mask, float(mask.sum()), garments=garments),))
+        worn = {label: self.names[label] for label in np.unique(labels).tolist() if label in self.names}
+        garments: dict[str, Mask] = {}
+        for label, name in worn.items():
+            if name not in UNSPOKEN:
+                noun = EVERYDAY.get(name, name)
+                garments[noun] = garments.get(noun, False) | (labels == label)
+        noun = "woman" if WOMENS.intersection(worn.values()) else "person"
+        return Picture(image, (Layer(noun, self.category, mask, float(mask.sum()), garments=garments),))
 
-    def _labels(self) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    def _labels(self) -> npt.NDArray[np.uint8]:
         try:
             with PILImage.open(self.labels) as image:
                 return np.asarray(image.convert("L"))
