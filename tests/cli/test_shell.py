@@ -14,7 +14,7 @@ from vlt.cli import main
 from vlt.cli.shell import Shell
 from vlt.errors import InputError, VLTWarning
 
-COMMANDS = ["prepare refer", "prepare coco", "train", "test", "predict", "info", "pack", "convert"]
+COMMANDS = ["prepare refer", "prepare coco", "prepare scenes", "train", "test", "predict", "info", "pack", "convert"]
 
 
 def run(*arguments):

@@ -165,8 +165,6 @@ def test_a_silhouette_is_not_cut_out():
     mask[20:80, 20:80] = True
 
     class Photo:
-        photo = None
-
         def __init__(self, colour):
             self.image = np.where(mask[..., None], colour, GRAY).astype(np.uint8)
 
@@ -262,8 +260,6 @@ def test_nothing_is_pasted_where_it_would_hide_half_of_everything():
     wall = Picture(striped(GRAY, (100, 100)).astype(np.uint8), (Layer("wall", 0, everywhere, 10_000.0),))
 
     class Wall:
-        photo = None
-
         def read(self):
             mask = np.zeros((100, 100), bool)
             mask[5:95, 5:95] = True

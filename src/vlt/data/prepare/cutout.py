@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
@@ -26,10 +25,6 @@ GAMMA = (0.88, 1.14)
 
 class Source(Protocol):
     """A photo that can be read with its things."""
-
-    @property
-    def photo(self) -> Path:
-        """Its path."""
 
     def read(self) -> Picture:
         """The pixels and the things, in the same order each time."""
