@@ -7,6 +7,7 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from vlt.data.expressions import Scene, Thing
+from vlt.data.expressions.lexicon import HUMANS
 
 WIDTH, HEIGHT = 512, 256
 """Powers of two, so that mirroring is exact."""
@@ -29,6 +30,8 @@ ROW = Scene(
         thing("umbrella", 60, 60, 60, 40, "red"),
         thing("umbrella", 500, 60, 60, 40, "blue"),
         thing("cup", 425, 340, 40, 40, "white"),
+        thing("woman", 60, 330, 60, 130, wears={"dress": {"red": 0.9}, "purse": {"black": 0.8}}),
+        thing("person", 150, 330, 60, 130, wears={"t-shirt": {"white": 0.9}, "jeans": {"blue": 0.9}}),
     ),
 )
 
@@ -54,7 +57,7 @@ def scenes(draw):
     """Scenes of a few nouns, so that things need telling apart; among them tiny ones, crowds and unclear colours."""
     nouns = draw(
         st.lists(
-            st.sampled_from(["zebra", "person", "cup", "wine glass", "orange", "umbrella", "bench"]),
+            st.sampled_from(["zebra", "person", "woman", "cup", "wine glass", "orange", "umbrella", "bench"]),
             min_size=1,
             max_size=3,
         )
@@ -62,6 +65,8 @@ def scenes(draw):
     colours = st.sampled_from(
         [{}, {"red": 1.0}, {"orange": 0.9}, {"blue": 0.7, "gray": 0.2}, {"white": 0.4, "black": 0.4}, {"green": 0.55}]
     )
+    garments = st.sampled_from(["dress", "jeans", "t-shirt", "sweater", "hat", "bag", "romper"])
+    clothes = st.one_of(st.just({}), st.dictionaries(garments, colours, max_size=3))
     even = st.integers(1, 40).map(lambda half: 2 * half)
     things = []
     for _ in range(draw(st.integers(1, 7))):
@@ -70,5 +75,6 @@ def scenes(draw):
         y = draw(st.integers(height // 2, HEIGHT - height // 2))
         made = thing(draw(st.sampled_from(nouns)), x, y, width, height)
         noticed, crowd = draw(st.sampled_from([(True, False)] * 6 + [(False, False), (True, True)]))
-        things.append(replace(made, colours=draw(colours), noticed=noticed, crowd=crowd))
+        wears = draw(clothes) if made.noun in HUMANS else {}
+        things.append(replace(made, colours=draw(colours), wears=wears, noticed=noticed, crowd=crowd))
     return Scene((HEIGHT, WIDTH), tuple(things))

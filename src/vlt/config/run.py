@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from vlt.config.model import ModelConfig
 from vlt.config.section import AboveZero, BelowOne, Count, Fraction, NonNegative, Positive, Section
 
-Cue: TypeAlias = Literal["category", "colour", "position", "ordinal", "size", "relation", "negation"]
+Cue: TypeAlias = Literal["category", "colour", "clothes", "position", "ordinal", "size", "relation", "negation"]
 """The kinds of hint that expressions give; `vlt.data.expressions` says and recognises them."""
 
 Half: TypeAlias = Literal["a", "b"]

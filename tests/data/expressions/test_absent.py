@@ -1,13 +1,15 @@
 """What is said to be absent is a clear no of everything there, and might have been said of a scene like it."""
 
 import random
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scene_fixture import ROW, scenes, thing
 
 from vlt.data.expressions import Scene, absent, parse, resolve
-from vlt.data.expressions.lexicon import family, named
+from vlt.data.expressions.clothes import Wears
+from vlt.data.expressions.lexicon import family, meanings, named
 
 
 @given(scenes(), st.integers(0, 3))
@@ -31,10 +33,10 @@ def test_things_that_are_there_are_said_of_with_hints_that_hold_of_none():
 
 def test_other_nouns_are_mostly_akin_to_what_is_there():
     scene = Scene((400, 600), (thing("sheep", 100, 100, 50, 50), thing("sheep", 400, 100, 50, 50)))
-    nouns = [parse(text).noun for text in absent(scene, random.Random(0), count=60)]
+    nouns = [parse(text).noun for text in absent(scene, random.Random(0), count=12)]
     others = [noun for noun in nouns if noun != "sheep"]
     assert all(named(noun, "sheep") is False for noun in others)
-    assert sum(noun in family("sheep") for noun in others) > len(others) / 2
+    assert sum(bool(meanings(noun) & family("sheep")) for noun in others) > len(others) / 2
 
 
 def test_what_is_easily_taken_for_something_there_is_not_called_absent():
@@ -42,6 +44,14 @@ def test_what_is_easily_taken_for_something_there_is_not_called_absent():
     nouns = {parse(text).noun for text in absent(scene, random.Random(0), count=40)}
     assert len(nouns) > 5
     assert not nouns & {"cup", "bottle", "vase", "glass", "mug"}
+
+
+def test_clothes_that_nobody_wears_are_said_only_where_clothes_are_known():
+    texts = absent(ROW, random.Random(0), count=60)
+    assert any(isinstance(each, Wears) for text in texts for each in parse(text).modifiers)
+    bare = Scene(ROW.size, tuple(replace(each, wears={}) for each in ROW.things))
+    texts = absent(bare, random.Random(0), count=60)
+    assert not any(isinstance(each, Wears) for text in texts for each in parse(text).modifiers)
 
 
 def test_of_nothing_nothing_is_said():

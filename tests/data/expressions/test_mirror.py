@@ -1,10 +1,17 @@
 """Left and right in the mirrored photo."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlt.data.expressions import swap_left_right
+from vlt.data.expressions import parse, swap_left_right
+from vlt.data.expressions.clothes import Wears
+from vlt.data.expressions.forms import FORMS
+from vlt.data.expressions.grammar import forms_of
+from vlt.data.expressions.modifier import Not
+from vlt.data.expressions.place import Place, Rank
 
 
 @pytest.mark.parametrize(
@@ -79,3 +86,22 @@ WORDS = [
 def test_twice_is_nothing(text):
     swapped = swap_left_right(text)
     assert swapped is None or swap_left_right(swapped) == text
+
+
+ACROSS = {"left": "right", "right": "left"}
+
+
+def across(modifier):
+    """What the modifier is in the mirrored photo."""
+    if isinstance(modifier, Not):
+        return Not(across(modifier.modifier))
+    if isinstance(modifier, Place):
+        return Place(tuple(ACROSS.get(side, side) for side in modifier.sides))
+    return replace(modifier, side=ACROSS.get(modifier.side, modifier.side)) if isinstance(modifier, Rank) else modifier
+
+
+@pytest.mark.parametrize("modifier", [each for each in FORMS if not isinstance(each, Wears)], ids=str)
+def test_every_form_of_the_grammar_is_swapped(modifier):
+    for form in forms_of(modifier, "zebra"):
+        text = form.replace("_", "zebra").replace("~", "the ")
+        assert parse(swap_left_right(text)).modifiers == {across(modifier)}, text

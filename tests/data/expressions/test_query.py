@@ -6,6 +6,7 @@ import pytest
 from scene_fixture import thing
 
 from vlt.data.expressions import Scene, is_clear, parse, resolve
+from vlt.data.expressions.lexicon import named
 
 LEFT, MIDDLE, RIGHT, CAR, ORANGE, PERSON, CUP = range(7)
 SCENE = Scene(
@@ -143,3 +144,97 @@ def test_who_carries_and_who_rides():
     scene = Scene((400, 600), (rider, walker, horse, umbrella))
     assert means("person on the horse", scene) == {0}
     assert means("person with umbrella", scene) == {1}
+
+
+WOMAN, MAN, PERSON_DRESSED, UNKNOWN, DOG = range(5)
+STREET = Scene(
+    (400, 600),
+    (
+        thing("woman", 60, 200, 60, 200, wears={"dress": {"red": 0.9}, "purse": {"black": 0.9}}),
+        thing("man", 180, 200, 60, 200, wears={"t-shirt": {"red": 0.9}, "jeans": {"blue": 0.9}}),
+        thing("person", 300, 200, 60, 200, wears={"coat": {"black": 0.9}, "pants": {"gray": 0.5, "white": 0.4}}),
+        thing("person", 420, 200, 60, 200),
+        thing("dog", 540, 300, 60, 60),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("person in dress", {WOMAN, UNKNOWN, PERSON_DRESSED}),  # the coat may be one
+        ("person in jeans", {MAN, PERSON_DRESSED, UNKNOWN}),  # whose pants may be jeans
+        ("person in pants", {MAN, PERSON_DRESSED, UNKNOWN}),
+        ("person in white pants", {PERSON_DRESSED, UNKNOWN}),  # which are gray and white
+        ("person in boots", {UNKNOWN}),
+        ("woman in the red dress", {WOMAN, UNKNOWN}),  # the other person may be one
+        ("woman in blue dress", {UNKNOWN}),
+        ("man in red shirt", {MAN, UNKNOWN}),
+        ("red shirt", {MAN, UNKNOWN, WOMAN}),  # a dress may look like one
+        ("person with hat", {WOMAN, MAN, PERSON_DRESSED, UNKNOWN}),  # nobody sees every hat
+        ("lady with the black bag", {WOMAN}),  # only she is known to carry anything
+        ("dog in dress", set()),
+        ("human", {WOMAN, MAN, PERSON_DRESSED, UNKNOWN}),
+        ("woman", {WOMAN, PERSON_DRESSED, UNKNOWN}),
+        ("guy", {MAN, PERSON_DRESSED, UNKNOWN}),
+    ],
+)
+def test_clothes(text, meant):
+    assert means(text, STREET) == meant
+
+
+def test_known_clothes_are_clear_and_unknown_ones_are_not():
+    known = Scene(STREET.size, STREET.things[:2])
+    assert is_clear(parse("woman in the red dress"), known, WOMAN)
+    assert is_clear(parse("blue jeans"), known, MAN)
+    assert not is_clear(parse("person in boots"), STREET, UNKNOWN)
+    assert not is_clear(parse("red shirt"), known, MAN), "the dress is red, too"
+
+
+@pytest.mark.parametrize(
+    ("other", "clear"),
+    [
+        ((400, 200, 60, 60), True),  # higher and smaller
+        ((400, 360, 60, 60), False),  # smaller, but lower
+        ((400, 160, 150, 150), False),  # higher, but as large
+        ((400, 320, 60, 60), False),  # smaller, but as low
+    ],
+)
+def test_front_and_back_need_both_height_and_size(other, clear):
+    scene = Scene((400, 600), (thing("zebra", 150, 280, 150, 150), thing("zebra", *other)))
+    assert is_clear(parse("zebra closest to us"), scene, 0) is clear
+    assert is_clear(parse("zebra in back"), scene, 1) is clear
+
+
+def test_shapes_have_no_front():
+    scene = Scene((400, 600), (thing("star", 150, 280, 150, 150), thing("star", 400, 200, 60, 60)))
+    assert not is_clear(parse("front star"), scene, 0)
+
+
+@pytest.mark.parametrize(
+    ("word", "category", "verdict"),
+    [
+        ("bike", "bicycle", True),
+        ("bike", "motorcycle", True),
+        ("bike", "car", False),
+        ("hotdog", "hot dog", True),
+        ("mug", "wine glass", None),
+        ("person", "woman", True),
+        ("woman", "person", None),
+        ("woman", "man", False),
+        ("chick", "woman", True),
+        ("guy", "woman", False),
+        ("kid", "boy", True),
+        ("kid", "woman", None),
+        ("thing", "zebra", True),
+        ("thing", "person", None),
+        ("animal", "gizmo", None),
+        ("gizmo", "gizmo", True),
+        ("zebra", "gizmo", False),
+        ("shirt", "t-shirt", True),
+        ("jacket", "cardigan", None),
+        ("dress", "jeans", False),
+    ],
+)
+def test_names(word, category, verdict):
+    assert named(word, category) is verdict

@@ -1,14 +1,17 @@
 """The grammar of expressions: what can be said about a scene, what it means there, and how it is worded.
 
     scene      what there is in a photo: things with their noun, place, area and colours
-    modifier, place, size, relation
-               red, left, second from right, small, above the plate: each says yes, no or unclear of a thing
+    modifier, clothes, place, depth, size, relation
+               red, in the red dress, second from right, closest to us, small, above the plate: each says yes, no or
+               unclear of a thing
     query      a noun and modifiers; `resolve` finds what they mean in a scene
     forms      how each modifier is said
     grammar    a query to words and back
     describe   the queries that mean exactly one thing, several per thing
     absent     expressions that mean nothing in a scene
+    nouns      what things, people and their clothes are called
     lexicon    what nouns name
+    spelling   how they are misspelled
     cues       what kinds of hint any English expression gives
     mirror     the words for the mirrored photo
 

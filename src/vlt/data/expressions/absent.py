@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from vlt.data.expressions.clothes import Wears
 from vlt.data.expressions.describe import PLACES, worded
 from vlt.data.expressions.forms import RELATION_FORMS
-from vlt.data.expressions.lexicon import CARRIED, KINDS, NOUNS, PEOPLE, RIDDEN, family, named
+from vlt.data.expressions.lexicon import CARRIED, COCO_NOUNS, GARMENT_WORDS, HUMANS, RIDDEN, family, named, synonyms
 from vlt.data.expressions.modifier import SIMILAR, Colour, Modifier
 from vlt.data.expressions.query import Query, resolve
 from vlt.data.expressions.relation import Relation, RelationKind
@@ -47,9 +48,9 @@ def absent(scene: Scene, rng: random.Random, *, count: int) -> list[str]:
 def _missing_noun(scene: Scene, rng: random.Random) -> str:
     """A noun that names nothing there, mostly one of the same family as something that is."""
     there = rng.choice(scene.things).noun
-    akin = sorted(family(there)) if rng.random() < AKIN else sorted(NOUNS - KINDS["shape"])
+    akin = sorted(family(there)) if rng.random() < AKIN else sorted(COCO_NOUNS)
     missing = [noun for noun in akin if all(named(noun, thing.noun) is False for thing in scene.things)]
-    return rng.choice(missing or [there])
+    return rng.choice(synonyms(rng.choice(missing or [there])))
 
 
 def _another(scene: Scene, rng: random.Random) -> Query:
@@ -71,13 +72,22 @@ def _coloured(scene: Scene, rng: random.Random) -> Query:
 def _related(scene: Scene, rng: random.Random) -> Query:
     """Beside, with or on what is not there, or not beside what is."""
     noun = rng.choice(scene.things).noun
-    kinds: list[RelationKind] = [kind for kind in RELATION_FORMS if noun in PEOPLE or kind not in ("with", "on")]
+    kinds: list[RelationKind] = [kind for kind in RELATION_FORMS if noun in HUMANS or kind not in ("with", "on")]
     kind = rng.choice(kinds)
     if kind in ("with", "on"):
         landmark = rng.choice(sorted(CARRIED if kind == "with" else RIDDEN))
     else:
         landmark = _missing_noun(scene, rng) if rng.random() < AKIN else rng.choice(scene.things).noun
     return Query(noun, frozenset({Relation(kind, landmark)}))
+
+
+def _dressed(scene: Scene, rng: random.Random) -> Query:
+    """In what nobody there wears; something that is not there, where nothing is known of clothes."""
+    dressed = [thing.noun for thing in scene.things if thing.wears]
+    if not dressed:
+        return _another(scene, rng)
+    colour = rng.choice((None, *SIMILAR, *SIMILAR))
+    return Query(rng.choice(dressed), frozenset({Wears(rng.choice(sorted(GARMENT_WORDS)), colour)}))
 
 
 def _colour(rng: random.Random) -> Modifier:
@@ -90,5 +100,6 @@ WAYS: dict[Callable[[Scene, random.Random], Query], float] = {
     _another_coloured: 1.0,
     _coloured: 2.0,
     _related: 2.0,
+    _dressed: 3.0,
 }
 """The ways to say what is not there, and how readily each is taken."""

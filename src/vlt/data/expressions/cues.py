@@ -7,15 +7,20 @@ from typing import Final
 
 from vlt.data.expressions.grammar import words_of
 
-CUES: Final = ("category", "colour", "position", "ordinal", "size", "relation", "negation")
+CUES: Final = ("category", "colour", "clothes", "position", "ordinal", "size", "relation", "negation")
 """The kinds, as results are grouped by them."""
 
+CLOTHES: Final = """
+    shirt shirts tshirt t-shirt tee blouse sweater sweatshirt jumper cardigan hoodie jacket blazer coat vest suit dress
+    skirt shorts pants jeans leggings tights stockings socks shoes boots heels sneakers sandals hat cap helmet scarf
+    gloves belt glasses sunglasses uniform jersey"""
 WORDS: Final = {
     kind: frozenset(words.split())
     for kind, words in {
         "colour": """
             black white red green blue yellow brown pink purple gray grey silver gold golden tan beige teal turquoise
             navy maroon khaki olive violet blond blonde blk colored coloured""",
+        "clothes": CLOTHES,
         "position": """
             left right top bottom middle center centre upper lower leftmost rightmost topmost bottommost lefthand
             righthand left-hand right-hand highest lowest corner edge side front back rear background foreground
@@ -37,17 +42,21 @@ PICTURE = r"(?:pic|picture|photo|image|screen|frame|shot)"
 VIEWER = r"(?:us|you|me|camera|viewer|front)"
 AFTER_FRUIT = (
     r"(?:left|right|top|bottom|middle|center|upper|lower|far|furthest|farthest|second|third|fourth|2nd|3rd|4th|on|in|at|to|"
-    r"from|of|and|is|next|that|thats|not|with|above|below|under|over|beside|behind|between|near|by)"
+    r"from|of|and|is|isnt|next|that|thats|not|with|above|below|under|over|beside|behind|between|near|"
+    r"nearest|closest|by|all|up|front|back|very|riding|side)"
 )
 
+GARMENT = rf"(?:{'|'.join(CLOTHES.split())})"
+
 PHRASES: Final[tuple[tuple[str, str], ...]] = (
+    ("clothes", rf"with(?= (?:\w+ )?{GARMENT}\b)"),
     ("position", rf"{SIDE} of {PICTURE}"),
     ("position", rf"(?:close|closer|closest|nearest) to {VIEWER}"),
     ("relation", r"(?:next|close|closer|closest|nearest) to"),
     ("relation", rf"(?:(?:in|on|at|to) )?{SIDE} of(?= \w)"),
     ("ordinal", r"from (?:far )?(?:left|right|top|bottom|front)"),
     ("position", rf"(?:in|on|at|to) (?:far |very )?{SIDE}"),
-    ("colour", r"(?:(?<=in )|(?<=wearing )|(?<=not )|(?<=is )|(?<=thats ))orange"),
+    ("colour", r"(?:(?<=in )|(?<=wearing )|(?<=not )|(?<=is )|(?<=thats )|(?<=isnt ))orange"),
     ("colour", rf"orange(?= (?!{AFTER_FRUIT}\b)\w)"),
     ("relation", r"on(?= \w)"),
 )

@@ -9,28 +9,37 @@ from dataclasses import replace
 from itertools import chain, product
 from typing import NamedTuple
 
+from vlt.data.expressions.clothes import Wears
+from vlt.data.expressions.depth import Depth
 from vlt.data.expressions.forms import NUMBERS, RELATION_FORMS, SIDES
-from vlt.data.expressions.grammar import parse, say
-from vlt.data.expressions.lexicon import CARRIED, KINDS, NOUNS, PEOPLE, RIDDEN, synonyms
+from vlt.data.expressions.grammar import needs_no_noun, parse, say
+from vlt.data.expressions.lexicon import CARRIED, HUMANS, NOUNS, RIDDEN, kinds_of, named, synonyms
 from vlt.data.expressions.modifier import SIMILAR, Colour, Modifier, Not
+from vlt.data.expressions.nouns import GARMENTS
 from vlt.data.expressions.place import Middle, Place, Rank
 from vlt.data.expressions.query import Judge, Query, is_clear
 from vlt.data.expressions.relation import Relation, RelationKind
 from vlt.data.expressions.scene import Scene, Thing
 from vlt.data.expressions.size import Extreme, Size
+from vlt.data.expressions.spelling import slipped
 
 DOSES: Mapping[str, float] = {
-    "category": 1.5, "position": 3.0, "ordinal": 1.5, "colour": 1.5, "size": 0.5, "relation": 0.8, "negation": 0.1,
+    "category": 2.0, "colour": 1.5, "clothes": 3.0, "position": 4.0, "ordinal": 0.8, "size": 0.15, "relation": 0.8,
+    "negation": 0.06,
 }  # fmt: skip
-"""How readily each kind of hint is given; a wording has the dose of its rarest. People mostly say where things are."""
+"""How readily each kind of hint is given; what gives several has the least dose of them. Mostly it is the place."""
 LONGER = 0.35
 """How much less readily a wording is chosen for each modifier after the first."""
-AGAIN = 0.3
+AGAIN = 0.5
 """How much less readily a wording is chosen for each that gives the same kinds of hint."""
+SAME = 0.1
+"""How much less readily the same is said again in other words."""
 TRIES = 3
 """How often a wording is tried for each that is wanted."""
-OTHER_NOUN = 0.4
-"""How often another noun is tried: sofa for couch, one for zebra."""
+KIND = 0.1
+"""How much less readily a thing is told from others of its kind than of its noun: the left animal, of dog and cat."""
+OTHER_NOUNS = {"kind": 0.02, "one": 0.25}
+"""How often a thing is called by its kind where its noun would do, and "one" or nothing, for each time by its noun."""
 
 PLACES: tuple[Modifier, ...] = (
     *(Place((side,)) for side in SIDES),
@@ -38,6 +47,7 @@ PLACES: tuple[Modifier, ...] = (
     Middle(),
 )
 SIZES: tuple[Modifier, ...] = (Size("big"), Size("small"))
+DEPTHS: tuple[Modifier, ...] = (Depth("front"), Depth("back"))
 EXTREMES: tuple[Modifier, ...] = (Extreme("big"), Extreme("small"))
 ORDINALS: tuple[Modifier, ...] = (
     *(Rank(number, side) for number in (1, *NUMBERS) for side in SIDES[:2]),
@@ -55,7 +65,7 @@ class Wording(NamedTuple):
 def describe(
     scene: Scene, target: int, rng: random.Random, *, count: int, kinds: Mapping[str, float] | None = None
 ) -> list[Wording]:
-    """Words a thing without ambiguity: each time by other hints while there are any, then by the same in other words.
+    """Words a thing without ambiguity: mostly each time by other hints, else by the same in other words.
 
     Args:
         scene: the photo's things.
@@ -70,32 +80,41 @@ def describe(
     """
     doses = _doses(scene, target, DOSES if kinds is None else kinds) if scene.things[target].may_be_meant else {}
     wordings: dict[str, Wording] = {}
-    left: dict[Query, float] = {}
     for _ in range(TRIES * count if doses else 0):
-        left = left or dict(doses)
-        [query] = rng.choices(list(left), weights=list(left.values()))
-        said = _renamed(query, scene, target, rng) if rng.random() < OTHER_NOUN else query
+        [query] = rng.choices(list(doses), weights=list(doses.values()))
+        said = _renamed(query, scene, target, rng)
         text = worded(said, scene, rng)
         if text:
             wordings.setdefault(text, Wording(text, said))
         if len(wordings) == count:
             break
-        left = {
-            other: dose * (AGAIN if other.cues == query.cues else 1) for other, dose in left.items() if other != query
-        }
-    return list(wordings.values())
+        for other in doses:
+            doses[other] *= (AGAIN if other.cues == query.cues else 1) * (SAME if other == query else 1)
+    return [_in_haste(wording, scene, rng) for wording in wordings.values()]
 
 
 def _doses(scene: Scene, target: int, kinds: Mapping[str, float]) -> dict[Query, float]:
-    """The queries that mean a thing and nothing else, and how readily each is chosen for its kinds and its length."""
-    noun = scene.things[target].noun
-    judge = Judge(noun, scene)
+    """The queries that mean a thing and nothing else, and how readily each is chosen.
+
+    That is a matter of the kinds of its hints and of its length; it is shared by all that give the same hints.
+    """
     doses = {}
-    for modifiers in _combinations(scene, target, judge):
-        if judge.is_clear(modifiers, target) and _each_helps(modifiers, judge):
+    for noun, readily in _bases(scene, scene.things[target].noun).items():
+        judge = Judge(noun, scene)
+        for modifiers in _combinations(scene, target, judge):
             query = Query(noun, modifiers)
-            doses[query] = min(kinds.get(cue, 0.0) for cue in query.cues) * LONGER ** max(len(modifiers) - 1, 0)
-    return {query: dose for query, dose in doses.items() if dose}
+            dose = readily * min(kinds.get(cue, 0.0) for cue in query.cues) * LONGER ** max(len(modifiers) - 1, 0)
+            if dose and judge.is_clear(modifiers, target) and _each_helps(modifiers, judge):
+                doses[query] = dose
+    alike = Counter((query.cues, len(query.modifiers)) for query in doses)
+    return {query: dose / alike[query.cues, len(query.modifiers)] for query, dose in doses.items()}
+
+
+def _bases(scene: Scene, noun: str) -> dict[str, float]:
+    """What a thing may be called to begin with, and how readily: its noun; its kind, where there are others of it."""
+    others = {thing.noun for thing in scene.things} - {noun}
+    shared = (kind for kind in kinds_of(noun) if kind != "thing" and any(named(kind, other) for other in others))
+    return {noun: 1.0} | {kind: 1.0 if kind == "person" else KIND for kind in shared}
 
 
 # ---------------------------------------------------------------- what could be said
@@ -120,12 +139,15 @@ def _combinations(scene: Scene, target: int, judge: Judge) -> Iterator[frozenset
     combinations: Iterable[tuple[Modifier, ...]] = chain([()], ((single,) for single in filters))
     if not judge.is_clear(frozenset(), target):
         colours = [modifier for modifier in filters if isinstance(modifier, Colour)]
+        clothes = [modifier for modifier in filters if isinstance(modifier, Wears)]
         close = [modifier for modifier in filters if isinstance(modifier, Relation) and modifier.kind not in SIDES]
-        sizes, extremes = ((), EXTREMES[:1]) if thing.noun in PEOPLE else (SIZES, EXTREMES)
+        sizes, extremes = ((), ()) if thing.noun in HUMANS else (SIZES, EXTREMES)
         combinations = chain(
             combinations,
-            ((single,) for single in (*sizes, *PLACES, *ORDINALS, *extremes, *_denials(scene, thing))),
-            product(colours, (*sizes, *PLACES, *ORDINALS, *extremes, *close)),
+            ((single,) for single in (*sizes, *PLACES, *DEPTHS, *ORDINALS, *extremes, *_denials(scene, thing))),
+            product(colours, (*sizes, *PLACES, *DEPTHS, *ORDINALS, *extremes, *close)),
+            product(clothes, (*PLACES, *DEPTHS, *ORDINALS)),
+            product(PLACES[:2], DEPTHS),
             product(close, PLACES),
             product(sizes, (*PLACES, *ORDINALS)),
             product(colours, sizes, PLACES),
@@ -134,8 +156,14 @@ def _combinations(scene: Scene, target: int, judge: Judge) -> Iterator[frozenset
 
 
 def _filters(scene: Scene, thing: Thing) -> Iterator[Modifier]:
-    """Colours and relations that might hold of a thing."""
+    """Colours, clothes and relations that might hold of a thing."""
     yield from (Colour(name) for name in thing.colours if name in SIMILAR and not _is_skin(name, thing))
+    for garment, colours in thing.wears.items():
+        named_colours = [None, *(name for name in colours if name in SIMILAR)]
+        if garment in GARMENTS:
+            yield from (Wears(*worn) for worn in product(dict.fromkeys(synonyms(garment)), named_colours))
+        elif garment in CARRIED:
+            yield from (Relation("with", garment, colour) for colour in named_colours)
     for landmark, colour in _landmarks(scene, thing):
         yield from (
             Relation(kind, landmark.noun, colour) for kind in RELATION_FORMS if _may_relate(thing, kind, landmark)
@@ -148,20 +176,20 @@ def _landmarks(scene: Scene, thing: Thing) -> Iterator[tuple[Thing, str | None]]
     for other in scene.things:
         if counts[other.noun] == 1 and other is not thing:
             yield other, None
-        elif other is not thing and other.noun not in PEOPLE:
+        elif other is not thing and other.noun not in HUMANS:
             yield from ((other, name) for name in SIMILAR if Colour(name).of(other))
 
 
 def _is_skin(colour: str, thing: Thing) -> bool:
     """Whether a colour may be that of a person's skin and hair, not of clothes."""
-    return thing.noun in PEOPLE and colour in ("brown", "orange", "pink")
+    return thing.noun in HUMANS and colour in ("brown", "orange", "pink")
 
 
 def _may_relate(thing: Thing, kind: RelationKind, landmark: Thing) -> bool:
     """People are with what they carry and on what they ride; only that is judged from boxes."""
     if kind not in ("with", "on"):
         return True
-    return thing.noun in PEOPLE and landmark.noun in (CARRIED if kind == "with" else RIDDEN)
+    return thing.noun in HUMANS and landmark.noun in (CARRIED if kind == "with" else RIDDEN)
 
 
 def _denials(scene: Scene, thing: Thing) -> Iterator[Modifier]:
@@ -179,23 +207,45 @@ def _denials(scene: Scene, thing: Thing) -> Iterator[Modifier]:
 def worded(query: Query, scene: Scene, rng: random.Random) -> str | None:
     """A query in words that can be read in no other way; None where the words that were drawn can."""
     text = say(query, rng)
-    nouns = NOUNS.union(thing.noun for thing in scene.things)
-    return text if parse(text, nouns) == query else None
+    return text if _reads_as(text, query, scene) else None
+
+
+def _reads_as(text: str, query: Query, scene: Scene) -> bool:
+    return parse(text, NOUNS.union(thing.noun for thing in scene.things)) == query
+
+
+def _in_haste(wording: Wording, scene: Scene, rng: random.Random) -> Wording:
+    """The same, with a slip in its nouns now and then that nobody stumbles over."""
+    marks = (modifier.noun for modifier in wording.query.modifiers if isinstance(modifier, Relation))
+    words = {word for noun in (wording.query.noun, *marks) if noun for word in noun.split()}
+    text = slipped(wording.text, words, rng)
+    return wording._replace(text=text) if _reads_as(text, wording.query, scene) else wording
 
 
 def _renamed(query: Query, scene: Scene, target: int, rng: random.Random) -> Query:
-    """The same with other nouns for thing and landmark, where that is as clear."""
+    """The same with nouns that people use for thing and landmark, where that is as clear."""
     modifiers = frozenset(
-        replace(modifier, noun=rng.choice(synonyms(modifier.noun))) if isinstance(modifier, Relation) else modifier
-        for modifier in query.modifiers
+        _renamed_landmark(modifier, rng) if isinstance(modifier, Relation) else modifier for modifier in query.modifiers
     )
-    renamed = Query(rng.choice(_nouns(scene, target)), modifiers)
+    nouns = _nouns(query, scene, target)
+    [noun] = rng.choices(list(nouns), weights=list(nouns.values()))
+    renamed = Query(noun, modifiers)
     return renamed if renamed.modifiers | {renamed.noun} != {None} and is_clear(renamed, scene, target) else query
 
 
-def _nouns(scene: Scene, target: int) -> list[str | None]:
-    """What a thing can be called; "one" only where all others are of its category, or one would ask: one what?"""
+def _renamed_landmark(relation: Relation, rng: random.Random) -> Relation:
+    """The same by another noun for the landmark, but not by "screen": left of that might be left in the photo."""
+    return replace(relation, noun=rng.choice([noun for noun in synonyms(relation.noun) if noun != "screen"]))
+
+
+def _nouns(query: Query, scene: Scene, target: int) -> dict[str | None, float]:
+    """What a thing can be called, and how readily; "one" only where nobody would ask: one what?"""
     noun = scene.things[target].noun
-    is_plain = len(scene.things) > 1 and all(thing.noun == noun for thing in scene.things)
-    kinds = [kind for kind, categories in KINDS.items() if noun in categories]
-    return [*synonyms(noun), *kinds, *([None] if is_plain else [])]
+    if query.noun != noun:
+        return dict(Counter(synonyms(str(query.noun))))
+    is_plain = len(scene.things) > 1 and len({thing.noun for thing in scene.things}) == 1
+    is_dressed = any(isinstance(modifier, Wears) for modifier in query.modifiers) and needs_no_noun(query)
+    called = synonyms(noun)
+    nouns: dict[str | None, float] = {name: called.count(name) / len(called) for name in called}
+    nouns |= {kind: OTHER_NOUNS["kind"] for kind in kinds_of(noun) if kind not in nouns}
+    return nouns | ({None: OTHER_NOUNS["one"]} if is_plain or is_dressed else {})

@@ -6,8 +6,11 @@ import random
 import re
 from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
+from itertools import chain
 from typing import TypeAlias
 
+from vlt.data.expressions.clothes import Wears
+from vlt.data.expressions.depth import Depth
 from vlt.data.expressions.forms import FORMS, RELATION_FORMS, spellings
 from vlt.data.expressions.lexicon import NOUNS, PEOPLE
 from vlt.data.expressions.modifier import SIMILAR, Colour, Modifier, Not
@@ -15,17 +18,20 @@ from vlt.data.expressions.place import Middle, Place, Rank
 from vlt.data.expressions.query import Query
 from vlt.data.expressions.relation import Relation
 from vlt.data.expressions.size import Extreme, Size
+from vlt.data.expressions.spelling import misspellings
 
 Words: TypeAlias = tuple[str, ...]
 
 ARTICLES = frozenset({"the", "a", "an"})
+PREPOSITIONS = ("on ", "in ", "at ", "to ", "not ", "with ", "wearing ", "up ", "all ", "that")
+"""Before what begins so stands no article."""
 ONE = ("one",)
-THE = 0.1
-"""How often a wording begins with an article."""
+THE = 0.08
+"""How often there is an article where one may stand."""
 
-POSITIONS = (Place, Middle, Rank)
-"""What can be said without a noun: "far left", "second from right"."""
-ORDER = (Colour, Size, Place, Middle, Extreme, Rank, Not, Relation)
+NOUNLESS = (Place, Middle, Depth, Rank)
+"""What can be said without a noun, "far left", and so can clothes with their colour, "red shirt"."""
+ORDER = (Colour, Wears, Size, Place, Middle, Depth, Extreme, Rank, Not, Relation)
 """From what stands nearest to the noun outwards; a relation is last, else the rest would be said of the landmark."""
 
 
@@ -43,7 +49,8 @@ def say(query: Query, rng: random.Random) -> str:
     for modifier in sorted(query.modifiers, key=lambda modifier: ORDER.index(type(modifier))):
         form = rng.choice(forms_of(modifier, query.noun))
         text = form.replace("_", text).strip()
-    return f"the {text}" if rng.random() < THE and not text.startswith(("on ", "in ", "at ")) else text
+    text = text if text.startswith(PREPOSITIONS) else f"~{text}"
+    return re.sub("~", lambda _: "the " if rng.random() < THE else "", text)
 
 
 def forms_of(modifier: Modifier, noun: str | None) -> tuple[str, ...]:
@@ -61,11 +68,17 @@ def forms_of(modifier: Modifier, noun: str | None) -> tuple[str, ...]:
 def _bare_noun(query: Query, rng: random.Random) -> str:
     if query.noun is not None:
         return query.noun
-    return rng.choice(("one", "")) if _needs_no_noun(query) else "one"
+    if any(isinstance(modifier, Wears) for modifier in query.modifiers):
+        return "" if needs_no_noun(query) else "one"
+    return rng.choice(("one", "")) if needs_no_noun(query) else "one"
 
 
-def _needs_no_noun(query: Query) -> bool:
-    return bool(query.modifiers) and all(isinstance(modifier, POSITIONS) for modifier in query.modifiers)
+def needs_no_noun(query: Query) -> bool:
+    """Whether what is said of a thing is enough: "far left", "red shirt on the right"."""
+    return bool(query.modifiers) and all(
+        isinstance(modifier, NOUNLESS) or (isinstance(modifier, Wears) and modifier.colour is not None)
+        for modifier in query.modifiers
+    )
 
 
 # ---------------------------------------------------------------- understanding
@@ -75,24 +88,34 @@ def parse(text: str, nouns: Collection[str] = NOUNS) -> Query | None:
     """What a text can only mean.
 
     Args:
-        text: such as "second zebra from the left"; articles and case do not matter.
+        text: such as "second zebra from the left"; articles, case and a wrong letter in a noun do not matter.
         nouns: that are understood.
 
     Returns:
-        The query; None where the grammar does not know the text, or knows two queries that it could be.
+        The query; None where the grammar does not know the text, or knows two queries that it could be. What can be
+        read with a noun is not read as having none.
 
     Example:
         >>> parse("second zebra from the left")
         Query(noun='zebra', modifiers=frozenset({Rank(number=2, side='left')}))
     """
     vocabulary = _vocabulary(frozenset(nouns))
-    queries = {query for query, is_bare in _read(words_of(text), vocabulary) if not is_bare or _needs_no_noun(query)}
+    readings = list(_read(words_of(text), vocabulary))
+    queries = {query for query, is_bare in readings if not is_bare}
+    queries = queries or {query for query, _ in readings if needs_no_noun(query)}
     return queries.pop() if len(queries) == 1 else None
 
 
 @lru_cache(maxsize=64)
 def _vocabulary(nouns: frozenset[str]) -> Mapping[Words, str]:
-    return {words_of(noun): noun for noun in nouns if words_of(noun)}
+    """The words of each noun, and those of every misspelling that can be of one noun only."""
+    spelled = {words_of(noun): noun for noun in nouns if words_of(noun)}
+    wrong: dict[Words, set[str]] = {}
+    for words, noun in spelled.items():
+        for i, word in enumerate(words):
+            for other in misspellings(word) - _KNOWN:
+                wrong.setdefault((*words[:i], other, *words[i + 1 :]), set()).add(noun)
+    return {words: noun for words, meant in wrong.items() for noun in meant if len(meant) == 1} | spelled
 
 
 def _read(words: Words, nouns: Mapping[Words, str]) -> Iterator[tuple[Query, bool]]:
@@ -147,4 +170,6 @@ def _outside(form: str) -> tuple[Words, Words]:
 _OUTSIDES = {_outside(form): modifier for modifier, forms in FORMS.items() for form in forms}
 _LONGEST = [max(len(outside[end]) for outside in _OUTSIDES) for end in (0, 1)]
 _RELATIONS = {words_of(form.strip("_#")): kind for kind, forms in RELATION_FORMS.items() for form in forms}
+_KNOWN = {word for outside in (*chain(*_OUTSIDES), *_RELATIONS) for word in outside}
+"""The words that are not nouns."""
 _COLOURS = {word: name for name in SIMILAR for word in spellings(name)}

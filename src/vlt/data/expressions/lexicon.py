@@ -1,79 +1,12 @@
-"""What nouns name: categories by their own name and by what people call them, and what is easily taken for them."""
+"""What words name: which categories, as their name or as a word for several, and what is easily taken for them."""
 
 from __future__ import annotations
 
+from functools import cache
+from itertools import chain
+
+from vlt.data.expressions.nouns import CALLED, GARMENTS, LOOKALIKES
 from vlt.data.expressions.scene import Verdict
-
-KINDS: dict[str, frozenset[str]] = {
-    "animal": frozenset(
-        {"bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe"},
-    ),
-    "fruit": frozenset({"apple", "orange", "banana"}),
-    "shape": frozenset({"circle", "square", "triangle", "star", "diamond", "cross"}),
-    "vehicle": frozenset({"car", "bus", "truck", "motorcycle"}),
-}
-"""Words for several categories."""
-
-SYNONYMS: dict[str, frozenset[str]] = {
-    "bag": frozenset({"handbag", "backpack", "suitcase"}),
-    "ball": frozenset({"sports ball"}),
-    "bike": frozenset({"bicycle", "motorcycle"}),
-    "board": frozenset({"skateboard", "surfboard", "snowboard"}),
-    "doughnut": frozenset({"donut"}),
-    "fridge": frozenset({"refrigerator"}),
-    "glass": frozenset({"wine glass"}),
-    "hydrant": frozenset({"fire hydrant"}),
-    "luggage": frozenset({"suitcase"}),
-    "mug": frozenset({"cup"}),
-    "phone": frozenset({"cell phone"}),
-    "plane": frozenset({"airplane"}),
-    "plant": frozenset({"potted plant"}),
-    "purse": frozenset({"handbag"}),
-    "racket": frozenset({"tennis racket"}),
-    "sofa": frozenset({"couch"}),
-    "table": frozenset({"dining table"}),
-    "teddy": frozenset({"teddy bear"}),
-}
-"""What people call things of some categories beside the category's own name."""
-
-LOOKALIKES: dict[str, frozenset[str]] = {
-    "animal": frozenset({"teddy bear"}),
-    "backpack": frozenset({"handbag", "suitcase"}),
-    "bag": frozenset({"tie"}),
-    "bear": frozenset({"teddy bear"}),
-    "bed": frozenset({"couch"}),
-    "bench": frozenset({"chair", "couch"}),
-    "bottle": frozenset({"vase", "cup", "wine glass"}),
-    "bowl": frozenset({"cup", "vase"}),
-    "bus": frozenset({"truck", "train"}),
-    "cake": frozenset({"donut", "sandwich"}),
-    "car": frozenset({"truck", "bus"}),
-    "chair": frozenset({"couch", "bench"}),
-    "couch": frozenset({"chair", "bed", "bench"}),
-    "cup": frozenset({"wine glass", "bowl", "bottle", "vase"}),
-    "fruit": frozenset({"carrot", "broccoli"}),
-    "glass": frozenset({"cup", "bottle", "vase"}),
-    "handbag": frozenset({"backpack", "suitcase"}),
-    "laptop": frozenset({"tv", "keyboard"}),
-    "luggage": frozenset({"handbag", "backpack"}),
-    "microwave": frozenset({"oven", "toaster", "tv"}),
-    "mug": frozenset({"wine glass", "bowl", "vase"}),
-    "oven": frozenset({"microwave", "refrigerator"}),
-    "phone": frozenset({"remote"}),
-    "purse": frozenset({"backpack", "suitcase"}),
-    "remote": frozenset({"cell phone"}),
-    "sandwich": frozenset({"hot dog", "pizza"}),
-    "sofa": frozenset({"chair", "bed", "bench"}),
-    "suitcase": frozenset({"handbag", "backpack"}),
-    "table": frozenset({"bench"}),
-    "teddy": frozenset({"bear"}),
-    "truck": frozenset({"car", "bus", "train"}),
-    "tv": frozenset({"laptop", "microwave"}),
-    "vase": frozenset({"cup", "bottle", "bowl", "potted plant"}),
-    "vehicle": frozenset({"train", "bicycle", "boat", "airplane"}),
-    "wine glass": frozenset({"cup", "bottle", "vase"}),
-}
-"""Categories that may be taken for what a word names: they are neither clearly meant nor clearly not."""
 
 _SINGLE_WORDS = (
     "person bicycle car motorcycle airplane bus train truck boat bench bird cat dog horse sheep cow elephant bear "
@@ -85,9 +18,14 @@ COCO_NOUNS = frozenset(_SINGLE_WORDS.split()) | {
     "traffic light", "fire hydrant", "stop sign", "parking meter", "sports ball", "baseball bat", "baseball glove",
     "tennis racket", "wine glass", "hot dog", "potted plant", "dining table", "cell phone", "teddy bear", "hair drier",
 }  # fmt: skip
+SHAPES = frozenset({"circle", "square", "triangle", "star", "diamond", "cross"})
+"""What synthetic scenes show: flat, without front and back."""
+HUMANS = frozenset({"person", "woman", "man", "girl", "boy", "child"})
+"""Categories of people."""
+
 FAMILIES: tuple[frozenset[str], ...] = (
-    KINDS["shape"],
-    KINDS["animal"],
+    SHAPES,
+    frozenset({"bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe"}),
     frozenset({"bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat"}),
     frozenset({"traffic light", "fire hydrant", "stop sign", "parking meter", "bench"}),
     frozenset({"backpack", "umbrella", "handbag", "tie", "suitcase"}),
@@ -105,45 +43,104 @@ FAMILIES: tuple[frozenset[str], ...] = (
     frozenset({"book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush"}),
 )  # fmt: skip
 """Categories of which one might stand where another does."""
-NOUNS = COCO_NOUNS | KINDS["shape"] | KINDS.keys() | SYNONYMS.keys()
-"""The words that are understood without a scene: COCO's categories, the synthetic shapes, and what both are called."""
 
-PEOPLE = frozenset({"person"})
-"""Nouns whose colour is that of their clothes."""
+KINDS: dict[str, frozenset[str]] = {
+    "person": HUMANS,
+    "human": HUMANS,
+    "kid": frozenset({"girl", "boy", "child"}),
+    "animal": FAMILIES[1],
+    "food": FAMILIES[7],
+    "fruit": frozenset({"apple", "orange", "banana"}),
+    "vegetable": frozenset({"broccoli", "carrot"}),
+    "furniture": frozenset({"chair", "couch", "bed", "dining table"}),
+    "shape": SHAPES,
+    "toy": frozenset({"teddy bear"}),
+    "vehicle": frozenset({"car", "bus", "truck", "motorcycle"}),
+    "thing": COCO_NOUNS - HUMANS | SHAPES | GARMENTS.keys(),
+}
+"""Words for several categories."""
+
+KIND_LOOKALIKES: dict[str, frozenset[str]] = {
+    "animal": frozenset({"teddy bear"}),
+    "food": frozenset({"bowl", "cup", "dining table"}),
+    "fruit": frozenset({"carrot", "broccoli"}),
+    "furniture": frozenset({"bench", "toilet", "potted plant", "refrigerator"}),
+    "kid": frozenset({"person", "woman", "man"}),
+    "thing": HUMANS,
+    "toy": frozenset({"kite", "frisbee", "sports ball", "skateboard"}),
+    "vegetable": frozenset({"apple", "orange", "banana"}),
+    "vehicle": frozenset({"train", "bicycle", "boat", "airplane"}),
+}
+"""What may be taken for something of a kind."""
+
+_CATEGORIES = COCO_NOUNS | SHAPES | CALLED.keys() | GARMENTS.keys()
+_WORDS = {category: frozenset({category, *words}) for category, words in chain(CALLED.items(), GARMENTS.items())}
+PEOPLE = frozenset().union(HUMANS, *(_WORDS[category] for category in HUMANS))
+"""Words for people: their colour is that of their clothes."""
+NOUNS = (COCO_NOUNS | SHAPES | KINDS.keys() | CALLED.keys()).union(*(_WORDS[category] for category in CALLED))
+"""The words that are understood without a scene."""
+GARMENT_WORDS = frozenset().union(*(words for words in GARMENTS.values()))
+"""Words for what people wear."""
+
 CARRIED = frozenset(
     {"umbrella", "handbag", "backpack", "suitcase", "tennis racket", "baseball bat", "frisbee", "cell phone", "tie",
-     "sports ball", "kite", "wine glass", "bottle", "cup", "purse", "racket", "phone", "ball"}
+     "sports ball", "kite", "wine glass", "bottle", "cup", "bag", "purse"}
 )  # fmt: skip
 """What a person can be said to be with."""
-RIDDEN = frozenset(
-    {"skateboard", "surfboard", "snowboard", "motorcycle", "bicycle", "horse", "elephant", "bike", "board"}
-)
+RIDDEN = frozenset({"skateboard", "surfboard", "snowboard", "motorcycle", "bicycle", "horse", "elephant"})
 """What a person can be said to be on."""
 
 
-_CALLED = KINDS | SYNONYMS
-
-
+@cache
 def named(word: str | None, category: str) -> Verdict:
     """Whether `word` names things of `category`; None as a word ("one") names everything.
 
+    Unclear are lookalikes, people of unknown sex and age, and whether what nobody knows is an animal.
+
     Example:
-        >>> named("bike", "motorcycle"), named("bike", "cat"), named("cup", "wine glass")
-        (True, False, None)
+        >>> named("bike", "motorcycle"), named("bike", "cat"), named("cup", "wine glass"), named("guy", "person")
+        (True, False, None, None)
     """
-    if word is None or word == category or category in _CALLED.get(word, ()):
+    if word is None or word == category or category in KINDS.get(word, ()):
         return True
-    return None if category in LOOKALIKES.get(word, ()) else False
+    if category == "person" and word in PEOPLE:
+        return None
+    if word in _WORDS.get(category, ()):
+        return True
+    if word in KINDS:
+        return None if category in KIND_LOOKALIKES.get(word, ()) or category not in _CATEGORIES else False
+    return None if any(category in LOOKALIKES.get(meant, ()) for meant in meanings(word)) else False
+
+
+@cache
+def meanings(word: str) -> frozenset[str]:
+    """The categories that a word is the name of, or what people call them.
+
+    Example:
+        >>> sorted(meanings("bike"))
+        ['bicycle', 'motorcycle']
+    """
+    return frozenset({word, *(category for category, words in _WORDS.items() if word in words)} & _CATEGORIES)
 
 
 def synonyms(category: str) -> tuple[str, ...]:
-    """What things of `category` are called, its own name first.
+    """What things of `category` are called; what stands twice is said twice as often.
 
     Example:
-        >>> synonyms("motorcycle")
-        ('motorcycle', 'bike')
+        >>> synonyms("couch"), synonyms("zebra")
+        (('couch', 'couch', 'couch', 'sofa'), ('zebra',))
     """
-    return category, *(word for word, categories in SYNONYMS.items() if category in categories)
+    return CALLED.get(category) or GARMENTS.get(category) or (category,)
+
+
+def kinds_of(category: str) -> tuple[str, ...]:
+    """The words for several categories that name `category`, too.
+
+    Example:
+        >>> kinds_of("apple")
+        ('food', 'fruit', 'thing')
+    """
+    return tuple(kind for kind, categories in KINDS.items() if category in categories and kind != category)
 
 
 def family(category: str) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar, Protocol, TypeAlias
@@ -40,6 +40,12 @@ def both(one: Verdict, other: Verdict) -> Verdict:
     if one is False or other is False:
         return False
     return None if one is None or other is None else True
+
+
+def either(verdicts: Iterable[Verdict]) -> Verdict:
+    """Yes if any is, no if all are no, else unclear."""
+    found = set(verdicts)
+    return True if True in found else None if None in found else False
 
 
 def agreed(one: Verdict, other: Verdict) -> Verdict:
@@ -91,13 +97,17 @@ class Colour:
 
     def of(self, thing: Thing) -> Verdict:
         """Whether a thing has this colour."""
-        if not thing.colours or thing.crowd:
+        return None if thing.crowd else self.among(thing.colours)
+
+    def among(self, colours: Mapping[str, float]) -> Verdict:
+        """Whether shares of colours (as in `Thing.colours`) are those of something in this colour."""
+        if not colours:
             return None
-        share = thing.colours.get(self.name, 0.0)
-        runner_up = max((other for name, other in thing.colours.items() if name != self.name), default=0.0)
+        share = colours.get(self.name, 0.0)
+        runner_up = max((other for name, other in colours.items() if name != self.name), default=0.0)
         if share >= DOMINANT and runner_up <= RUNNER_UP * share:
             return True
-        near = sum(thing.colours.get(name, 0.0) for name in SIMILAR[self.name])
+        near = sum(colours.get(name, 0.0) for name in SIMILAR[self.name])
         return False if share + near / 2 <= TRACE else None
 
 

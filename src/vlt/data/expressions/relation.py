@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeAlias
 
+from vlt.data.expressions.clothes import Wears
 from vlt.data.expressions.lexicon import named
-from vlt.data.expressions.modifier import Colour, Stage, Verdicts, both
+from vlt.data.expressions.modifier import Colour, Stage, Verdicts, both, either
 from vlt.data.expressions.place import AXIS, FAR_END, Side
 from vlt.data.expressions.scene import Scene, Thing, Verdict, X, Y
 
@@ -42,7 +43,17 @@ class Relation:
         return frozenset({"relation", "colour"} if self.colour else {"relation"})
 
     def judge(self, things: Sequence[Thing], rivals: Sequence[Thing], scene: Scene) -> Verdicts:
-        """Unclear where several things, or none that can be meant, might be the landmark; no where nothing is."""
+        """Unclear where several things, or none that can be meant, might be the landmark; no where nothing is.
+
+        Whoever wears a bag is with it, too.
+        """
+        beside = self._beside_landmark(things, scene)
+        if self.kind != "with":
+            return beside
+        worn = [Wears(self.noun, self.colour).among(thing.wears) for thing in things]
+        return list(map(either, zip(beside, worn, strict=True)))
+
+    def _beside_landmark(self, things: Sequence[Thing], scene: Scene) -> Verdicts:
         landmarks = [(thing, verdict) for thing in scene.things if (verdict := self._is_landmark(thing)) is not False]
         if not landmarks:
             return [False] * len(things)

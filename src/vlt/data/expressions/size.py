@@ -61,10 +61,11 @@ class Extreme:
 
     def judge(self, things: Sequence[Thing], rivals: Sequence[Thing], scene: Scene) -> Verdicts:
         """Yes for one and no for all others, or unclear for all."""
-        chosen = self._choose(rivals, scene)
+        chosen = self.choose(rivals, scene)
         return [None if chosen is None else thing is chosen for thing in things]
 
-    def _choose(self, rivals: Sequence[Thing], scene: Scene) -> Thing | None:
+    def choose(self, rivals: Sequence[Thing], scene: Scene) -> Thing | None:
+        """The one; None where it is unclear."""
         if not rivals or any(thing.crowd for thing in rivals):
             return None
         order = sorted(rivals, key=lambda thing: thing.area, reverse=self.name == "big")
