@@ -174,7 +174,6 @@ STREET = Scene(
         ("person with hat", {WOMAN, MAN, PERSON_DRESSED, UNKNOWN}),  # nobody sees every hat
         ("lady with the black bag", {WOMAN}),  # only she is known to carry anything
         ("dog in dress", set()),
-        ("human", {WOMAN, MAN, PERSON_DRESSED, UNKNOWN}),
         ("woman", {WOMAN, PERSON_DRESSED, UNKNOWN}),
         ("guy", {MAN, PERSON_DRESSED, UNKNOWN}),
     ],

@@ -46,7 +46,6 @@ FAMILIES: tuple[frozenset[str], ...] = (
 
 KINDS: dict[str, frozenset[str]] = {
     "person": HUMANS,
-    "human": HUMANS,
     "kid": frozenset({"girl", "boy", "child"}),
     "animal": FAMILIES[1],
     "food": FAMILIES[7],
