@@ -130,6 +130,10 @@ def test_people_of_unknown_sex_are_called_guy_and_woman_only_where_nobody_else_c
     three = Scene(pair.size, (*pair.things, thing("person", 300, 200, 60, 150)))
     assert is_clear(parse("leftmost person"), three, 0)
     assert not is_clear(parse("leftmost guy"), three, 0), "were this no guy, another would be leftmost"
+    nouns = {100: "woman", 300: "person", 500: "woman"}
+    mixed = Scene(pair.size, tuple(thing(noun, x, 200, 60, 150) for x, noun in nouns.items()))
+    assert is_clear(parse("second person from right"), mixed, 1)
+    assert not is_clear(parse("second guy from right"), mixed, 1), "there is one at most"
 
 
 def test_a_kind_is_said_where_it_tells_more_than_the_noun():

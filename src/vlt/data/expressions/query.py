@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vlt.data.expressions.lexicon import PEOPLE, named
-from vlt.data.expressions.modifier import Modifier, Verdicts, agreed, both
+from vlt.data.expressions.modifier import Modifier, Stage, Verdicts, agreed, both
 from vlt.data.expressions.scene import Scene, Thing, Verdict
 
 
@@ -41,11 +41,12 @@ def is_clear(query: Query, scene: Scene, target: int) -> bool:
     """Whether `query` means the thing with index `target` beyond doubt, and nothing else.
 
     A person of whom no more is known is whatever they are called ("guy", "lady"), where nobody else can be: where the
-    same is clear of a person, whoever of the others is a guy or none.
+    same is clear of a person, whoever of the others is a guy or none. But guys of whom none is known are not counted.
     """
     return Judge(query.noun, scene).is_clear(query.modifiers, target) or (
         query.noun in PEOPLE
         and scene.things[target].noun == "person"
+        and all(modifier.stage < Stage.RANK for modifier in query.modifiers)
         and resolve(query, scene) == {target}
         and Judge("person", scene).is_clear(query.modifiers, target)
     )
