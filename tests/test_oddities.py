@@ -99,10 +99,10 @@ def test_masks_are_rebuilt_from_the_responses_alone(config, odd):
     detail = None if features.pixels is None else torch.randn_like(features.pixels)
     answer = model.answer(features, words)
     other = model.answer(dataclasses.replace(features, pixels=detail), words)
-    memory = torch.randn(1, 16, *answer.responses.shape[-2:])
+    answers = torch.randn(1, answer.responses.shape[1], 16)
     assert not differ(answer.responses, other.responses)
     assert differ(answer.logits, other.logits) is not odd
-    from_elsewhere = model.mask_decoder(answer.responses, memory, features.pixels, features.size)
+    from_elsewhere = model.mask_decoder(answers, answer.responses, features.pixels, features.size)
     assert differ(answer.logits, from_elsewhere) is not odd
 
 
