@@ -184,6 +184,16 @@ def test_one_border_is_kept_in_mind_and_mirrored(tmp_path):
     assert patches[0].layer.mask[30, 0]  # not faded where the photo ended
 
 
+def test_one_of_many_can_be_told_once_it_is_elsewhere(tmp_path):
+    boxes = [(14 * i, 5, 14 * i + 9, 30) for i in range(MANY)]
+    source = photo(tmp_path, (18, GOOD, GREEN, {}), *((18, box, GREEN, {}) for box in boxes))
+    assert not any(thing.noticed for thing in source.read().scene().things)
+    [cutout] = find_cutouts(source)
+    canvas = Canvas(Picture(np.full((160, 200, 3), GRAY, np.uint8), ()), random.Random(0))
+    canvas.paste(cutout, 70, 1.0)
+    assert [thing.noticed for thing in canvas.picture().scene().things] == [True]
+
+
 def test_edges_fade_within_the_thing(tmp_path):
     [cutout] = find_cutouts(photo(tmp_path, (18, GOOD, GREEN, {})))
     patch = cut(cutout, int(cutout.longest), flip=False, rng=random.Random(0))

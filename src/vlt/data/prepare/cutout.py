@@ -94,7 +94,8 @@ def cut(cutout: Cutout, longest: int, *, flip: bool, rng: random.Random) -> Patc
         layer = replace(layer, garments={noun: mask[:, ::-1] for noun, mask in layer.garments.items()})
         borders = frozenset({"left": "right", "right": "left"}.get(border, border) for border in borders)
     mask = opacity >= 128
-    layer = replace(layer, mask=mask, whole=max(float(np.count_nonzero(mask)), 1.0))
+    whole = max(float(np.count_nonzero(mask)), 1.0)
+    layer = replace(layer, mask=mask, whole=whole, single=True)  # elsewhere it is not one of so many
     return Patch(image, opacity, layer, borders)
 
 
