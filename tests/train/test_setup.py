@@ -106,6 +106,21 @@ def test_a_darknet_file_is_loaded_into_the_backbone(small, tmp_path, monkeypatch
     assert part is network.backbone
 
 
+def test_kept_maps_are_those_of_the_depths_that_are_read(small, tmp_path):
+    """Two networks of the same weights share a cache, but no maps, where they read other depths."""
+    architecture = {"hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2}
+    images = torch.rand(1, 3, 56, 56)
+    for layers in ([1, 4], [3, 4]):
+        backbone = {"name": "dinov2", "architecture": architecture, "layers": layers, "trainable_blocks": 0}
+        options = {"image_size": [56, 56], "backbone": backbone}
+        torch.manual_seed(0)
+        plain = build_network(small(tmp_path, model=options)).backbone
+        torch.manual_seed(0)
+        keeping = build_network(small(tmp_path, model=options, train={"map_cache": str(tmp_path / "maps")})).backbone
+        for kept, computed in zip(keeping(images), plain(images), strict=True):
+            torch.testing.assert_close(kept, computed, rtol=1e-3, atol=1e-3)
+
+
 def test_scenes_are_kept_where_memory_allows_and_are_the_same_either_way(small, tmp_path, monkeypatch):
     kept = load_data(small(tmp_path))
     assert kept.train[3] is kept.train[3]

@@ -25,20 +25,20 @@ class MapCache:
     Args:
         folder: to keep them in; made where it does not exist. A map of 384 channels at 32 x 32 takes 0.8 MB.
         backbone: frozen; other weights make other files.
-        precision: the run's, since maps computed in it differ a little.
+        settings: all else that its maps depend on, and weights do not show: which depths are read, the precision.
 
     Raises:
         ConfigError: a backbone that trains, whose maps change at every step.
         DataError: the folder cannot be made.
     """
 
-    def __init__(self, folder: Path, backbone: Backbone, precision: str) -> None:
+    def __init__(self, folder: Path, backbone: Backbone, settings: str) -> None:
         if any(parameter.requires_grad for parameter in backbone.parameters()):
             raise ConfigError(
                 "train.map_cache keeps the maps of a frozen backbone, but this one trains; "
                 "set model.backbone.trainable_blocks to 0 or leave train.map_cache out."
             )
-        self._folder = folder / f"{_weights_digest(backbone)}-{precision}"
+        self._folder = folder / _digest(backbone, settings)
         make_folder(self._folder)
 
     def __call__(self, images: Tensor, perceive: Callable[[Tensor], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
@@ -69,8 +69,8 @@ class MapCache:
         return [maps[level].float() for level in sorted(maps)]
 
 
-def _weights_digest(backbone: Backbone) -> str:
-    digest = hashlib.blake2b(digest_size=8)
+def _digest(backbone: Backbone, settings: str) -> str:
+    digest = hashlib.blake2b(settings.encode(), digest_size=8)
     for name, value in backbone.state_dict().items():
         digest.update(name.encode())
         digest.update(value.cpu().numpy().tobytes())

@@ -153,7 +153,14 @@ def build_network(config: Config) -> VLT:
     if isinstance(backbone, Darknet53Config) and backbone.pretrained is not None:
         load_keras_backbone(backbone.pretrained, cast(Darknet53, model.backbone))
     if config.train.map_cache is not None:
-        model.backbone.recall = MapCache(config.train.map_cache, model.backbone, config.train.precision)
+        shape = backbone.model_dump_json(
+            exclude={"pretrained", "trainable_blocks"}
+        )  # where the weights lay is no matter
+        model.backbone.recall = MapCache(
+            config.train.map_cache,
+            model.backbone,
+            f"{shape} at {config.model.input_size}, precision {config.train.precision}",
+        )
     return model
 
 

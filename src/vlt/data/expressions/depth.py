@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeAlias
 
 from vlt.data.expressions.lexicon import SHAPES
-from vlt.data.expressions.modifier import Stage, Verdicts
+from vlt.data.expressions.modifier import Stage, Verdicts, only
 from vlt.data.expressions.scene import Scene, Thing, Y
 from vlt.data.expressions.size import Extreme
 
@@ -31,8 +31,7 @@ class Depth:
 
     def judge(self, things: Sequence[Thing], rivals: Sequence[Thing], scene: Scene) -> Verdicts:
         """Yes for one and no for all others, or unclear for all."""
-        chosen = self._choose(rivals, scene)
-        return [None if chosen is None else thing is chosen for thing in things]
+        return only(self._choose(rivals, scene), things)
 
     def _choose(self, rivals: Sequence[Thing], scene: Scene) -> Thing | None:
         nouns = {thing.noun for thing in rivals}

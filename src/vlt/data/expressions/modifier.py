@@ -53,6 +53,11 @@ def agreed(one: Verdict, other: Verdict) -> Verdict:
     return one if one is other else None
 
 
+def only(chosen: Thing | None, things: Iterable[Thing]) -> Verdicts:
+    """Yes for one and no for all others; unclear for all where none was chosen."""
+    return [None if chosen is None else thing is chosen for thing in things]
+
+
 def graded(value: float, yes: float, no: float) -> Verdict:
     """Yes up to `yes`, no from `no` on, unclear between."""
     return True if value <= yes else False if value >= no else None

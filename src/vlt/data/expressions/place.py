@@ -8,7 +8,7 @@ from functools import reduce
 from itertools import pairwise
 from typing import ClassVar, Literal, NamedTuple, TypeAlias
 
-from vlt.data.expressions.modifier import Stage, Verdicts, both
+from vlt.data.expressions.modifier import Stage, Verdicts, both, only
 from vlt.data.expressions.scene import Scene, Thing, Verdict, X, Y
 
 Side: TypeAlias = Literal["left", "right", "top", "bottom"]
@@ -141,8 +141,7 @@ class Rank:
 
     def judge(self, things: Sequence[Thing], rivals: Sequence[Thing], scene: Scene) -> Verdicts:
         """Yes for one and no for all others, or unclear for all."""
-        chosen = self._choose(rivals, scene)
-        return [None if chosen is None else thing is chosen for thing in things]
+        return only(self._choose(rivals, scene), things)
 
     def _choose(self, rivals: Sequence[Thing], scene: Scene) -> Thing | None:
         """The one of this rank, where all that are counted and the next one are well apart."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeAlias
 
-from vlt.data.expressions.modifier import Stage, Verdicts, agreed, graded
+from vlt.data.expressions.modifier import Stage, Verdicts, agreed, graded, only
 from vlt.data.expressions.scene import Scene, Thing, Verdict
 
 SizeName: TypeAlias = Literal["big", "small"]
@@ -61,8 +61,7 @@ class Extreme:
 
     def judge(self, things: Sequence[Thing], rivals: Sequence[Thing], scene: Scene) -> Verdicts:
         """Yes for one and no for all others, or unclear for all."""
-        chosen = self.choose(rivals, scene)
-        return [None if chosen is None else thing is chosen for thing in things]
+        return only(self.choose(rivals, scene), things)
 
     def choose(self, rivals: Sequence[Thing], scene: Scene) -> Thing | None:
         """The one; None where it is unclear."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ from tqdm import tqdm
 from vlt.data.expressions import describe
 from vlt.data.prepare.coco_scenes import CocoScenes, PhotoScene, read_instances
 from vlt.data.prepare.handwritten import HandWritten, only_photos, read_sentences
-from vlt.data.prepare.report import PrepareReport, count
+from vlt.data.prepare.report import PrepareReport, count, earlier_sources, file_digest
 from vlt.data.prepared import annotation_folder, write_prepared
 from vlt.data.standing import standings
 from vlt.errors import DataError
@@ -72,7 +71,7 @@ def prepare_coco(
         raise DataError(f"There is no folder of photos {images}; name the one that holds them.")
     found = read_instances(Path(instances))
     choices = {"seed": seed, "per_target": per_target} if expressions is None else {"expressions": str(expressions)}
-    source = {"instances": str(instances), "sha256": _digest(Path(instances)), "val_share": val_share, **choices}
+    source = {"instances": str(instances), "sha256": file_digest(Path(instances)), "val_share": val_share, **choices}
     folder = annotation_folder(Path(output_dir), name)
     _refuse_other(folder, source)
     if expressions is None:
@@ -102,18 +101,13 @@ def prepare_coco(
     return report
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def _refuse_other(folder: Path, source: Mapping[str, Any]) -> None:
     """Refuses to overwrite what was made of another instance file or table; other draws from the same are welcome."""
-    try:
-        before = json.loads((folder / "prepare.json").read_bytes())["source"]
-    except (OSError, ValueError, LookupError, TypeError):
-        return  # nothing was prepared here, or not by us
-    if not isinstance(before, dict) or any(before.get(key) != source.get(key) for key in ("sha256", "expressions")):
-        raise DataError(f"{folder} holds another data set, {before}; take another name, or remove that folder first.")
+    for before in earlier_sources(folder):
+        if not isinstance(before, dict) or any(before.get(key) != source.get(key) for key in ("sha256", "expressions")):
+            raise DataError(
+                f"{folder} holds another data set, {before}; take another name, or remove that folder first."
+            )
 
 
 def _without_empty(splits: dict[str, list[Referral]], folder: Path) -> dict[str, list[Referral]]:

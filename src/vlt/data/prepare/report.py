@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -150,12 +151,24 @@ def refuse_other(folder: Path, source: Mapping[str, Any]) -> None:
     Raises:
         DataError: the folder's `prepare.json` tells of another source.
     """
+    for before in earlier_sources(folder):
+        if before != source:
+            raise DataError(
+                f"{folder} holds {before}, not {source}; take another output folder, or remove that one first."
+            )
+
+
+def earlier_sources(folder: Path) -> list[Any]:
+    """What `folder`'s `prepare.json` says it was prepared from; none where nothing was prepared, or not by us."""
     try:
-        before = json.loads((folder / "prepare.json").read_bytes())["source"]
+        return [json.loads((folder / "prepare.json").read_bytes())["source"]]
     except (OSError, ValueError, LookupError, TypeError):
-        return  # nothing was prepared here, or not by us
-    if before != source:
-        raise DataError(f"{folder} holds {before}, not {source}; take another output folder, or remove that one first.")
+        return []
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal, by which a source is known again wherever it lies."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _numbers(counts: Counts) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ from vlt.data.prepare.fashion import FashionPhoto, read_fashion
 from vlt.data.prepare.picture import Picture, read_picture
 from vlt.data.prepare.refer_files import Id
 from vlt.data.prepare.referents import numbered, refer, refer_to_garments, refer_to_nothing
-from vlt.data.prepare.report import PrepareReport, count, refuse_other
+from vlt.data.prepare.report import PrepareReport, count, file_digest, refuse_other
 from vlt.data.prepared import annotation_folder, write_prepared
 from vlt.errors import DataError
 from vlt.files import make_folder, replacing
@@ -109,7 +108,7 @@ def prepare_scenes(
     folder = annotation_folder(Path(output_dir), name)
     source = {
         "instances": str(instances),
-        "sha256": hashlib.sha256(Path(instances).read_bytes()).hexdigest(),
+        "sha256": file_digest(Path(instances)),
         "people": None if people is None else str(people),
         "scenes": scenes,
         "crops": crops,
