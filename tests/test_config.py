@@ -371,3 +371,10 @@ def test_the_written_file_names_every_key(tmp_path):
     assert set(written) == set(Config.model_fields)
     assert written["train"]["schedule"]["name"] == "cosine"
     assert written["model"]["backbone"]["name"] == "dinov2"
+
+
+def test_boxes_are_told_where_they_are_taught():
+    told = {"name": "vlt", "boxes": True}
+    assert refusal(model=told) == "model.boxes is true but loss.box is 0; they go together"
+    assert refusal(loss={"box": 0.5}) == "model.boxes is false but loss.box is 0.5; they go together"
+    assert parse_config({**MINIMAL, "model": told, "loss": {"box": 0.5}}, "here").loss.box == 0.5

@@ -11,7 +11,7 @@ from vlt.model.darknet import Darknet53
 from vlt.model.fusion import SentencePooling, SpatialDynamicAttention
 from vlt.model.language import GRUEncoder, ResetBeforeGRU, SummedGRU, TextFeatures
 from vlt.model.mask_decoder import MaskDecoder
-from vlt.model.photo import ScaleNeck
+from vlt.model.photo import BoxHead, ScaleNeck
 from vlt.model.position import coordinates, map_sinusoid, sinusoid
 from vlt.model.query import QueryBalance, QueryGenerator
 from vlt.model.transformer import EncoderLayer, MultiHeadAttention, Transformer
@@ -210,3 +210,21 @@ def test_darknet_counts_its_convolutions_and_keeps_its_strides() -> None:
     assert len(backbone.blocks()) == 52 + 6
     maps = backbone(torch.rand(1, 3, 64, 96))
     assert [tuple(x.shape[1:]) for x in maps] == [(16, 8, 12), (32, 4, 6), (64, 2, 3)]
+
+
+def test_boxes_hold_the_position_that_tells_them() -> None:
+    head = BoxHead(dim=8)
+    boxes = head(3 * torch.randn(2, 8, 3, 5))
+    x, y = (coordinates(3, 5) + 1) / 2
+    assert boxes.shape == (2, 4, 3, 5)
+    assert (boxes[:, 0] < x).all() and (x < boxes[:, 2]).all()
+    assert (boxes[:, 1] < y).all() and (y < boxes[:, 3]).all()
+
+
+def test_what_is_known_of_a_box_is_known_of_its_position_alone() -> None:
+    head = BoxHead(dim=8)
+    boxes = torch.rand(1, 4, 3, 5)
+    moved = boxes.clone()
+    moved[0, 2, 1, 4] += 0.05
+    changed = (head.embed(boxes) != head.embed(moved)).any(dim=1)[0]
+    assert changed.nonzero().tolist() == [[1, 4]]

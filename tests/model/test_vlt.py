@@ -124,6 +124,8 @@ SWITCHES: list[dict[str, Any]] = [
     {"encoder_layers": 0},
     {"photo_layers": 1},
     {"key_stride": 2},
+    {"boxes": True},
+    {"fusion_stride": 2},
 ]
 
 
@@ -134,7 +136,9 @@ def test_every_switch_builds_differs_and_trains(switch: dict[str, Any]) -> None:
     with torch.no_grad():
         base = _build(_config())(images, words, MASK)
         assert not torch.allclose(model(images, words, MASK), base, atol=1e-6)
-    model.train()(images, words, MASK).square().mean().backward()
+    features = model.train().encode(images)
+    told = 0 if features.boxes is None else features.boxes.sum()  # boxes are learnt by a loss of their own
+    (model.answer(features, words, MASK).logits.square().mean() + told).backward()
     without = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
     assert not without, f"parameters the loss does not reach: {without}"
 

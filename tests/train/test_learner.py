@@ -51,9 +51,16 @@ def test_accumulated_passes_make_the_step_of_one_pass(small, tmp_path):
         torch.testing.assert_close(gradient, two_gradients[name], rtol=1e-3, atol=1e-6)
 
 
-def test_everything_that_trains_gets_a_gradient(small, tmp_path):
+GUIDED = {
+    "model": {"boxes": True, "fusion_stride": 2, "photo_layers": 1},
+    "loss": {"coarse": 0.5, "choice": 0.5, "box": 1.0},
+}
+
+
+@pytest.mark.parametrize("options", [{}, GUIDED])
+def test_everything_that_trains_gets_a_gradient(small, tmp_path, options):
     """Distributed training waits for ever for a parameter that no loss depends on."""
-    config = small(tmp_path)
+    config = small(tmp_path, **options)
     learner = make(config)
     learner.gradient(batches(config, [4]), StopRequest())
     assert [name for name, p in learner.network.named_parameters() if p.requires_grad and p.grad is None] == []

@@ -188,10 +188,17 @@ class VLTConfig(Section):
     """Weigh each query's answer by a confidence; off: all count alike."""
     photo_layers: Count = 0
     """Self-attention over the photo's map before anything is said, computed once per photo."""
+    boxes: bool = False
+    """Each position of that map tells the box of the thing it lies on, and what follows knows it. Learnt with
+    `loss.box`; it tells neighbours of a kind apart."""
+    fusion_stride: Literal[1, 2] = 1
+    """2: words join the photo's map, and are weighed, at a quarter of its positions, which is four times faster; the
+    pixel features keep the full grid."""
     encoder_layers: Count = 2
     """Self-attention over the fused map, computed for each expression."""
     key_stride: Positive = 1
-    """Both attend to means of squares of so many positions a side, which saves most of the time at 2; 1: to each."""
+    """Both attend to means of squares of so many positions of the photo's map a side, which saves most of the time at
+    2; 1: to each."""
     decoder_layers: Positive = 2
     heads: Positive = 8
     feedforward_dim: Positive = 512

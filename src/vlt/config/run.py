@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
-from vlt.config.model import ModelConfig
+from vlt.config.model import ModelConfig, VLTConfig
 from vlt.config.section import AboveZero, BelowOne, Count, Fraction, NonNegative, Positive, Section
 
 Cue: TypeAlias = Literal["category", "colour", "clothes", "position", "ordinal", "size", "relation", "negation"]
@@ -53,12 +53,18 @@ DataConfig: TypeAlias = Annotated[ReferDataConfig | SyntheticDataConfig, Field(d
 
 
 class LossConfig(Section):
-    """Binary cross-entropy plus Dice, each with its weight."""
+    """Binary cross-entropy plus Dice, and what guides the way to the mask, each with its weight."""
 
     bce: NonNegative = 1.0
     dice: NonNegative = 1.0
     reduction: Literal["mean", "sum"] = "mean"
     """Over pixels; sum is the original's and ties the learning rate to the mask's resolution."""
+    coarse: NonNegative = 0.0
+    """Weight of the same two on what the queries answer before pixel features sharpen it."""
+    choice: NonNegative = 0.0
+    """Weight of choosing the right one among the things of a photo that a batch asks about; wants `train.by_photo`."""
+    box: NonNegative = 0.0
+    """Weight of the boxes that a photo's positions tell; needs `model.boxes`."""
     conv_l2: NonNegative = 0.0
     """Weight of the sum of squares of every convolution kernel; the original's is 5e-4."""
 
@@ -148,6 +154,14 @@ class Config(Section):
     def _default_model_name(cls, values: Any) -> Any:
         """The improved network is meant where `model.name` is not given."""
         return with_default_names(values) if isinstance(values, dict) else values
+
+    @model_validator(mode="after")
+    def _boxes_where_learnt(self) -> Config:
+        """Boxes that nobody teaches would be noise in what follows, and none can be taught that nobody tells."""
+        tells, weight = isinstance(self.model, VLTConfig) and self.model.boxes, self.loss.box
+        if tells != bool(weight):
+            raise ValueError(f"model.boxes is {str(tells).lower()} but loss.box is {weight:g}; they go together")
+        return self
 
 
 def with_default_names(values: dict[str, Any]) -> dict[str, Any]:

@@ -20,11 +20,12 @@ from vlt.config import (
 )
 from vlt.errors import CheckpointError, ConfigError
 from vlt.model.backbone import Backbone, Dinov2Backbone, SwinBackbone
+from vlt.model.convolution import GroupConv
 from vlt.model.darknet import Darknet53
 from vlt.model.fusion import Fusion, ReferenceFusion, SentenceAttention, SpatialDynamicAttention
 from vlt.model.language import BertEncoder, GRUEncoder, SummedGRU
 from vlt.model.mask_decoder import MaskDecoder, ReferenceMaskDecoder
-from vlt.model.photo import PhotoEncoder, PixelDecoder, ScaleNeck
+from vlt.model.photo import BoxHead, PhotoEncoder, PixelDecoder, ScaleNeck
 from vlt.model.query import LearnedQueries, QueryBalance, QueryGenerator, ReferenceQueryGenerator
 from vlt.model.transformer import EncoderLayer, Transformer
 from vlt.model.vlt import VLT
@@ -156,7 +157,8 @@ def _build_vlt(config: VLTConfig, pretrained: bool) -> VLT:
     backbone.train_last(config.backbone.trainable_blocks)
     neck = ScaleNeck(channels=backbone.channels, strides=backbone.strides, dim=config.dim, map_stride=config.map_stride)
     stride = backbone.strides[neck.grid]
-    fixed_size = None if config.any_size else (config.image_size[0] // stride, config.image_size[1] // stride)
+    grid = [-(-side // stride // config.fusion_stride) for side in config.image_size]
+    fixed_size = None if config.any_size else (grid[0], grid[1])
     return VLT(
         backbone=backbone,
         photo_encoder=_photo_encoder(config, neck),
@@ -170,7 +172,7 @@ def _build_vlt(config: VLTConfig, pretrained: bool) -> VLT:
             encoder_layers=config.encoder_layers,
             decoder_layers=config.decoder_layers,
             dropout=config.dropout,
-            key_stride=config.key_stride,
+            key_stride=max(1, config.key_stride // config.fusion_stride),
             positions=config.positions,
             causal=config.causal_queries,
         ),
@@ -198,7 +200,13 @@ def _photo_encoder(config: VLTConfig, neck: ScaleNeck) -> PhotoEncoder:
         for _ in range(config.photo_layers)
     ]
     pixel_decoder = PixelDecoder(dim=config.dim, mask_dim=config.mask_dim) if config.pixel_features else None
-    return PhotoEncoder(neck=neck, layers=layers, pixel_decoder=pixel_decoder)
+    return PhotoEncoder(
+        neck=neck,
+        layers=layers,
+        box_head=BoxHead(dim=config.dim) if config.boxes else None,
+        pixel_decoder=pixel_decoder,
+        reduce=None if config.fusion_stride == 1 else GroupConv(config.dim, config.dim, 3, config.fusion_stride),
+    )
 
 
 def _darknet53(config: Darknet53Config, pretrained: bool = True) -> Darknet53:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vlt.model.convolution import GroupConv
-from vlt.model.position import map_sinusoid
+from vlt.model.position import coordinates, map_sinusoid
 from vlt.model.transformer import EncoderLayer
 
 PIXEL_STRIDE = 4
 """Stride of the pixel features and of the improved network's logits, in input pixels."""
+BOX_OCTAVES = 4
+"""Frequencies at which a box's numbers are told, so that near ones differ."""
+BOX_CHANNELS = 8 * (1 + BOX_OCTAVES)
+"""Four sides, centre and size, as they are and in waves."""
 
 
 class ScaleNeck(nn.Module):
@@ -72,29 +77,87 @@ class PixelDecoder(nn.Module):
         return features
 
 
+class BoxHead(nn.Module):
+    """At each position, the box of the thing there, as distances to its four sides (source: FCOS, Tian et al. 2019).
+
+    Two zebras side by side look alike; their boxes do not. So what follows can tell them apart and compare places and
+    sizes. Boxes are learnt from masks (`vlt.losses.box_loss`); where there is no thing they mean nothing.
+
+    Args:
+        dim: width of the map.
+    """
+
+    def __init__(self, *, dim: int) -> None:
+        super().__init__()
+        self.distances = nn.Sequential(GroupConv(dim, dim, 3), nn.Conv2d(dim, 4, 1))
+        self.embedding = nn.Sequential(nn.Conv2d(BOX_CHANNELS, dim, 1), nn.GELU(), nn.Conv2d(dim, dim, 1))
+
+    def forward(self, visual: Tensor) -> Tensor:
+        """The map (U, dim, h, w) to boxes (U, 4, h, w), xyxy in shares of the input, sides anywhere."""
+        x, y = (coordinates(visual.shape[-2], visual.shape[-1], visual.device) + 1) / 2  # (h, w) each, in [0, 1]
+        left, top, right, bottom = self.distances(visual).float().sigmoid().unbind(1)
+        return torch.stack([x - left, y - top, x + right, y + bottom], dim=1)
+
+    def embed(self, boxes: Tensor) -> Tensor:
+        """Boxes (U, 4, h, w) to what is known of them at each position, (U, dim, h, w)."""
+        corners = torch.stack([boxes[:, :2], boxes[:, 2:]])
+        centre, size = corners.mean(dim=0), corners[1] - corners[0]
+        known = torch.cat([boxes, centre, size], dim=1) * 2 - 1
+        waves = [torch.sin(known * (torch.pi * 2**octave)) for octave in range(BOX_OCTAVES)]
+        embedded: Tensor = self.embedding(torch.cat([known, *waves], dim=1))
+        return embedded
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known of photos before anything is said.
+
+    Attributes:
+        visual: (U, dim, h, w), the map that words join.
+        pixels: (U, mask_dim, H / 4, W / 4), rounded up; None without a pixel decoder.
+        boxes: (U, 4, h', w'), see `BoxHead`; None without one. Its grid may be finer than that of `visual`.
+    """
+
+    visual: Tensor
+    pixels: Tensor | None
+    boxes: Tensor | None
+
+
 class PhotoEncoder(nn.Module):
     """Needs no words, so it runs once per photo, for any number of expressions.
 
     Args:
         neck: brings the backbone's maps onto one grid.
         layers: of self-attention over that grid.
+        box_head: tells at each position the box of the thing there; None: nobody asks.
         pixel_decoder: makes the pixel features; None: there are none.
+        reduce: brings the map onto the coarser grid on which words join it; None: they join it as it is.
     """
 
-    def __init__(self, *, neck: ScaleNeck, layers: Sequence[EncoderLayer], pixel_decoder: PixelDecoder | None) -> None:
+    def __init__(
+        self,
+        *,
+        neck: ScaleNeck,
+        layers: Sequence[EncoderLayer],
+        box_head: BoxHead | None,
+        pixel_decoder: PixelDecoder | None,
+        reduce: GroupConv | None,
+    ) -> None:
         super().__init__()
         self.neck = neck
         self.layers = nn.ModuleList(layers)
+        self.box_head = box_head
         self.pixel_decoder = pixel_decoder
+        self.reduce = reduce
 
-    def forward(self, maps: Sequence[Tensor], images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Maps of the backbone, finest first, and the photos (U, 3, H, W) in [0, 1].
-
-        Returns:
-            The map (U, dim, h, w), and the pixel features (U, mask_dim, H / 4, W / 4), rounded up, or None.
-        """
-        visual = self._attend(self.neck(maps))
-        return visual, None if self.pixel_decoder is None else self.pixel_decoder(visual, images)
+    def forward(self, maps: Sequence[Tensor], images: Tensor) -> Seen:
+        """Maps of the backbone, finest first, and the photos (U, 3, H, W) in [0, 1], to what is seen in them."""
+        visual, boxes = self._attend(self.neck(maps)), None
+        if self.box_head is not None:
+            boxes = self.box_head(visual)
+            visual = visual + self.box_head.embed(boxes.detach())
+        pixels = None if self.pixel_decoder is None else self.pixel_decoder(visual, images)
+        return Seen(visual if self.reduce is None else self.reduce(visual), pixels, boxes)
 
     def _attend(self, visual: Tensor) -> Tensor:
         if not self.layers:

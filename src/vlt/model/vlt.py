@@ -22,18 +22,20 @@ class Features:
     Attributes:
         maps: the backbone's, finest first, each (U, C, h, w); with a photo encoder the one map it makes of them.
         pixels: (U, C, H / 4, W / 4), or None where the model has no pixel features.
+        boxes: (U, 4, h', w'), at each position the box of the thing there, xyxy in shares of the input, or None where
+            the model does not tell.
         size: (H, W) of the input in pixels.
     """
 
     maps: tuple[Tensor, ...]
     pixels: Tensor | None
+    boxes: Tensor | None
     size: tuple[int, int]
 
     def select(self, index: Tensor) -> Features:
         """The features of the photos at `index` (B,) int64, repeated as often as named."""
-        return Features(
-            tuple(x[index] for x in self.maps), None if self.pixels is None else self.pixels[index], self.size
-        )
+        pixels, boxes = (None if x is None else x.index_select(0, index) for x in (self.pixels, self.boxes))
+        return Features(tuple(x.index_select(0, index) for x in self.maps), pixels, boxes, self.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +125,11 @@ class VLT(nn.Module):
         Args:
             images: (U, 3, H, W) float in [0, 1], letterboxed RGB.
         """
-        maps, pixels = self.backbone(images), None
-        if self.photo_encoder is not None:
-            visual, pixels = self.photo_encoder(maps, images)
-            maps = (visual,)
-        return Features(maps, pixels, (images.shape[-2], images.shape[-1]))
+        maps, size = self.backbone(images), (images.shape[-2], images.shape[-1])
+        if self.photo_encoder is None:
+            return Features(maps, None, None, size)
+        seen = self.photo_encoder(maps, images)
+        return Features((seen.visual,), seen.pixels, seen.boxes, size)
 
     def answer(self, features: Features, words: Tensor, word_mask: Tensor | None = None) -> Answer:
         """The part that listens.

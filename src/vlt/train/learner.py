@@ -11,8 +11,8 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from vlt.config import Config
-from vlt.losses import segmentation_loss
+from vlt.config import Config, LossConfig
+from vlt.losses import guidance_loss, segmentation_loss
 from vlt.model.vlt import VLT
 from vlt.train.interrupt import StopRequest
 from vlt.train.optim import build_optimizer, build_scheduler
@@ -34,6 +34,31 @@ class Gradient(NamedTuple):
     stop: bool
 
 
+class Objective(nn.Module):
+    """Network and loss as one module, so that one call does for one process and for many.
+
+    Args:
+        network: learns.
+        config: the weight of each part of the loss.
+    """
+
+    def __init__(self, network: VLT, config: LossConfig) -> None:
+        super().__init__()
+        self.network = network
+        self._config = config
+        self._kernels = _trainable_kernels(network)
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """A batch with targets to "total" and its unweighted parts."""
+        assert batch.targets is not None, "training samples have targets"
+        features = self.network.encode(batch.images).select(batch.image_index)
+        answer = self.network.answer(features, batch.words, batch.word_mask)
+        with torch.autocast(batch.images.device.type, enabled=False):
+            on_mask = segmentation_loss(answer.logits, batch.targets, self._config, self._kernels)
+            on_way = guidance_loss(answer.responses, features.boxes, batch.targets, batch.image_index, self._config)
+        return {**on_mask, **on_way, "total": on_mask["total"] + on_way["total"]}
+
+
 class Learner:
     """Wraps a network so that any number of processes and passes make one optimiser step together.
 
@@ -49,15 +74,13 @@ class Learner:
 
     def __init__(self, network: VLT, config: Config, accelerator: Accelerator, steps_per_epoch: int) -> None:
         self._accelerator = accelerator
-        self._loss = config.loss
         self._base_rate = config.train.lr
         self._clip_norm = config.train.clip_norm or math.inf
         self.network = network.to(accelerator.device).train()  # pretrained parts come ready for use, not for training
         self._average = _moving_average(self.network, config.train.ema)  # a copy: made before `prepare` wraps
         optimizer = build_optimizer(self.network, config.train)
         self._scheduler = build_scheduler(optimizer, config.train, steps_per_epoch)
-        self._model, self._optimizer = accelerator.prepare(self.network, optimizer)
-        self._kernels = _trainable_kernels(self.network)
+        self._objective, self._optimizer = accelerator.prepare(Objective(self.network, config.loss), optimizer)
 
     @property
     def judged(self) -> VLT:
@@ -90,7 +113,7 @@ class Learner:
             stop: of this process; looked at once the passes are done.
         """
         losses = [self._backward(batch.to(self._accelerator.device)) for batch in batches]
-        norm = self._accelerator.clip_grad_norm_(self._model.parameters(), self._clip_norm)
+        norm = self._accelerator.clip_grad_norm_(self._objective.parameters(), self._clip_norm)
         return self._agree(losses, float(norm), stop.requested)
 
     def is_sound(self, gradient: Gradient) -> bool:
@@ -108,10 +131,8 @@ class Learner:
         self._optimizer.zero_grad()
 
     def _backward(self, batch: Batch) -> dict[str, Tensor]:
-        assert batch.targets is not None, "training samples have targets"
-        with self._accelerator.accumulate(self._model):
-            logits = self._model(batch.images, batch.words, batch.word_mask, batch.image_index)
-            losses = segmentation_loss(logits, batch.targets, self._loss, self._kernels)
+        with self._accelerator.accumulate(self._objective):
+            losses = self._objective(batch)
             self._accelerator.backward(losses["total"])
         return {name: loss.detach() for name, loss in losses.items()}
 

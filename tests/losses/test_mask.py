@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlt.config import LossConfig
-from vlt.losses import DICE_SMOOTHING, bce_loss, dice_loss, resize_targets, segmentation_loss
+from vlt.losses.mask import DICE_SMOOTHING, bce_loss, dice_loss, resize_targets, segmentation_loss
 
 ORIGINAL = LossConfig(bce=1.0, dice=0.0, reduction="sum", conv_l2=5e-4)
 
