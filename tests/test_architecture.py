@@ -20,6 +20,7 @@ FLOORS = [
     {"checkpoint", "legacy"},
     {"evaluate", "predict", "convert"},
     {"train", "serve", "export"},
+    {"ablate"},
     {"cli", "__init__", "__main__"},
 ]
 OPEN = FLOORS[0] | FLOORS[-1]

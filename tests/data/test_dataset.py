@@ -8,13 +8,15 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image as PILImage
 from torch.utils.data import DataLoader
 
 from vlt.config import ReferDataConfig, SyntheticDataConfig, VLTConfig
 from vlt.config.run import Cue
 from vlt.data.collate import Collate
-from vlt.data.dataset import EvaluateSamples, TrainSamples, fingerprint, load_referrals
+from vlt.data.dataset import EvaluateSamples, TrainSamples, fingerprint, load_referrals, mask_words
 from vlt.data.expressions import CUES, cues, swap_left_right
 from vlt.data.masks import encode_rle
 from vlt.data.prepared import write_prepared
@@ -53,8 +55,8 @@ def text_for(referrals) -> TextReader:
     return build_text(config, texts + [swap_left_right(text) or "" for text in texts])
 
 
-def train_samples(referrals, *, epoch: int = 0, seed: int = 0, flip: float = 0.0, antialias: bool = True):
-    return TrainSamples(referrals, text_for(referrals), SIZE, antialias, epoch=epoch, seed=seed, flip=flip)
+def train_samples(referrals, *, antialias: bool = True, **options):
+    return TrainSamples(referrals, text_for(referrals), SIZE, antialias, **{"epoch": 0, "seed": 0, **options})
 
 
 def evaluate_samples(referrals):
@@ -350,3 +352,48 @@ def test_synthetic_expressions_keep_to_the_kinds_asked_for():
 
 def test_the_configuration_knows_the_kinds_of_hints():
     assert set(get_args(Cue)) == set(CUES)
+
+
+# ---------------------------------------------------------------- two readings of each
+
+
+WORDS = st.lists(st.sampled_from(["left", "dog", "the", "red", "by"]), min_size=1, max_size=9)
+
+
+@given(WORDS, st.floats(0, 1), st.integers(0, 99))
+def test_masking_hides_the_share_that_was_asked_for_and_leaves_a_word(words, ratio, key):
+    masked = mask_words(" ".join(words), ratio, "?", (0, key)).split()
+    assert len(masked) == len(words)
+    assert all(now in ("?", before) for now, before in zip(masked, words, strict=True))
+    assert masked.count("?") == min(round(ratio * len(words)), len(words) - 1)
+
+
+def hidden(sample) -> int:
+    """How many of a sample's words are read as nothing."""
+    return int((sample.words == 0).all(dim=1).sum())
+
+
+def test_the_second_reading_is_another_sentence_with_words_masked():
+    samples = train_samples([referral(0), referral(1, "left dog", "brown dog", "dog on grass")], mask_ratio=0.5)
+    assert len(samples) == 4
+    for epoch in range(8):
+        samples = train_samples([referral(1, "left dog", "brown dog", "wet dog")], mask_ratio=0.5, epoch=epoch)
+        first, second = samples[0], samples[1]
+        assert first.referral is second.referral
+        assert first.expression != second.expression
+        assert (hidden(first), hidden(second)) == (0, 1)
+
+
+def test_a_single_sentence_is_masked_in_both_readings_and_not_always_alike():
+    readings = [
+        [train_samples([referral(0, "big brown left dog")], mask_ratio=0.5, epoch=epoch)[i] for i in range(2)]
+        for epoch in range(8)
+    ]
+    assert {hidden(sample) for pair in readings for sample in pair} == {2}
+    assert any(not torch.equal(first.words, second.words) for first, second in readings)
+
+
+def test_first_readings_are_the_samples_of_a_run_without_contrast():
+    referrals = [referral(number, "left dog", "brown dog", "wet dog") for number in range(4)]
+    plain, contrasted = train_samples(referrals), train_samples(referrals, mask_ratio=0.5)
+    assert all(plain[i].expression == contrasted[2 * i].expression for i in range(4))

@@ -217,8 +217,10 @@ def test_boxes_hold_the_position_that_tells_them() -> None:
     boxes = head(3 * torch.randn(2, 8, 3, 5))
     x, y = (coordinates(3, 5) + 1) / 2
     assert boxes.shape == (2, 4, 3, 5)
-    assert (boxes[:, 0] < x).all() and (x < boxes[:, 2]).all()
-    assert (boxes[:, 1] < y).all() and (y < boxes[:, 3]).all()
+    assert (boxes[:, 0] < x).all()
+    assert (x < boxes[:, 2]).all()
+    assert (boxes[:, 1] < y).all()
+    assert (y < boxes[:, 3]).all()
 
 
 def test_what_is_known_of_a_box_is_known_of_its_position_alone() -> None:

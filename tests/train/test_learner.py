@@ -57,7 +57,12 @@ GUIDED = {
 }
 
 
-@pytest.mark.parametrize("options", [{}, GUIDED])
+CONTRASTED = [
+    {"loss": {"contrast": {"weight": 0.5, "feature": feature}}} for feature in ("answers", "queries", "words")
+]
+
+
+@pytest.mark.parametrize("options", [{}, GUIDED, *CONTRASTED])
 def test_everything_that_trains_gets_a_gradient(small, tmp_path, options):
     """Distributed training waits for ever for a parameter that no loss depends on."""
     config = small(tmp_path, **options)
@@ -112,3 +117,12 @@ def test_without_a_moving_average_the_network_is_judged(small, tmp_path):
 )
 def test_a_step_is_sound_where_loss_and_gradient_are_finite(small, tmp_path, loss, norm, sound):
     assert make(small(tmp_path)).is_sound(Gradient({"total": loss}, norm, stop=False)) is sound
+
+
+def test_contrast_is_a_part_of_the_loss(small, tmp_path):
+    """The readings of a thing share a batch, and what they cost is weighed into the total."""
+    config = small(tmp_path, **CONTRASTED[0])
+    losses = make(config).gradient(batches(config, [4]), StopRequest()).losses
+    assert losses["contrast"] > 0
+    expected = losses["bce"] + losses["dice"] + 0.5 * losses["contrast"]
+    assert losses["total"] == pytest.approx(expected, rel=1e-5)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import Dataset
 
-from vlt.train.order import batch_loader, by_photo, epoch_order, micro_batches
+from vlt.train.order import batch_loader, by_photo, epoch_order, micro_batches, readings
 
 
 class Numbers(Dataset):
@@ -54,6 +54,16 @@ def test_processes_and_passes_together_see_what_one_pass_sees(share, accumulate,
         parts = [ranks[rank][step * accumulate + part] for part in range(accumulate) for rank in range(world)]
         assert list(chain(*parts)) == samples
         assert {len(part) for part in parts} == {share}
+
+
+@given(count=st.integers(0, 40), share=st.integers(1, 4), accumulate=st.integers(1, 2), world=st.integers(1, 3))
+def test_every_pass_holds_both_readings_of_whatever_it_holds(count, share, accumulate, world):
+    order = readings(epoch_order(count, seed=0, epoch=0), 2)
+    assert sorted(order) == list(range(2 * count))
+    options = {"batch_size": 2 * share * accumulate * world, "accumulate": accumulate, "world": world}
+    for batch in chain(*(micro_batches(order, rank=rank, **options) for rank in range(world))):
+        assert {index // 2 for index in batch[::2]} == {index // 2 for index in batch[1::2]}
+        assert len({index // 2 for index in batch}) == len(batch) / 2
 
 
 def test_an_epoch_leaves_out_less_than_a_batch_and_repeats_nothing():

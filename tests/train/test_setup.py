@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from vlt.errors import ConfigError
+from vlt.checkpoint import load_checkpoint
+from vlt.errors import CheckpointError, ConfigError
 from vlt.train import setup, train
 from vlt.train.setup import build_network, load_data, make_run_dir, start_accelerator
 
@@ -66,7 +67,7 @@ def test_processes_count_in_sharing_a_batch(small, tmp_path, monkeypatch):
 def test_fewer_referrals_than_a_batch_are_refused(small, tmp_path):
     config = small(tmp_path, train={"batch_size": 16})
     with pytest.raises(
-        ConfigError, match=r"'train' has 12 referrals, fewer than train\.batch_size, 16; take at most 12"
+        ConfigError, match=r"'train' has 12 referrals, too few for train\.batch_size, 16; take at most 12"
     ):
         load_data(config)
 
@@ -130,3 +131,51 @@ def test_scenes_are_kept_where_memory_allows_and_are_the_same_either_way(small, 
     assert drawn.fingerprint == kept.fingerprint
     assert np.array_equal(drawn.train[3].image, kept.train[3].image)
     assert drawn.train[3].expressions == kept.train[3].expressions
+
+
+def test_both_readings_of_a_thing_must_fit_into_a_pass(small, tmp_path):
+    options = {"train": {"batch_size": 6, "accumulate": 2}, "loss": {"contrast": {"weight": 1.0}}}
+    sentence = (
+        r"batch_size is 6, not a multiple of 4 \(1 processes x train\.accumulate 2 x 2 readings .*\); take 4 or 8"
+    )
+    with pytest.raises(ConfigError, match=sentence):
+        train(small(tmp_path / "run", **options))
+
+
+def test_with_two_readings_an_epoch_is_twice_as_long(small, tmp_path):
+    plain, contrasted = small(tmp_path), small(tmp_path, loss={"contrast": {"weight": 1.0}})
+    data = load_data(plain)
+    assert (data.steps(plain), data.steps(contrasted)) == (3, 6)
+    assert len(data.samples(contrasted, 0)) == len(data.order(contrasted, 0)) == 24
+
+
+# ---------------------------------------------------------------- learning on
+
+
+def test_a_run_starts_from_the_weights_of_another(small, tmp_path):
+    before = small(tmp_path / "before")
+    train(before)
+    after = small(tmp_path / "after", train={"start_from": str(before.output_dir)}, seed=5)
+    kept = load_checkpoint(before.output_dir).model.state_dict()
+    network = build_network(after, load_data(after).text)
+    assert all(torch.equal(value, kept[name]) for name, value in network.state_dict().items())
+    train(after)  # other words in its vocabulary, of the same vectors
+
+
+def test_weights_of_another_network_are_refused(small, tmp_path):
+    before = small(tmp_path / "before")
+    train(before)
+    after = small(tmp_path / "after", train={"start_from": str(before.output_dir)}, model={"num_queries": 3})
+    with pytest.raises(
+        CheckpointError, match=r"of train\.start_from, .*before, do not fit the network of this run's conf"
+    ):
+        build_network(after)
+
+
+def test_weights_that_know_another_tokenizer_are_refused(small, tmp_path, monkeypatch):
+    before = small(tmp_path / "before")
+    train(before)
+    monkeypatch.setattr(setup, "TokenReader", SimpleNamespace)
+    after = small(tmp_path / "after", train={"start_from": str(before.output_dir)})
+    with pytest.raises(CheckpointError, match=r"start_from .*before was trained with another tokenizer"):
+        build_network(after, SimpleNamespace(fingerprint="f" * 64))

@@ -5,6 +5,7 @@ from vlt.checkpoint.layout import is_checkpoint as is_checkpoint
 from vlt.checkpoint.packing import pack_checkpoint as pack_checkpoint
 from vlt.checkpoint.read import Checkpoint as Checkpoint
 from vlt.checkpoint.read import load_checkpoint as load_checkpoint
+from vlt.checkpoint.read import load_weights as load_weights
 from vlt.checkpoint.read import usable_device as usable_device
 from vlt.checkpoint.run import find_checkpoint as find_checkpoint
 from vlt.checkpoint.run import prune_checkpoints as prune_checkpoints

@@ -60,7 +60,7 @@ def load_checkpoint(path: Path | str | None = None, device: torch.device | str |
     folder = find_checkpoint(path)
     meta = _read_meta(folder)
     config, text, model = _rebuild(folder)
-    _load_weights(model, _read_weights(folder, text.fingerprint), folder)
+    load_weights(model, _read_weights(folder, text.fingerprint), f"in {folder}", f"its {CONFIG}")
     return Checkpoint(path=folder, config=config, text=text, model=model.to(chosen).eval(), meta=meta)
 
 
@@ -124,8 +124,18 @@ def _read_weights(folder: Path, text_fingerprint: str) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} is damaged: {error}; copy the checkpoint again.") from None
 
 
-def _load_weights(model: VLT, tensors: Mapping[str, Tensor], folder: Path) -> None:
-    """Loads all, or nothing and says what does not fit."""
+def load_weights(model: VLT, tensors: Mapping[str, Tensor], where: str, described_by: str) -> None:
+    """Loads all, or nothing and says what does not fit.
+
+    Args:
+        model: gets the weights.
+        tensors: by the model's own names.
+        where: they lie, for the message.
+        described_by: what the model was built from, for the message.
+
+    Raises:
+        CheckpointError: with every missing, unexpected and wrong-shape key.
+    """
     own = model.state_dict()
     problems = {
         "missing": sorted(own.keys() - tensors.keys()),
@@ -138,5 +148,5 @@ def _load_weights(model: VLT, tensors: Mapping[str, Tensor], folder: Path) -> No
     }
     if any(problems.values()):
         listed = "; ".join(f"{what}: {', '.join(keys)}" for what, keys in problems.items() if keys)
-        raise CheckpointError(f"The weights in {folder} do not fit the network of its {CONFIG} ({listed}).")
+        raise CheckpointError(f"The weights {where} do not fit the network of {described_by} ({listed}).")
     model.load_state_dict(tensors)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from vlt.cli.ablate import ablate
 from vlt.cli.convert import convert
 from vlt.cli.info import info
 from vlt.cli.pack import pack
@@ -32,5 +33,5 @@ def main() -> None:
     """
 
 
-for command in (prepare, train, test, predict, info, pack, convert):
+for command in (prepare, train, test, predict, info, pack, ablate, convert):
     main.add_command(command)

@@ -20,6 +20,7 @@ from vlt.config.model import (
 from vlt.config.reading import dump_config, load_config, override, parse_config, read_yaml
 from vlt.config.run import (
     Config,
+    ContrastConfig,
     DataConfig,
     EvaluateConfig,
     Half,
@@ -34,6 +35,7 @@ __all__ = [
     "BackboneConfig",
     "BertConfig",
     "Config",
+    "ContrastConfig",
     "Darknet53Config",
     "DataConfig",
     "Dinov2Config",

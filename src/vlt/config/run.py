@@ -52,6 +52,23 @@ class SyntheticDataConfig(Section):
 DataConfig: TypeAlias = Annotated[ReferDataConfig | SyntheticDataConfig, Field(discriminator="name")]
 
 
+class ContrastConfig(Section):
+    """Masked contrastive learning (2022): readings of one thing are pulled together, those of different things apart.
+
+    Each thing is then in a batch twice, with two of its expressions, of which the second has words masked; or with its
+    single one, masked in two ways.
+    """
+
+    weight: NonNegative = 0.0
+    """In the loss; 0: off, each thing is in a batch once and nothing is masked."""
+    temperature: AboveZero = 0.1
+    """Of the softmax over cosines."""
+    mask_ratio: Fraction = 0.3
+    """Share of an expression's words that is masked; one word at least stays."""
+    feature: Literal["answers", "queries", "words"] = "answers"
+    """What is compared, as its mean: the weighed answers, the queries, or the words' features."""
+
+
 class LossConfig(Section):
     """Binary cross-entropy plus Dice, and what guides the way to the mask, each with its weight."""
 
@@ -65,6 +82,7 @@ class LossConfig(Section):
     """Weight of choosing the right one among the things of a photo that a batch asks about; wants `train.by_photo`."""
     box: NonNegative = 0.0
     """Weight of the boxes that a photo's positions tell; needs `model.boxes`."""
+    contrast: ContrastConfig = ContrastConfig()
     conv_l2: NonNegative = 0.0
     """Weight of the sum of squares of every convolution kernel; the original's is 5e-4."""
 
@@ -115,6 +133,8 @@ class TrainConfig(Section):
     share a batch, and only the words tell them apart."""
     map_cache: Path | None = None
     """Folder that keeps the maps of a frozen backbone, so that each photo is perceived once; null: none."""
+    start_from: Path | None = None
+    """A checkpoint or a run of the same network whose weights are learnt on from; null: pretrained parts, else new."""
     workers: Count = 0
     """Processes that load data."""
     save_every_steps: Positive | None = None

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from vlt.types import Referral, Referrals, Size
 
 
+READINGS = 2
+"""Of each referral in a batch, where readings are contrasted."""
+
+
 def load_referrals(config: DataConfig, split: str) -> Referrals:
     """Reads a split of a prepared data set, or the recipe of synthetic scenes.
 
@@ -77,7 +81,10 @@ def fingerprint(referrals: Iterable[Referral]) -> str:
 
 
 class TrainSamples(Dataset[Sample]):
-    """One sample per referral: one of its sentences, drawn at random for each epoch.
+    """One sample per referral, one of its sentences, drawn at random for each epoch; or two readings of each.
+
+    With `mask_ratio`, items 2i and 2i + 1 are readings of referral i: two of its sentences, the second with words
+    masked; or its only one, masked in two ways.
 
     Item i is a pure function of (seed, epoch, i), so that workers, processes and resumed runs agree. Samples asked one
     after the other about one photo share the image tensor, so that a batch holds it once.
@@ -91,6 +98,8 @@ class TrainSamples(Dataset[Sample]):
         seed: of the run.
         flip: how often a photo is mirrored, in [0, 1]. Its sentence then has left and right swapped; where the words
             forbid that, the photo stays as it is. `Sample.referral` always speaks of the photo as it lies on disk.
+        mask_ratio: share of a sentence's words that is masked in second readings, in [0, 1]; at least one word stays.
+            None: referrals are read once, and nothing is masked.
     """
 
     def __init__(
@@ -103,6 +112,7 @@ class TrainSamples(Dataset[Sample]):
         epoch: int,
         seed: int,
         flip: float = 0.0,
+        mask_ratio: float | None = None,
     ) -> None:
         self._referrals = referrals
         self._text = text
@@ -110,10 +120,12 @@ class TrainSamples(Dataset[Sample]):
         self._antialias = antialias
         self._key = (seed, epoch)
         self._flip = flip
+        self._mask_ratio = mask_ratio
+        self._readings = 1 if mask_ratio is None else READINGS
         self._last: _Shown | None = None
 
     def __len__(self) -> int:
-        return len(self._referrals)
+        return len(self._referrals) * self._readings
 
     def __getitem__(self, index: int) -> Sample:
         """Draws, reads and letterboxes.
@@ -121,24 +133,35 @@ class TrainSamples(Dataset[Sample]):
         Raises:
             DataError: a photo, mask or sentence that cannot be used, named with its referral.
         """
-        referral = self._referrals[index]
-        expression, mirrored = self._draw(referral, index)
+        place, reading = divmod(index, self._readings)
+        referral = self._referrals[place]
+        expression, mirrored = self._draw(referral, place, reading)
         with _named(referral):
             shown = self._show(referral, mirrored)
             mask = read_target(referral.target)
             _refuse_other_size(referral, shown.letterbox.photo_size, mask.shape)
             target = shown.letterbox.target(mask[:, ::-1] if mirrored else mask)
-            words = self._text(expression.text).values
+            words = self._text(self._masked(expression, referral, index)).values
             return Sample(shown.image, words, target, shown.letterbox, referral, expression)
 
-    def _draw(self, referral: Referral, index: int) -> tuple[Expression, bool]:
+    def _draw(self, referral: Referral, place: int, reading: int) -> tuple[Expression, bool]:
         """Which sentence, and whether mirrored: a photo is or is not in an epoch, unless a sentence forbids it."""
-        draw = np.random.default_rng((*self._key, index))
-        expression = referral.expressions[draw.integers(len(referral.expressions))]
+        draw, count = np.random.default_rng((*self._key, place)), len(referral.expressions)
+        chosen = draw.integers(count)
+        if reading and count > 1:
+            chosen = (chosen + 1 + draw.integers(count - 1)) % count  # any but the first reading's
+        expression = referral.expressions[chosen]
         photo = zlib.crc32(str(photo_key(referral)).encode())
         is_drawn = np.random.default_rng((*self._key, photo)).random() < self._flip
         swapped = swap_left_right(expression.text) if is_drawn else None
         return (expression, False) if swapped is None else (replace(expression, text=swapped), True)
+
+    def _masked(self, expression: Expression, referral: Referral, index: int) -> str:
+        """The sentence as it is read: with words masked in a second reading, and where it is the only one."""
+        is_masked = index % self._readings or len(referral.expressions) == 1
+        if self._mask_ratio is None or not is_masked:
+            return expression.text
+        return mask_words(expression.text, self._mask_ratio, self._text.mask_word, (*self._key, index))
 
     def _show(self, referral: Referral, mirrored: bool) -> _Shown:
         """The photo, from the last sample where it is the same."""
@@ -146,6 +169,25 @@ class TrainSamples(Dataset[Sample]):
         if last is None or last.mirrored != mirrored or not _same_photo(referral, last.referral):
             self._last = last = _read(referral, self._input_size, self._antialias, mirrored)
         return last
+
+
+def mask_words(expression: str, ratio: float, mask_word: str, key: Sequence[int]) -> str:
+    """An expression with some of its words hidden.
+
+    Args:
+        expression: some words.
+        ratio: share of the words that is hidden, in [0, 1], rounded; at least one word stays.
+        mask_word: what stands for a hidden one.
+        key: draws which ones.
+
+    Example:
+        >>> mask_words("the left zebra", 0.4, "[MASK]", key=(0, 1))
+        'the [MASK] zebra'
+    """
+    words = expression.split()
+    hidden = min(round(ratio * len(words)), len(words) - 1)
+    chosen = np.random.default_rng(key).permutation(len(words))[:hidden]
+    return " ".join(mask_word if place in chosen else word for place, word in enumerate(words))
 
 
 class EvaluateSamples(Dataset[Sample]):

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 VOCABULARY_FILE = "vocabulary.npz"
 TOKENIZER_FOLDER = "tokenizer"
 
+MASK_WORD = "▢"
+"""Nobody's word: no vocabulary of word vectors has it."""
+
 NAMED = 10
 """How many unknown words a warning names."""
 
@@ -51,6 +54,15 @@ class TextReader(Protocol):
     @property
     def max_words(self) -> int:
         """The largest T."""
+        ...
+
+    @property
+    def mask_word(self) -> str:
+        """What stands in an expression for a word that is hidden from the network.
+
+        Raises:
+            ConfigError: a tokenizer that knows no such thing.
+        """
         ...
 
     @property
@@ -81,6 +93,11 @@ class VectorReader:
     def __init__(self, vectors: WordVectors, *, max_words: int) -> None:
         self.vectors = vectors
         self.max_words = max_words
+
+    @property
+    def mask_word(self) -> str:
+        """A word without a vector, which is read as zeros."""
+        return MASK_WORD
 
     @property
     def fingerprint(self) -> str:
@@ -127,6 +144,16 @@ class TokenReader:
         self._encoder = copy.deepcopy(tokenizer.backend_tokenizer)
         self._encoder.no_padding()
         self._encoder.enable_truncation(max_words)
+
+    @property
+    def mask_word(self) -> str:
+        """The tokenizer's own."""
+        if self.tokenizer.mask_token is None:
+            raise ConfigError(
+                f"loss.contrast masks words, but {type(self.tokenizer).__name__} has no mask token; choose another "
+                "tokenizer, or set loss.contrast.mask_ratio to 0."
+            )
+        return str(self.tokenizer.mask_token)
 
     @property
     def fingerprint(self) -> str:

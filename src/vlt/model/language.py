@@ -25,6 +25,13 @@ class TextFeatures:
     words: Tensor
     mask: Tensor | None
 
+    def mean(self) -> Tensor:
+        """Of the words of each expression, (B, C)."""
+        if self.mask is None:
+            return self.words.mean(dim=1)
+        seen = self.mask[..., None].to(self.words.dtype)
+        return (self.words * seen).sum(dim=1) / seen.sum(dim=1)
+
 
 class ResetBeforeGRU(nn.Module):
     """A GRU in one direction whose reset gate acts before the recurrent product.

@@ -47,6 +47,7 @@ class Answer:
         text: the words' features, (B, T, C) with their mask.
         visual_queries: (B, Q, dim), V: what each query looked at.
         queries: (B, Q, dim).
+        answers: (B, Q, dim), what each query was answered, weighed by its confidence.
         confidence: (B, Q, 1) in [0, 1], or None without query balance.
         responses: (B, Q, h, w), the map each weighed answer paints.
     """
@@ -55,6 +56,7 @@ class Answer:
     text: TextFeatures
     visual_queries: Tensor
     queries: Tensor
+    answers: Tensor
     confidence: Tensor | None
     responses: Tensor
 
@@ -147,4 +149,4 @@ class VLT(nn.Module):
         balanced = answers if confidence is None else confidence * answers
         responses = self.mask_decoder.respond(balanced, memory)
         logits = self.mask_decoder(balanced, responses, features.pixels, features.size)
-        return Answer(logits, text, queries.visual, queries.vectors, confidence, responses)
+        return Answer(logits, text, queries.visual, queries.vectors, balanced, confidence, responses)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, cast
 
 import torch
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vlt.config import Config, LossConfig
-from vlt.losses import guidance_loss, segmentation_loss
-from vlt.model.vlt import VLT
+from vlt.losses import contrast_loss, guidance_loss, segmentation_loss
+from vlt.model.vlt import VLT, Answer
 from vlt.train.interrupt import StopRequest
 from vlt.train.optim import build_optimizer, build_scheduler
 from vlt.train.resume import Stateful
@@ -32,6 +32,14 @@ class Gradient(NamedTuple):
     losses: dict[str, float]
     norm: float
     stop: bool
+
+
+CONTRASTED: dict[str, Callable[[Answer], Tensor]] = {
+    "answers": lambda answer: answer.answers.mean(dim=1),
+    "queries": lambda answer: answer.queries.mean(dim=1),
+    "words": lambda answer: answer.text.mean(),
+}
+"""What `loss.contrast.feature` names: one vector (B, C) per expression."""
 
 
 class Objective(nn.Module):
@@ -56,7 +64,15 @@ class Objective(nn.Module):
         with torch.autocast(batch.images.device.type, enabled=False):
             on_mask = segmentation_loss(answer.logits, batch.targets, self._config, self._kernels)
             on_way = guidance_loss(answer.responses, features.boxes, batch.targets, batch.image_index, self._config)
-        return {**on_mask, **on_way, "total": on_mask["total"] + on_way["total"]}
+            losses = {**on_mask, **on_way, "total": on_mask["total"] + on_way["total"]}
+            return self._contrasted(losses, answer, batch) if self._config.contrast.weight else losses
+
+    def _contrasted(self, losses: dict[str, Tensor], answer: Answer, batch: Batch) -> dict[str, Tensor]:
+        """The losses with that of readings which should be understood alike or not."""
+        config = self._config.contrast
+        things = torch.tensor([referral.ref_id for referral in batch.referrals], device=batch.images.device)
+        part = contrast_loss(CONTRASTED[config.feature](answer), things, config.temperature)
+        return {**losses, "contrast": part, "total": losses["total"] + config.weight * part}
 
 
 class Learner:

@@ -21,7 +21,7 @@ from vlt.train.learner import Gradient, Learner
 from vlt.train.log import RunLog
 from vlt.train.order import batch_loader, micro_batches
 from vlt.train.resume import Progress, ResumeState
-from vlt.train.setup import build_network, load_data, make_run_dir, start_accelerator
+from vlt.train.setup import build_network, load_data, make_run_dir, readings_of, start_accelerator
 from vlt.train.validation import validate
 from vlt.types import Batch
 
@@ -59,12 +59,12 @@ class Training:
     """
 
     def __init__(self, config: Config) -> None:
-        self.accelerator = start_accelerator(config.train)
+        self.accelerator = start_accelerator(config.train, readings_of(config))
         self.run_dir = config.output_dir
         make_run_dir(self.run_dir)
         self.config = config.model_copy(update={"model": resolve(config.model)})
         self.data = load_data(self.config)
-        self.steps_per_epoch = len(self.data.train) // config.train.batch_size
+        self.steps_per_epoch = self.data.steps(self.config)
         self.learner = self._build_learner()
         self.resume = ResumeState(
             self.run_dir / "resume" / "state.pt",
@@ -78,7 +78,9 @@ class Training:
 
     def _build_learner(self) -> Learner:
         set_seed(self.config.seed)  # all processes start from the same weights
-        learner = Learner(build_network(self.config), self.config, self.accelerator, self.steps_per_epoch)
+        learner = Learner(
+            build_network(self.config, self.data.text), self.config, self.accelerator, self.steps_per_epoch
+        )
         set_seed(self.config.seed, device_specific=True)  # but each drops out in its own way
         return learner
 

@@ -40,7 +40,7 @@ def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, An
 
 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """The optimiser over `parameter_groups`; fused, since one pass over each tensor is several times faster on a CPU."""
+    """The optimiser over `parameter_groups`; fused, which is several times faster on a CPU."""
     return OPTIMIZERS[config.optimizer](parameter_groups(model, config), lr=config.lr, fused=True)
 
 

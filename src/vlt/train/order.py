@@ -37,6 +37,16 @@ def by_photo(order: Iterable[int], photos: Sequence[Hashable]) -> list[int]:
     return list(chain.from_iterable(groups.values()))
 
 
+def readings(order: Iterable[int], count: int) -> list[int]:
+    """Indices of samples, of which each referral has `count` that stand together.
+
+    Example:
+        >>> readings([3, 0], 2)
+        [6, 7, 0, 1]
+    """
+    return [index * count + reading for index in order for reading in range(count)]
+
+
 def micro_batches(
     order: Sequence[int], *, batch_size: int, accumulate: int, rank: int, world: int, skip_steps: int = 0
 ) -> list[list[int]]:

@@ -16,18 +16,18 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import parse_flag_from_env
 from torch.utils.data import Dataset
 
-from vlt.checkpoint import is_checkpoint, read_pointer
+from vlt.checkpoint import is_checkpoint, load_checkpoint, load_weights, read_pointer
 from vlt.config import Config, Darknet53Config, DataConfig, SyntheticDataConfig, TrainConfig
-from vlt.data.dataset import TrainSamples, fingerprint, load_referrals, photo_key
+from vlt.data.dataset import READINGS, TrainSamples, fingerprint, load_referrals, photo_key
 from vlt.data.halves import take_half
-from vlt.data.text import TextReader, build_text
-from vlt.errors import ConfigError
+from vlt.data.text import TextReader, TokenReader, build_text
+from vlt.errors import CheckpointError, ConfigError
 from vlt.legacy import load_keras_backbone
-from vlt.model.build import build_model
+from vlt.model.build import build_model, resolve
 from vlt.model.darknet import Darknet53
 from vlt.model.vlt import VLT
 from vlt.train.map_cache import MapCache
-from vlt.train.order import by_photo, epoch_order
+from vlt.train.order import by_photo, epoch_order, readings
 from vlt.types import Referral, Referrals, Sample
 
 KEPT_BYTES = 2**29
@@ -52,10 +52,16 @@ class TrainData:
     text: TextReader
     fingerprint: str
 
+    def steps(self, config: Config) -> int:
+        """Optimiser steps of an epoch."""
+        return len(self.train) * readings_of(config) // config.train.batch_size
+
     def order(self, config: Config, epoch: int) -> list[int]:
         """In which order the samples of an epoch are learnt from."""
         order = epoch_order(len(self.train), seed=config.seed, epoch=epoch)
-        return by_photo(order, self._photos) if config.train.by_photo else order
+        if config.train.by_photo:
+            order = by_photo(order, self._photos)
+        return readings(order, readings_of(config))
 
     @cached_property
     def _photos(self) -> list[Hashable]:
@@ -71,11 +77,21 @@ class TrainData:
             epoch=epoch,
             seed=config.seed,
             flip=config.data.flip,
+            mask_ratio=config.loss.contrast.mask_ratio if readings_of(config) > 1 else None,
         )
 
 
-def start_accelerator(config: TrainConfig) -> Accelerator:
+def readings_of(config: Config) -> int:
+    """How often each referral stands in a batch, with another reading each time."""
+    return READINGS if config.loss.contrast.weight else 1
+
+
+def start_accelerator(config: TrainConfig, readings: int = 1) -> Accelerator:
     """The one that knows devices, processes, precision and accumulation.
+
+    Args:
+        config: how to train.
+        readings: samples that must share a pass.
 
     Raises:
         ConfigError: a precision that the device does not have; a batch that processes and passes cannot share.
@@ -83,11 +99,12 @@ def start_accelerator(config: TrainConfig) -> Accelerator:
     # Processes launched on a machine without a GPU do not find each other unless the CPU is asked for.
     state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available())
     _refuse_precision(config.precision, state.device)
-    parts = state.num_processes * config.accumulate
+    parts = state.num_processes * config.accumulate * readings
     if config.batch_size % parts:
+        contrasted = f" x {readings} readings of loss.contrast" if readings > 1 else ""
         raise ConfigError(
             f"train.batch_size is {config.batch_size}, not a multiple of {parts} "
-            f"({state.num_processes} processes x train.accumulate {config.accumulate}); "
+            f"({state.num_processes} processes x train.accumulate {config.accumulate}{contrasted}); "
             f"take {_multiple_near(config.batch_size, parts)}."
         )
     AcceleratorState._reset_state()  # it outlives a run, and refuses the next one another precision
@@ -129,10 +146,11 @@ def load_data(config: Config) -> TrainData:
     """
     train, val = (load_referrals(config.data, split) for split in (config.data.train_split, config.data.val_split))
     val = take_half(val, config.evaluate.half)
-    if len(train) < config.train.batch_size:
+    most = len(train) * readings_of(config)
+    if most < config.train.batch_size:
         raise ConfigError(
-            f"The split {config.data.train_split!r} has {len(train)} referrals, fewer than train.batch_size, "
-            f"{config.train.batch_size}; take at most {len(train)}."
+            f"The split {config.data.train_split!r} has {len(train)} referrals, too few for train.batch_size, "
+            f"{config.train.batch_size}; take at most {most}."
         )
     train, val = _kept(train, config.data), _kept(val, config.data)
     sentences: list[str] = []
@@ -140,11 +158,16 @@ def load_data(config: Config) -> TrainData:
     return TrainData(train, val, build_text(config.model, sentences), print_of_both)
 
 
-def build_network(config: Config) -> VLT:
-    """The network with its pretrained parts.
+def build_network(config: Config, text: TextReader | None = None) -> VLT:
+    """The network with its pretrained parts, or with the weights it starts from.
+
+    Args:
+        config: of the run.
+        text: reads the run's expressions; None: the network's own reader is not looked at.
 
     Raises:
-        CheckpointError: pretrained parts that cannot be loaded.
+        CheckpointError: pretrained parts that cannot be loaded; weights to start from that do not fit, or that were
+            trained with another vocabulary.
         ConfigError: a cache for maps that do not stay the same.
         DataError: a folder for the cache that cannot be made.
     """
@@ -152,16 +175,27 @@ def build_network(config: Config) -> VLT:
     backbone = config.model.backbone
     if isinstance(backbone, Darknet53Config) and backbone.pretrained is not None:
         load_keras_backbone(backbone.pretrained, cast(Darknet53, model.backbone))
+    if config.train.start_from is not None:
+        _start_from(config.train.start_from, model, text)
     if config.train.map_cache is not None:
-        shape = backbone.model_dump_json(
-            exclude={"pretrained", "trainable_blocks"}
-        )  # where the weights lay is no matter
+        described = resolve(config.model).backbone  # by what it is, not by where its weights lay
+        shape = described.model_dump_json(exclude={"pretrained", "trainable_blocks"})
         model.backbone.recall = MapCache(
             config.train.map_cache,
             model.backbone,
             f"{shape} at {config.model.input_size}, precision {config.train.precision}",
         )
     return model
+
+
+def _start_from(path: Path, model: VLT, text: TextReader | None) -> None:
+    before = load_checkpoint(path)
+    if isinstance(text, TokenReader) and before.text.fingerprint != text.fingerprint:  # vectors mean the same anywhere
+        raise CheckpointError(
+            f"train.start_from {path} was trained with another tokenizer than this run's (fingerprints "
+            f"{before.text.fingerprint[:12]} and {text.fingerprint[:12]}); name a checkpoint of the same one."
+        )
+    load_weights(model, before.model.state_dict(), f"of train.start_from, {path},", "this run's configuration")
 
 
 def _kept(referrals: Referrals, config: DataConfig) -> Referrals:

@@ -1,0 +1,111 @@
+"""What a study found: mean and spread of each row over its seeds, as a table, as JSON and as a plot."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vlt.ablate.run import RESULT
+from vlt.ablate.study import BASE, Study, folder_name
+from vlt.errors import DataError
+
+PRECISION = "Pr@0.5"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row's runs.
+
+    Attributes:
+        name: of the row.
+        seeds: of the runs that are there, in order.
+        measures: by name ("mIoU", "Pr@0.5", then the mIoU of each group of sentences), one value per seed, in percent.
+    """
+
+    name: str
+    seeds: tuple[int, ...]
+    measures: Mapping[str, tuple[float, ...]]
+
+    def mean(self, measure: str = "mIoU") -> float:
+        """Over seeds."""
+        return statistics.fmean(self.measures[measure])
+
+    def spread(self, measure: str = "mIoU") -> float | None:
+        """Standard deviation over seeds (of a sample); None with a single one."""
+        values = self.measures[measure]
+        return statistics.stdev(values) if len(values) > 1 else None
+
+    def gain(self, base: Row, measure: str = "mIoU") -> tuple[float, ...]:
+        """How much more than the base's run of the same seed, per seed that both have."""
+        theirs = dict(zip(base.seeds, base.measures[measure], strict=True))
+        mine = zip(self.seeds, self.measures[measure], strict=True)
+        return tuple(value - theirs[seed] for seed, value in mine if seed in theirs)
+
+
+def read_rows(study: Study) -> list[Row]:
+    """The rows of a study that have a result, in its order.
+
+    Raises:
+        DataError: a result that cannot be read.
+    """
+    rows = []
+    for name in study.rows():
+        folders = {seed: study.output_dir / folder_name(name) / f"seed-{seed}" for seed in study.seeds}
+        results = {seed: _read(folder / RESULT) for seed, folder in folders.items() if (folder / RESULT).exists()}
+        if results:
+            found = [dict(_measures(result)) for result in results.values()]
+            shared = [measure for measure in found[0] if all(measure in each for each in found)]
+            measures = {measure: tuple(each[measure] for each in found) for measure in shared}
+            rows.append(Row(name, tuple(results), measures))
+    return rows
+
+
+def _measures(result: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """The scores of a result, by name, in percent."""
+    yield "mIoU", 100 * result["scores"]["miou"]
+    yield PRECISION, 100 * result["scores"]["precision"]["0.5"]
+    for grouping in ("by_cue", "by_standing", "by_size"):
+        for name, scores in result.get(grouping, {}).items():
+            yield name, 100 * scores["miou"]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        result: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DataError(f"The result {path} cannot be read ({error}); remove it, and its run is made again.") from None
+    return result
+
+
+def study_table(rows: Sequence[Row]) -> str:
+    """A table in Markdown: mean ± standard deviation over seeds, and the gain over the base seed by seed.
+
+    Args:
+        rows: at least one.
+    """
+    base = next((row for row in rows if row.name == BASE), None)
+    groups = [measure for measure in rows[0].measures if measure not in ("mIoU", PRECISION)]
+    shown = [measure for measure in groups if all(measure in row.measures for row in rows)]
+    head = ["", "seeds", "mIoU", "over base", PRECISION, *shown]
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1)]
+    for row in rows:
+        gains = () if base is None or row is base else row.gain(base)
+        numbers = [with_spread(row.measures[measure]) for measure in ("mIoU", PRECISION, *shown)]
+        over = with_spread(gains, signed=True) if gains else ""
+        lines.append([row.name, str(len(row.seeds)), numbers[0], over, *numbers[1:]])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def with_spread(values: Sequence[float], *, signed: bool = False) -> str:
+    """Mean and, of several, standard deviation.
+
+    Example:
+        >>> with_spread([50.0, 52.0]), with_spread([1.0], signed=True)
+        ('51.0 ± 1.4', '+1.0')
+    """
+    mean = f"{statistics.fmean(values):{'+' if signed else ''}.1f}"
+    return f"{mean} ± {statistics.stdev(values):.1f}" if len(values) > 1 else mean

@@ -1,0 +1,40 @@
+"""`vlt ablate`: a study of single changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from vlt.cli.shell import PATH, Command, checked, examples, writable_file
+
+
+@click.command(
+    cls=Command,
+    epilog=examples("vlt ablate configs/ablation/synthetic.yaml", "vlt ablate study.yaml --plot study.png"),
+)
+@click.argument("study", type=PATH)
+@click.option("--plot", type=PATH, callback=checked(writable_file), help="A picture with error bars; needs matplotlib.")
+@click.option("--summary-only", is_flag=True, help="Run nothing; tell what is there.")
+def ablate(study: Path, plot: Path | None, summary_only: bool) -> None:
+    """Run what is missing of STUDY, and print a table of what it found.
+
+    STUDY is a YAML file with a base configuration, single changes by name, seeds and an output_dir. Each run leaves a
+    result.json there; runs that have one are not made again, and one that was killed goes on where it was.
+    """
+    from vlt.ablate import read_rows, read_study, run_study, study_table
+    from vlt.errors import DataError
+
+    chosen = read_study(study)
+    if not summary_only:
+        for run in run_study(chosen):
+            state = "was done" if run.was_done else "done"
+            click.echo(f"{run.planned.row}, seed {run.planned.seed}: {state}, {run.planned.folder}", err=True)
+    rows = read_rows(chosen)
+    if not rows:
+        raise DataError(f"{chosen.output_dir} holds no result yet; leave --summary-only out.")
+    click.echo(study_table(rows), nl=False)
+    if plot:
+        from vlt.ablate.plot import plot_study
+
+        plot_study(rows, plot, title=study.stem)

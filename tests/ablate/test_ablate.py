@@ -1,0 +1,130 @@
+"""A study runs what is missing, goes on after a kill, and tells mean and spread."""
+
+import json
+import statistics
+
+import pytest
+from click.testing import CliRunner
+
+from vlt.ablate import Row, read_rows, read_study, run_study, study_table
+from vlt.ablate import run as runs
+from vlt.ablate.run import RESULT
+from vlt.ablate.summary import with_spread
+from vlt.cli import main
+from vlt.config import dump_config
+from vlt.errors import ConfigError, DataError
+
+
+@pytest.fixture
+def study_file(tmp_path, tiny_config):
+    """Two rows, two seeds, runs of seconds."""
+    (tmp_path / "base.yaml").write_text(dump_config(tiny_config))
+    (tmp_path / "study.yaml").write_text(
+        "base: base.yaml\n"
+        "changes:\n"
+        "  one query: [model.num_queries=1]\n"
+        "seeds: [0, 3]\n"
+        f"output_dir: {tmp_path / 'out'}\n"
+    )
+    return tmp_path / "study.yaml"
+
+
+def results(study):
+    return sorted(str(path.relative_to(study.output_dir)) for path in study.output_dir.rglob(RESULT))
+
+
+def test_every_row_runs_with_every_seed_and_leaves_a_result_and_no_weights(study_file):
+    study = read_study(study_file)
+    order = [(run.planned.row, run.planned.seed, run.was_done) for run in run_study(study)]
+    assert order == [(row, seed, False) for seed in (0, 3) for row in ("base", "one query")]
+    folders = [f"{row}/seed-{seed}" for row in ("base", "one-query") for seed in (0, 3)]
+    assert results(study) == [f"{folder}/{RESULT}" for folder in folders]
+    assert not list(study.output_dir.rglob("*.safetensors"))
+    assert not list(study.output_dir.rglob("state.pt"))
+    found = json.loads((study.output_dir / "one-query" / "seed-3" / RESULT).read_text())
+    assert (found["row"], found["seed"], found["provenance"]["seed"]) == ("one query", 3, 3)
+    rows = {row.name: row for row in read_rows(study)}
+    assert rows["one query"].measures["mIoU"][1] == 100 * found["scores"]["miou"]
+
+
+def test_what_is_done_is_not_run_again_and_what_was_killed_goes_on(study_file, monkeypatch):
+    study, train = read_study(study_file), runs.train
+    asked = []
+
+    def killed(config):
+        asked.append(str(config.output_dir.relative_to(study.output_dir)))
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return train(config)
+
+    monkeypatch.setattr(runs, "train", killed)
+    with pytest.raises(KeyboardInterrupt):
+        list(run_study(study))
+    assert results(study) == [f"base/seed-0/{RESULT}"]
+    assert [run.was_done for run in run_study(study)] == [True, False, False, False]
+    assert asked == ["base/seed-0", "one-query/seed-0", "one-query/seed-0", "base/seed-3", "one-query/seed-3"]
+
+
+def test_a_wrong_change_in_the_last_row_is_met_before_anything_runs(study_file, monkeypatch):
+    study_file.write_text(study_file.read_text().replace("num_queries=1", "num_querys=1"))
+    monkeypatch.setattr(runs, "train", lambda config: pytest.fail("a run began"))
+    with pytest.raises(ConfigError, match=r"num_querys.*did you mean 'num_queries'"):
+        list(run_study(read_study(study_file)))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sentence"),
+    [
+        ("seeds: [0, 3]", "seeds: []", "seeds: "),
+        ("seeds: [0, 3]", "seed: [0]", "seed: Extra inputs"),
+        ("one query:", "Base:", r"changes: .*rows need names that differ .*\['Base'\]"),
+        ("one query:", "'?!':", r"changes: .*rows need names that differ"),
+    ],
+)
+def test_studies_that_cannot_be_are_refused(study_file, before, after, sentence):
+    study_file.write_text(study_file.read_text().replace(before, after))
+    with pytest.raises(ConfigError, match=rf"study\.yaml: {sentence}.*the keys base, changes, seeds, output_dir\.$"):
+        read_study(study_file)
+
+
+# ---------------------------------------------------------------- what it tells
+
+
+BASE_ROW = Row("base", (0, 1, 2), {"mIoU": (50.0, 52.0, 54.0), "Pr@0.5": (40.0, 40.0, 40.0), "colour": (1.0, 2.0, 3.0)})
+CHANGED = Row("one query", (0, 2), {"mIoU": (49.0, 52.0), "Pr@0.5": (30.0, 34.0), "colour": (4.0, 4.0)})
+
+
+def test_mean_spread_and_gain_are_those_of_the_seeds():
+    assert BASE_ROW.mean() == 52
+    assert BASE_ROW.spread() == pytest.approx(statistics.stdev([50, 52, 54]))
+    assert Row("x", (0,), {"mIoU": (1.0,)}).spread() is None
+    assert CHANGED.gain(BASE_ROW) == (-1.0, -2.0)  # of the same seeds: 0 and 2
+
+
+def test_the_table_tells_rows_as_they_are():
+    lines = study_table([BASE_ROW, CHANGED]).splitlines()
+    assert lines[0] == "|  | seeds | mIoU | over base | Pr@0.5 | colour |"
+    assert lines[2] == "| base | 3 | 52.0 ± 2.0 |  | 40.0 ± 0.0 | 2.0 ± 1.0 |"
+    assert lines[3] == "| one query | 2 | 50.5 ± 2.1 | -1.5 ± 0.7 | 32.0 ± 2.8 | 4.0 ± 0.0 |"
+    assert with_spread([1.25]) == "1.2"
+
+
+def test_a_damaged_result_is_named(study_file):
+    study = read_study(study_file)
+    path = study.output_dir / "base" / "seed-0" / RESULT
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    with pytest.raises(DataError, match=r"base/seed-0/result\.json cannot be read .* remove it"):
+        read_rows(study)
+
+
+def test_the_command_prints_the_table_and_draws_it(study_file, tmp_path):
+    nothing = CliRunner().invoke(main, ["ablate", str(study_file), "--summary-only"])
+    assert (nothing.exit_code, nothing.stdout) == (1, "")
+    assert "holds no result yet" in nothing.stderr
+    done = CliRunner().invoke(main, ["ablate", str(study_file), "--plot", str(tmp_path / "study.png")])
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout == study_table(read_rows(read_study(study_file)))
+    assert (tmp_path / "study.png").read_bytes().startswith(b"\x89PNG")
+    again = CliRunner().invoke(main, ["ablate", str(study_file), "--summary-only"])
+    assert again.stdout == done.stdout
