@@ -126,3 +126,21 @@ def test_contrast_is_a_part_of_the_loss(small, tmp_path):
     assert losses["contrast"] > 0
     expected = losses["bce"] + losses["dice"] + 0.5 * losses["contrast"]
     assert losses["total"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_average_follows_what_trains_and_shares_what_is_frozen(small, tmp_path):
+    frozen = {"name": "darknet53", "width": 0.0625, "blocks": [1, 1, 1, 1, 1], "trainable_blocks": 1}
+    config = small(tmp_path, model={"backbone": frozen}, train={"ema": 0.9})
+    learner = make(config)
+    expected: dict[str, torch.Tensor] = {}
+    for step in range(3):
+        learner.gradient(batches(config, [4]), StopRequest())
+        learner.update()
+        for name, now in learner.network.named_parameters():
+            past = expected.get(name)
+            expected[name] = now.detach().clone() if step == 0 else 0.9 * past + 0.1 * now.detach()
+    shared = {name for name, p in learner.network.named_parameters() if not p.requires_grad}
+    assert shared
+    for (name, average), own in zip(learner.judged.named_parameters(), learner.network.parameters(), strict=True):
+        assert (average.data_ptr() == own.data_ptr()) == (name in shared)
+        torch.testing.assert_close(average, expected[name], rtol=1e-4, atol=1e-6)

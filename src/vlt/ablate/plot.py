@@ -25,7 +25,7 @@ def plot_study(rows: Sequence[Row], path: Path, *, title: str) -> None:
         from matplotlib.figure import Figure  # noqa: PLC0415 (an extra)
     except ImportError:
         raise ConfigError(
-            'A plot needs matplotlib; install it with pip install "vlt[plot]", or plot nothing.'
+            "A plot needs matplotlib: install it (`pip install matplotlib`), or leave --plot out."
         ) from None
     figure = Figure(figsize=(7, 1 + 0.32 * len(rows)), layout="constrained")
     axes = figure.subplots()
