@@ -182,7 +182,7 @@ def mask_words(expression: str, ratio: float, mask_word: str, key: Sequence[int]
 
     Example:
         >>> mask_words("the left zebra", 0.4, "[MASK]", key=(0, 1))
-        'the [MASK] zebra'
+        'the left [MASK]'
     """
     words = expression.split()
     hidden = min(round(ratio * len(words)), len(words) - 1)
