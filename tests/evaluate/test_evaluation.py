@@ -216,6 +216,7 @@ def test_processes_together_report_what_one_does(model, text, referrals, config,
 
 TWO_PROCESSES = """
 import json
+import sys
 import torch
 from accelerate import Accelerator
 from vlt.config import parse_config
@@ -242,7 +243,9 @@ synchronised = metrics.compute()
 assert (synchronised.count, synchronised.oiou) == (report.scores.count, report.scores.oiou)
 assert abs(synchronised.miou - report.scores.miou) < 1e-12
 sent_ids = [record.sent_id for record in report.records]
-print("REPORT", json.dumps([accelerator.num_processes, report.to_dict(), sent_ids]), flush=True)
+# A file for each: what two processes print at once may be mixed.
+with open(f"{sys.argv[1]}.{accelerator.process_index}.json", "w") as file:
+    json.dump([accelerator.num_processes, report.to_dict(), sent_ids], file)
 accelerator.end_training()
 """
 
@@ -252,15 +255,20 @@ def test_two_real_processes_report_what_one_does(tmp_path):
     script = tmp_path / "shard.py"
     script.write_text(textwrap.dedent(TWO_PROCESSES))
 
-    def run(*launcher):
-        command = [sys.executable, *launcher, str(script)]
+    def run(name, *launcher):
+        command = [sys.executable, *launcher, str(script), str(tmp_path / name)]
         result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         assert result.returncode == 0, result.stderr
-        return [json.loads(line[len("REPORT ") :]) for line in result.stdout.splitlines() if line.startswith("REPORT ")]
+        return [json.loads(path.read_text()) for path in sorted(tmp_path.glob(f"{name}.*.json"))]
 
-    ((one, *alone),) = run()
+    ((one, *alone),) = run("alone")
     both = run(
-        "-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"
+        "both",
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node=2",
+        "--rdzv-backend=c10d",
+        "--rdzv-endpoint=localhost:0",
     )
     assert one == 1
     assert [processes for processes, *_ in both] == [2, 2]
