@@ -46,11 +46,15 @@ class Study(Section):
         """The base and each change, by name."""
         return {BASE: (), **self.changes}
 
+    def folder(self, row: str, seed: int) -> Path:
+        """Of a run."""
+        return self.output_dir / folder_name(row) / f"seed-{seed}"
+
     def planned(self) -> Iterator[Planned]:
         """Every run of the study: all rows with the first seed, then with the next, so that a part tells most."""
         for seed in self.seeds:
             for name, changes in self.rows().items():
-                folder = self.output_dir / folder_name(name) / f"seed-{seed}"
+                folder = self.folder(name, seed)
                 fixed = (f"seed={seed}", f"output_dir={folder}")
                 yield Planned(name, seed, folder, load_config(self.base, (*changes, *fixed)))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vlt.ablate.run import RESULT
-from vlt.ablate.study import BASE, Study, folder_name
+from vlt.ablate.study import BASE, Study
 from vlt.errors import DataError
 
 PRECISION = "Pr@0.5"
@@ -54,7 +54,7 @@ def read_rows(study: Study) -> list[Row]:
     """
     rows = []
     for name in study.rows():
-        folders = {seed: study.output_dir / folder_name(name) / f"seed-{seed}" for seed in study.seeds}
+        folders = {seed: study.folder(name, seed) for seed in study.seeds}
         results = {seed: _read(folder / RESULT) for seed, folder in folders.items() if (folder / RESULT).exists()}
         if results:
             found = [dict(_measures(result)) for result in results.values()]

@@ -11,7 +11,7 @@ from vlt.cli.shell import PATH, Command, checked, examples, writable_file
 
 @click.command(
     cls=Command,
-    epilog=examples("vlt ablate configs/ablation/synthetic.yaml", "vlt ablate study.yaml --plot study.png"),
+    epilog=examples("vlt ablate study.yaml", "vlt ablate study.yaml --plot study.png"),
 )
 @click.argument("study", type=PATH)
 @click.option("--plot", type=PATH, callback=checked(writable_file), help="A picture with error bars; needs matplotlib.")
