@@ -17,6 +17,7 @@ LONGEST = 330
 FLOORS = [
     {"errors", "types", "config", "geometry", "files", "version"},
     {"data", "model", "losses", "metrics", "visualize"},
+    {"refine"},
     {"checkpoint", "legacy"},
     {"evaluate", "predict", "convert"},
     {"train", "serve", "export"},

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vlt.data.photo import PhotoSource
     from vlt.data.text import TextReader
     from vlt.model.vlt import VLT, Features
+    from vlt.refine import Outlines, Refiner
     from vlt.types import RLE, Box, Mask
 
 
@@ -35,7 +36,8 @@ class Prediction:
         mask: (H, W) bool, at the photo's size.
         score: how sure the model is that this is there, in [0, 1]: the mean probability inside the mask, above the
             threshold; where the mask is empty, the highest probability in the photo, at most the threshold. Predictions
-            of one model and threshold can be ranked by it; it is no calibrated probability.
+            of one model and threshold can be ranked by it; it is no calibrated probability. Of the mask before it was
+            refined, where there is a refiner.
         box: the smallest one around the mask, xyxy in pixels of the photo, x1 and y1 just outside; None: empty mask.
     """
 
@@ -58,11 +60,13 @@ class ImageFeatures:
         letterbox: the way back to the photo.
         features: of the one photo.
         model: the one that saw it; others cannot read these features.
+        outlines: what the refiner saw, or None where there is none.
     """
 
     letterbox: Letterbox
     features: Features = field(repr=False)
     model: VLT = field(repr=False)
+    outlines: Outlines | None = field(default=None, repr=False)
 
 
 class Predictor:
@@ -72,12 +76,14 @@ class Predictor:
         model: in eval mode, on the device to compute on.
         text: reads words the way the model was trained on.
         config: of the model, with its threshold and batch size.
+        refiner: sharpens the masks; None: they are the model's own.
     """
 
-    def __init__(self, model: VLT, text: TextReader, config: Config) -> None:
+    def __init__(self, model: VLT, text: TextReader, config: Config, refiner: Refiner | None = None) -> None:
         self.model = model
         self.text = text
         self.config = config
+        self.refiner = refiner
         self.device = next(model.parameters()).device
 
     @torch.inference_mode()
@@ -94,7 +100,9 @@ class Predictor:
         letterbox = Letterbox(
             (photo.shape[0], photo.shape[1]), self.config.model.input_size, self.config.model.antialias
         )
-        return ImageFeatures(letterbox, self.model.encode(letterbox.image(photo)[None].to(self.device)), self.model)
+        outlines = None if self.refiner is None else self.refiner.see(photo)
+        features = self.model.encode(letterbox.image(photo)[None].to(self.device))
+        return ImageFeatures(letterbox, features, self.model, outlines)
 
     def predict(
         self, image: PhotoSource | ImageFeatures, expressions: str | Sequence[str], *, threshold: float | None = None
@@ -122,7 +130,15 @@ class Predictor:
         if seen.model is not self.model:
             raise InputError("These features were made by another predictor's model; encode the photo with this one.")
         answers = zip(asked, self._logits(seen.features, words), strict=True)
-        return [_prediction(expression, logits, seen.letterbox, threshold) for expression, logits in answers]
+        return [self._prediction(expression, logits, seen, threshold) for expression, logits in answers]
+
+    def _prediction(self, expression: str, logits: Tensor, seen: ImageFeatures, threshold: float) -> Prediction:
+        """The score is that of the model's own mask: the refiner knows outlines, not what was asked."""
+        mask = seen.letterbox.mask(logits, threshold)
+        score = seen.letterbox.certainty(logits, mask)
+        if self.refiner and seen.outlines:
+            mask = self.refiner.mask(seen.outlines, logits, seen.letterbox, threshold, otherwise=mask)
+        return Prediction(expression, mask, score, mask_box(mask))
 
     def _read(self, expressions: Sequence[str]) -> list[Tensor]:
         """The words of each expression, with warnings about those that were not read as written."""
@@ -142,25 +158,23 @@ class Predictor:
             yield from answer.logits.float().cpu()
 
 
-def load(checkpoint: Path | str | None = None, device: torch.device | str | None = None) -> Predictor:
+def load(
+    checkpoint: Path | str | None = None, device: torch.device | str | None = None, *, refine: bool = True
+) -> Predictor:
     """Loads a predictor.
 
     Args:
         checkpoint: the directory of a checkpoint or of a run (its best is taken); None: the model that comes with the
             package.
         device: such as "cpu" or "cuda:1"; None: a GPU where there is one.
+        refine: sharpen masks, where the checkpoint brings what that takes; it is most of the time a photo takes.
 
     Raises:
         CheckpointError: see `vlt.checkpoint.load_checkpoint`.
         ConfigError: a device that this machine does not have.
     """
-    loaded = load_checkpoint(checkpoint, device)
-    return Predictor(loaded.model, loaded.text, loaded.config)
-
-
-def _prediction(expression: str, logits: Tensor, letterbox: Letterbox, threshold: float) -> Prediction:
-    mask = letterbox.mask(logits, threshold)
-    return Prediction(expression, mask, letterbox.certainty(logits, mask), mask_box(mask))
+    loaded = load_checkpoint(checkpoint, device, refine=refine)
+    return Predictor(loaded.model, loaded.text, loaded.config, loaded.refiner)
 
 
 def _refuse_blanks(expressions: Sequence[str]) -> None:

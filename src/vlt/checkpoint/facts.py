@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from vlt.checkpoint.read import Checkpoint
 
 
@@ -25,7 +23,7 @@ def describe_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
         "checkpoint": str(checkpoint.path),
         "packed": bool(meta.get("packed")),
         "architecture": _architecture(checkpoint),
-        "parameters": _parameters(checkpoint.model),
+        "parameters": _parameters(checkpoint),
         "backbone_seen_coco_labels": checkpoint.model.backbone.seen_coco_labels,
         "training": {
             **{key: meta.get(key) for key in ("command", "commit", "version", "seed", "epoch", "step")},
@@ -52,8 +50,11 @@ def _architecture(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _parameters(model: nn.Module) -> dict[str, int]:
-    boxes = {name: sum(one.numel() for one in box.parameters()) for name, box in model.named_children()}
+def _parameters(checkpoint: Checkpoint) -> dict[str, int]:
+    parts = dict(checkpoint.model.named_children())
+    if checkpoint.refiner is not None:
+        parts["refiner"] = checkpoint.refiner.segmenter
+    boxes = {name: sum(one.numel() for one in box.parameters()) for name, box in parts.items()}
     return {"total": sum(boxes.values()), **boxes}
 
 

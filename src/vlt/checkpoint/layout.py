@@ -1,6 +1,7 @@
 """What lies where in a checkpoint and in a run, and the few steps on the disk that keep both whole.
 
-<run>/checkpoints/<name>/  config.yaml  meta.json  weights.safetensors  and what the text reader saved
+<run>/checkpoints/<name>/  config.yaml  meta.json  weights.safetensors  and what the text reader saved;
+                           refiner.safetensors where outlines are to be sharpened
 <run>/best, <run>/last     small files that hold the name of a checkpoint
 """
 
@@ -13,7 +14,7 @@ from typing import Literal, TypeAlias
 FORMAT = 2
 """Of a checkpoint; raised when an older `vlt` could no longer read what this one writes. 2: weights may be bytes."""
 
-WEIGHTS, CONFIG, META = "weights.safetensors", "config.yaml", "meta.json"
+WEIGHTS, REFINER, CONFIG, META = "weights.safetensors", "refiner.safetensors", "config.yaml", "meta.json"
 CHECKPOINTS = "checkpoints"
 
 Pointer: TypeAlias = Literal["best", "last"]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vlt.checkpoint.layout import reason
-from vlt.checkpoint.read import load_checkpoint
+from vlt.checkpoint.read import Checkpoint, load_checkpoint, read_tensors
 from vlt.checkpoint.scaling import to_bytes
 from vlt.checkpoint.write import write_checkpoint
 from vlt.errors import CheckpointError
@@ -19,7 +19,12 @@ from vlt.model.vlt import VLT
 
 
 def pack_checkpoint(
-    source: Path | str, folder: Path | str, *, reports: Sequence[Path | str] = (), licences: Sequence[str] = ()
+    source: Path | str,
+    folder: Path | str,
+    *,
+    reports: Sequence[Path | str] = (),
+    licences: Sequence[str] = (),
+    refiner: Path | str | None = None,
 ) -> None:
     """Writes a checkpoint in its compact form, a third of the size, that `load_checkpoint` reads like any other.
 
@@ -32,6 +37,8 @@ def pack_checkpoint(
         reports: JSON files that `vlt test` wrote about this model; they travel along for `vlt info`. None: those
             that `source` has already.
         licences: of the parts and the data, a line each; they travel along too, as above.
+        refiner: a file of `tools/mobile_sam_from_package.py`, which sharpens the model's answers from then on. None:
+            that of `source`, where it has one.
 
     Raises:
         CheckpointError: `source` cannot be loaded or has weights that are no numbers; `folder` cannot be written; a
@@ -43,8 +50,10 @@ def pack_checkpoint(
     _refuse_infinite(tensors, loaded.path)
     stated = {"reports": found, "licences": list(licences)}
     meta = loaded.meta | {"packed": True} | {name: values for name, values in stated.items() if values}
+    sharpens = _refiner_weights(loaded, refiner)
     write_checkpoint(
         folder,
+        refiner=sharpens and pack(sharpens, {name for name, tensor in sharpens.items() if tensor.ndim > 1}),
         tensors=pack(tensors, encoder_matrices(loaded.model)),
         config=loaded.config,
         text=loaded.text,
@@ -78,6 +87,12 @@ def encoder_matrices(model: VLT) -> set[str]:
         for name, tensor in model.state_dict(keep_vars=True).items()
         if id(tensor) in encoders and _is_matrix(tensor) and len(tensor) > 1  # one row would share one scale
     }
+
+
+def _refiner_weights(loaded: Checkpoint, path: Path | str | None) -> dict[str, Tensor] | None:
+    if path is not None:
+        return read_tensors(Path(path), "make it again with tools/mobile_sam_from_package.py")[0]
+    return None if loaded.refiner is None else loaded.refiner.segmenter.state_dict()
 
 
 def _is_matrix(tensor: Tensor) -> bool:

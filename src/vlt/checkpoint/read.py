@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from vlt.checkpoint.layout import CONFIG, FORMAT, META, WEIGHTS, reason
+from vlt.checkpoint.layout import CONFIG, FORMAT, META, REFINER, WEIGHTS, reason
 from vlt.checkpoint.run import find_checkpoint
 from vlt.checkpoint.scaling import from_bytes
 from vlt.config import Config, load_config
@@ -22,6 +22,9 @@ from vlt.model.build import build_model
 from vlt.model.initialisation import SkipInitialisation
 from vlt.model.vlt import VLT
 from vlt.version import __version__
+
+if TYPE_CHECKING:
+    from vlt.refine import Refiner
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class Checkpoint:
         text: turns expressions into the words that the weights know.
         model: in eval mode, on the device asked for.
         meta: what meta.json says; see `save_checkpoint`.
+        refiner: sharpens the model's answers, on the same device; None: it has none, or it was not asked for.
     """
 
     path: Path
@@ -41,15 +45,19 @@ class Checkpoint:
     text: TextReader
     model: VLT
     meta: dict[str, Any]
+    refiner: Refiner | None = None
 
 
-def load_checkpoint(path: Path | str | None = None, device: torch.device | str | None = "cpu") -> Checkpoint:
+def load_checkpoint(
+    path: Path | str | None = None, device: torch.device | str | None = "cpu", *, refine: bool = True
+) -> Checkpoint:
     """Rebuilds the model of a checkpoint.
 
     Args:
         path: a checkpoint, a run (its best is taken), or a run's pointer file `best` or `last`; None: the model that
             comes with the package.
         device: where the model goes; None: a GPU where there is one.
+        refine: load the refiner, too, where the checkpoint has one.
 
     Raises:
         CheckpointError: missing, a file, no checkpoint, from a newer format, damaged; a vocabulary that does not belong
@@ -61,7 +69,8 @@ def load_checkpoint(path: Path | str | None = None, device: torch.device | str |
     meta = _read_meta(folder)
     config, text, model = _rebuild(folder)
     load_weights(model, _read_weights(folder, text.fingerprint), f"in {folder}", f"its {CONFIG}")
-    return Checkpoint(path=folder, config=config, text=text, model=model.to(chosen).eval(), meta=meta)
+    refiner = _read_refiner(folder / REFINER, chosen) if refine and (folder / REFINER).exists() else None
+    return Checkpoint(path=folder, config=config, text=text, model=model.to(chosen).eval(), meta=meta, refiner=refiner)
 
 
 def usable_device(device: torch.device | str | None) -> torch.device:
@@ -106,22 +115,49 @@ def _rebuild(folder: Path) -> tuple[Config, TextReader, VLT]:
 
 def _read_weights(folder: Path, text_fingerprint: str) -> dict[str, Tensor]:
     """The tensors of the weight file, provided they were trained with the vocabulary of that fingerprint."""
-    path = folder / WEIGHTS
-    try:
-        with safe_open(path, framework="pt") as file:
-            trained_with = (file.metadata() or {}).get("text_fingerprint")
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (it is no mapping)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} is missing or damaged ({reason(error)}); copy the checkpoint again.") from error
+    tensors, told = read_tensors(folder / WEIGHTS)
+    trained_with = told.get("text_fingerprint")
     if trained_with != text_fingerprint:
         raise CheckpointError(
             f"The vocabulary in {folder} (fingerprint {text_fingerprint[:12]}) does not belong to its weights, "
             f"trained with {str(trained_with)[:12]}; copy the whole directory of one checkpoint."
         )
+    return tensors
+
+
+def read_tensors(path: Path, remedy: str = "copy the checkpoint again") -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a weight file, bytes taken back to numbers, and what is told beside them.
+
+    Args:
+        path: of the file.
+        remedy: what to do where it is damaged.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
     try:
-        return from_bytes(tensors)
+        with safe_open(path, framework="pt") as file:
+            told = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (it is no mapping)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} is missing or damaged ({reason(error)}); {remedy}.") from error
+    try:
+        return from_bytes(tensors), told
     except CheckpointError as error:
-        raise CheckpointError(f"{path} is damaged: {error}; copy the checkpoint again.") from None
+        raise CheckpointError(f"{path} is damaged: {error}; {remedy}.") from None
+
+
+def _read_refiner(path: Path, device: torch.device) -> Refiner:
+    from vlt.refine import build_refiner  # noqa: PLC0415 (most checkpoints have none, and it takes a while)
+
+    tensors, _ = read_tensors(path)
+    try:
+        with SkipInitialisation():
+            refiner = build_refiner({name: tensor.float() for name, tensor in tensors.items()})
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} holds no weights of a refiner ({reason(error)}); pack it again.") from None
+    refiner.segmenter.to(device)
+    return refiner
 
 
 def load_weights(model: VLT, tensors: Mapping[str, Tensor], where: str, described_by: str) -> None:

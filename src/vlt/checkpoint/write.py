@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from vlt.checkpoint.layout import CONFIG, FORMAT, META, WEIGHTS, aside, is_checkpoint, partial, reason, sync
+from vlt.checkpoint.layout import CONFIG, FORMAT, META, REFINER, WEIGHTS, aside, is_checkpoint, partial, reason, sync
 from vlt.config import Config, dump_config
 from vlt.data.text import TextReader
 from vlt.errors import CheckpointError
@@ -50,7 +50,13 @@ def save_checkpoint(
 
 
 def write_checkpoint(
-    folder: Path | str, *, tensors: Mapping[str, Tensor], config: Config, text: TextReader, meta: Mapping[str, Any]
+    folder: Path | str,
+    *,
+    tensors: Mapping[str, Tensor],
+    config: Config,
+    text: TextReader,
+    meta: Mapping[str, Any],
+    refiner: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Writes the parts of a checkpoint as they are; otherwise as `save_checkpoint`, for those who have a model.
 
@@ -60,6 +66,7 @@ def write_checkpoint(
         config: of the run, its `model` resolved.
         text: what the model's words were read with.
         meta: all that is to be told of the model, as JSON values; `format` and `text_fingerprint` are added here.
+        refiner: the weights of one; None: there is none.
 
     Raises:
         CheckpointError: the folder holds something else, cannot be made, or the disk is full.
@@ -68,8 +75,11 @@ def write_checkpoint(
     with _whole_directory(Path(folder)) as temporary:
         # The fingerprint travels inside the weight file too: that is how a foreign vocabulary beside it is noticed.
         save_file(_separate(tensors), temporary / WEIGHTS, {"text_fingerprint": text.fingerprint})
+        if refiner is not None:
+            save_file(_separate(refiner), temporary / REFINER)
         (temporary / CONFIG).write_text(dump_config(config), encoding="utf-8")
-        shutil.copymode(temporary / CONFIG, temporary / WEIGHTS)  # safetensors lets only the owner read
+        for weights in temporary.glob("*.safetensors"):
+            shutil.copymode(temporary / CONFIG, weights)  # safetensors lets only the owner read
         text.save(temporary)
         (temporary / META).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 

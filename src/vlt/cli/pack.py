@@ -28,7 +28,12 @@ from vlt.cli.shell import PATH, Command, examples
 @click.option(
     "--licence", "licences", multiple=True, help="Of a part or of the data, kept for `vlt info`; may be repeated."
 )
-def pack(checkpoint: Path, out_dir: Path, reports: tuple[Path, ...], licences: tuple[str, ...]) -> None:
+@click.option(
+    "--refiner", type=PATH, help="A file of tools/mobile_sam_from_package.py, which sharpens the model's masks."
+)
+def pack(
+    checkpoint: Path, out_dir: Path, reports: tuple[Path, ...], licences: tuple[str, ...], refiner: Path | None
+) -> None:
     """Write CHECKPOINT, or the best of a run, in a third of its size to OUT_DIR; print the path and the size.
 
     The encoders' matrices are rounded to a byte per weight, the others to two. Every command reads the result like any
@@ -36,6 +41,6 @@ def pack(checkpoint: Path, out_dir: Path, reports: tuple[Path, ...], licences: t
     """
     from vlt.checkpoint import pack_checkpoint
 
-    pack_checkpoint(checkpoint, out_dir, reports=reports, licences=licences)
+    pack_checkpoint(checkpoint, out_dir, reports=reports, licences=licences, refiner=refiner)
     size = sum(path.stat().st_size for path in out_dir.rglob("*") if path.is_file())
     click.echo(f"{out_dir}  {size / 1e6:.1f} MB")

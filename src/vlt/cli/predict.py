@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vlt.cli.shell import PATH, Command, checked, device_option, examples, writable_picture
+from vlt.cli.shell import PATH, Command, checked, device_option, examples, refine_option, writable_picture
 
 if TYPE_CHECKING:
     from vlt.predict import Prediction
@@ -45,6 +45,7 @@ COLOURS = {
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; an overlay is then written only with --output.")
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Of the probability.  [default: the checkpoint's]")
+@refine_option
 @device_option
 def predict(
     image: Path,
@@ -53,6 +54,7 @@ def predict(
     output: Path | None,
     as_json: bool,
     threshold: float | None,
+    refine: bool,
     device: str | None,
 ) -> None:
     """Find what each EXPRESSION means in the photo IMAGE.
@@ -66,7 +68,7 @@ def predict(
     photo = read_image(image)  # before the slow import that follows
     from vlt.predict import load
 
-    predictions = load(checkpoint, device).predict(photo, expressions, threshold=threshold)
+    predictions = load(checkpoint, device, refine=refine).predict(photo, expressions, threshold=threshold)
     if as_json:
         click.echo(json.dumps([_as_json(prediction) for prediction in predictions], ensure_ascii=False))
     else:

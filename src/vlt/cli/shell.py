@@ -26,6 +26,13 @@ set_option = click.option(
 )
 device_option = click.option("--device", help="Such as cpu or cuda:1.  [default: a GPU where there is one]")
 
+refine_option = click.option(
+    "--refine/--no-refine",
+    default=True,
+    show_default=True,
+    help="Sharpen masks, where the checkpoint brings what that takes.",
+)
+
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 NOISY = ("transformers", "torch", "accelerate", "PIL")
 DEBUG = "vlt.debug"

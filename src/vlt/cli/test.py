@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vlt.cli.shell import PATH, Command, checked, device_option, examples, set_option, writable_file
+from vlt.cli.shell import PATH, Command, checked, device_option, examples, refine_option, set_option, writable_file
 from vlt.errors import ConfigError, VLTWarning
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Score the whole photo, a centred box of the mean size and the noun alone beside it.",
 )
+@refine_option
 @device_option
 @set_option
 def test(
@@ -68,6 +69,7 @@ def test(
     per_sample: Path | None,
     worst: tuple[int, Path] | None,
     dummies: bool,
+    refine: bool,
     device: str | None,
     assignments: tuple[str, ...],
 ) -> None:
@@ -87,7 +89,7 @@ def test(
     run = read_config(config, assignments)
     chosen = splits or (run.data.val_split,)
     referrals = {split: take_half(load_referrals(run.data, split), half) for split in chosen}
-    loaded = load_checkpoint(checkpoint or run.output_dir, device)
+    loaded = load_checkpoint(checkpoint or run.output_dir, device, refine=refine)
     run = run.model_copy(update={"model": loaded.config.model})
     reports = {
         split: _named(output, split, chosen) or writable_file(_beside(loaded, split, half, protocol))
@@ -98,7 +100,8 @@ def test(
         make_folder(worst[1])
     for split in chosen:
         keep = Worst(worst[0]) if worst else None
-        ask = partial(judge, loaded.model, device=next(loaded.model.parameters()).device)
+        device_used = next(loaded.model.parameters()).device
+        ask = partial(judge, loaded.model, device=device_used, refiner=loaded.refiner)
         report = ask(
             referrals=referrals[split],
             on_sample=keep,

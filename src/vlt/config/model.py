@@ -203,6 +203,8 @@ class VLTConfig(Section):
     heads: Positive = 8
     feedforward_dim: Positive = 512
     dropout: Fraction = 0.1
+    map_dropout: Fraction = 0.0
+    """Share of the backbone's channels hidden while training, so that none is relied on alone: for frozen backbones."""
     mask_dim: Positive = 64
     """Width of the mask decoder at stride 4."""
 

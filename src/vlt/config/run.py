@@ -31,6 +31,8 @@ class ReferDataConfig(Section):
     val_split: str = "val"
     flip: Fraction = 0.0
     """How often a photo is mirrored, with left and right swapped in its words; never where the words forbid it."""
+    chatter: Fraction = 0.0
+    """How often a training sentence is given a few words more that tell nothing, such as "lol" or "by the wall"."""
 
 
 class SyntheticDataConfig(Section):
@@ -47,6 +49,7 @@ class SyntheticDataConfig(Section):
     train_split: str = "train"
     val_split: str = "val"
     flip: Fraction = 0.0
+    chatter: Fraction = 0.0
 
 
 DataConfig: TypeAlias = Annotated[ReferDataConfig | SyntheticDataConfig, Field(discriminator="name")]

@@ -15,7 +15,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from vlt.config import ReferDataConfig
-from vlt.data.expressions import swap_left_right
+from vlt.data.expressions import swap_left_right, with_chatter
 from vlt.data.masks import read_target
 from vlt.data.photo import read_image
 from vlt.data.prepared import read_prepared
@@ -98,6 +98,7 @@ class TrainSamples(Dataset[Sample]):
         seed: of the run.
         flip: how often a photo is mirrored, in [0, 1]. Its sentence then has left and right swapped; where the words
             forbid that, the photo stays as it is. `Sample.referral` always speaks of the photo as it lies on disk.
+        chatter: how often a sentence is given words more that tell nothing, in [0, 1], see `with_chatter`.
         mask_ratio: share of a sentence's words that is masked in second readings, in [0, 1]; at least one word stays.
             None: referrals are read once, and nothing is masked.
     """
@@ -112,6 +113,7 @@ class TrainSamples(Dataset[Sample]):
         epoch: int,
         seed: int,
         flip: float = 0.0,
+        chatter: float = 0.0,
         mask_ratio: float | None = None,
     ) -> None:
         self._referrals = referrals
@@ -120,6 +122,7 @@ class TrainSamples(Dataset[Sample]):
         self._antialias = antialias
         self._key = (seed, epoch)
         self._flip = flip
+        self._chatter = chatter
         self._mask_ratio = mask_ratio
         self._readings = 1 if mask_ratio is None else READINGS
         self._last: _Shown | None = None
@@ -151,6 +154,8 @@ class TrainSamples(Dataset[Sample]):
         if reading and count > 1:
             chosen = (chosen + 1 + draw.integers(count - 1)) % count  # any but the first reading's
         expression = referral.expressions[chosen]
+        if self._chatter and draw.random() < self._chatter:
+            expression = replace(expression, text=with_chatter(expression.text, draw))
         photo = zlib.crc32(str(photo_key(referral)).encode())
         is_drawn = np.random.default_rng((*self._key, photo)).random() < self._flip
         swapped = swap_left_right(expression.text) if is_drawn else None

@@ -16,8 +16,9 @@ from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from vlt.data.collate import Collate, pad_to
-from vlt.data.dataset import EvaluateSamples, without_blanks
+from vlt.data.dataset import EvaluateSamples, photo_key, without_blanks
 from vlt.data.masks import read_target
+from vlt.data.photo import read_image
 from vlt.errors import ConfigError, DataError
 from vlt.evaluate.record import Record
 from vlt.evaluate.report import Provenance, Report
@@ -25,8 +26,14 @@ from vlt.metrics import PROTOCOLS, Protocol, boundary_f, overlap
 from vlt.types import Batch, Expression, Referral
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
     from vlt.config import Config
     from vlt.data.text import TextReader
+    from vlt.geometry import Letterbox
+    from vlt.refine import Outlines, Refiner
     from vlt.types import Mask, Referrals
 
 Answerer: TypeAlias = Callable[[Batch], "Iterable[Mask]"]
@@ -83,6 +90,7 @@ def evaluate(
     config: Config,
     *,
     device: torch.device | str = "cpu",
+    refiner: Refiner | None = None,
     protocol: str | Protocol = "vlt",
     on_sample: Callable[[Outcome], None] | None = None,
     shard: Shard | None = None,
@@ -100,6 +108,7 @@ def evaluate(
         referrals: who is meant, where.
         config: of the run; `model` for the input's size, `evaluate` for the threshold and the batch size.
         device: where the model is.
+        refiner: sharpens the network's answers; None: they are judged as they are.
         protocol: a name in `vlt.metrics.PROTOCOLS`, or one of your own. "vlt" takes the threshold from `config`.
         on_sample: called with each answer of this process, in order; for pictures.
         shard: this process's share; None: all. The report covers the shares of all processes.
@@ -120,7 +129,7 @@ def evaluate(
     loader = _loader(Subset(samples, shard.indices(len(samples))), config)
     records = []
     with (
-        _answering(model, device, protocol.threshold) as answer,
+        _answering(model, device, protocol.threshold, refiner) as answer,
         _bar(loader, shown=progress and not shard.rank) as bar,
     ):
         for batch in loader:
@@ -172,15 +181,21 @@ def _bar(loader: DataLoader[Any], *, shown: bool) -> tqdm[Any]:
 
 
 @contextmanager
-def _answering(model: nn.Module | Answerer, device: torch.device | str, threshold: float) -> Iterator[Answerer]:
+def _answering(
+    model: nn.Module | Answerer, device: torch.device | str, threshold: float, refiner: Refiner | None
+) -> Iterator[Answerer]:
     """Makes an answerer of a network for as long as the block lasts."""
     if not isinstance(model, nn.Module):
         yield model
         return
 
+    sharpened = None if refiner is None else _Sharpened(refiner, threshold)
+
     def answer(batch: Batch) -> Iterator[Mask]:
         batch = batch.to(device)
         logits = model(batch.images, batch.words, batch.word_mask, batch.image_index).float().cpu()  # (B, 1, h, w)
+        if sharpened is not None:
+            return map(sharpened, batch.referrals, batch.letterboxes, logits)
         return (box.mask(one, threshold) for box, one in zip(batch.letterboxes, logits, strict=True))
 
     training = [module for module in model.modules() if module.training]  # frozen parts may be in evaluation already
@@ -191,6 +206,22 @@ def _answering(model: nn.Module | Answerer, device: torch.device | str, threshol
     finally:
         for module in training:
             module.training = True
+
+
+class _Sharpened:
+    """Answers to masks by way of a refiner, which sees each photo once where those about it stand together."""
+
+    def __init__(self, refiner: Refiner, threshold: float) -> None:
+        self._refiner = refiner
+        self._threshold = threshold
+        self._last: tuple[Path | int, Outlines] | None = None
+
+    def __call__(self, referral: Referral, letterbox: Letterbox, logits: Tensor) -> Mask:
+        key = photo_key(referral)
+        if self._last is None or self._last[0] != key:
+            self._last = key, self._refiner.see(read_image(referral.image))
+        own = letterbox.mask(logits, self._threshold)
+        return self._refiner.mask(self._last[1], logits, letterbox, self._threshold, otherwise=own)
 
 
 def _judge(batch: Batch, answer: Answerer, protocol: Protocol) -> Iterator[Outcome]:

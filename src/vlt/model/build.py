@@ -206,6 +206,7 @@ def _photo_encoder(config: VLTConfig, neck: ScaleNeck) -> PhotoEncoder:
         box_head=BoxHead(dim=config.dim) if config.boxes else None,
         pixel_decoder=pixel_decoder,
         reduce=None if config.fusion_stride == 1 else GroupConv(config.dim, config.dim, 3, config.fusion_stride),
+        map_dropout=config.map_dropout,
     )
 
 

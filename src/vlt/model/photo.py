@@ -132,6 +132,7 @@ class PhotoEncoder(nn.Module):
         box_head: tells at each position the box of the thing there; None: nobody asks.
         pixel_decoder: makes the pixel features; None: there are none.
         reduce: brings the map onto the coarser grid on which words join it; None: they join it as it is.
+        map_dropout: share of the backbone's channels that is hidden while training.
     """
 
     def __init__(
@@ -142,8 +143,10 @@ class PhotoEncoder(nn.Module):
         box_head: BoxHead | None,
         pixel_decoder: PixelDecoder | None,
         reduce: GroupConv | None,
+        map_dropout: float,
     ) -> None:
         super().__init__()
+        self.hide = nn.Dropout2d(map_dropout)
         self.neck = neck
         self.layers = nn.ModuleList(layers)
         self.box_head = box_head
@@ -152,7 +155,7 @@ class PhotoEncoder(nn.Module):
 
     def forward(self, maps: Sequence[Tensor], images: Tensor) -> Seen:
         """Maps of the backbone, finest first, and the photos (U, 3, H, W) in [0, 1], to what is seen in them."""
-        visual, boxes = self._attend(self.neck(maps)), None
+        visual, boxes = self._attend(self.neck([self.hide(x) for x in maps])), None
         if self.box_head is not None:
             boxes = self.box_head(visual)
             visual = visual + self.box_head.embed(boxes.detach())

@@ -77,6 +77,7 @@ class TrainData:
             epoch=epoch,
             seed=config.seed,
             flip=config.data.flip,
+            chatter=config.data.chatter,
             mask_ratio=config.loss.contrast.mask_ratio if readings_of(config) > 1 else None,
         )
 

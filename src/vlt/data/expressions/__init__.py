@@ -12,6 +12,7 @@
     nouns      what things, people and their clothes are called
     lexicon    what nouns name
     spelling   how they are misspelled
+    chatter    what people say besides
     cues       what kinds of hint any English expression gives
     mirror     the words for the mirrored photo
 
@@ -20,6 +21,7 @@ A wording is used only where its target is a clear yes and everything else a cle
 """
 
 from vlt.data.expressions.absent import absent
+from vlt.data.expressions.chatter import with_chatter
 from vlt.data.expressions.cues import CUES, cues
 from vlt.data.expressions.describe import Wording, describe
 from vlt.data.expressions.grammar import parse
@@ -40,4 +42,5 @@ __all__ = [
     "parse",
     "resolve",
     "swap_left_right",
+    "with_chatter",
 ]

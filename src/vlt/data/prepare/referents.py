@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 PER_TARGET = (4, 6)
 """Least and most wordings per referent, where there are as many."""
+TO_LEARN = (9, 14)
+"""The same where they are learnt from: of few, a network learns by heart which photo they belong to."""
 RIVALLED = 3.0
 """Times more readily that a thing is meant which is not the only one of its noun."""
 LESSER = 2.0
@@ -33,7 +35,14 @@ GARMENT_KINDS: Mapping[str, float] = {"category": 1.5, "colour": 1.5, "position"
 """How readily each kind of hint is given of a garment; nobody says what it lies next to."""
 
 
-def refer(picture: Picture, photo: Path, rng: random.Random, *, most: int | None = None) -> list[Referral]:
+def refer(
+    picture: Picture,
+    photo: Path,
+    rng: random.Random,
+    *,
+    most: int | None = None,
+    wordings: tuple[int, int] = PER_TARGET,
+) -> list[Referral]:
     """The things of a picture that something safe can be said of.
 
     Args:
@@ -41,18 +50,24 @@ def refer(picture: Picture, photo: Path, rng: random.Random, *, most: int | None
         photo: where it lies, or will lie.
         rng: draws what is said and who is meant.
         most: how many are meant at the most, rather those with rivals and those that are not the largest; None: all.
+        wordings: least and most per referent, where there are as many.
 
     Returns:
         A referral for each, in the order of the layers; their ids and those of their sentences are yet to be given.
     """
     scene = picture.scene()
     layers = [(layer.mask, layer.category) for layer in picture.layers]
-    referrals = list(_worded(scene, layers, photo, rng, None))
+    referrals = list(_worded(scene, layers, photo, rng, None, wordings))
     return referrals if most is None else _preferred(referrals, most, rng)
 
 
 def refer_to_garments(
-    picture: Picture, photo: Path, categories: Mapping[str, int], rng: random.Random
+    picture: Picture,
+    photo: Path,
+    categories: Mapping[str, int],
+    rng: random.Random,
+    *,
+    wordings: tuple[int, int] = PER_TARGET,
 ) -> list[Referral]:
     """Some of what is worn in a picture; nothing where it is not known of everybody what they wear.
 
@@ -61,6 +76,7 @@ def refer_to_garments(
         photo: where it lies, or will lie.
         categories: contiguous index by noun; garments of no category get -1.
         rng: draws what is said and what is meant.
+        wordings: as of `refer`.
 
     Returns:
         Referrals as from `refer`.
@@ -73,7 +89,7 @@ def refer_to_garments(
     others = [layer.thing(image) for layer in picture.layers if not layer.garments]
     layers = [(mask, categories.get(thing.noun, NO_CATEGORY)) for thing, mask in worn]
     scene = Scene(picture.size, (*(thing for thing, _ in worn), *others))
-    return _preferred(list(_worded(scene, layers, photo, rng, GARMENT_KINDS)), GARMENTS, rng)
+    return _preferred(list(_worded(scene, layers, photo, rng, GARMENT_KINDS, wordings)), GARMENTS, rng)
 
 
 def refer_to_nothing(picture: Picture, photo: Path, rng: random.Random) -> list[Referral]:
@@ -89,16 +105,17 @@ def _worded(
     photo: Path,
     rng: random.Random,
     kinds: Mapping[str, float] | None,
+    wordings: tuple[int, int],
 ) -> Iterator[Referral]:
     """Referrals to the first things of a scene, given the mask and category of each."""
     for index, ((mask, category), standing) in enumerate(zip(layers, standings(scene), strict=False)):
-        wordings = describe(scene, index, rng, count=rng.randint(*PER_TARGET), kinds=kinds)
-        if wordings:
+        worded = describe(scene, index, rng, count=rng.randint(*wordings), kinds=kinds)
+        if worded:
             yield Referral(
                 ref_id=0,
                 image=photo,
                 target=encode_rle(mask),
-                expressions=_expressions([wording.text for wording in wordings]),
+                expressions=_expressions([wording.text for wording in worded]),
                 category=category,
                 box=scene.things[index].box,
                 standing=standing,

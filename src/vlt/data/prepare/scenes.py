@@ -19,7 +19,14 @@ from vlt.data.prepare.crop import crop
 from vlt.data.prepare.fashion import FashionPhoto, read_fashion
 from vlt.data.prepare.picture import Picture, read_picture
 from vlt.data.prepare.refer_files import Id
-from vlt.data.prepare.referents import numbered, refer, refer_to_garments, refer_to_nothing
+from vlt.data.prepare.referents import (
+    PER_TARGET,
+    TO_LEARN,
+    numbered,
+    refer,
+    refer_to_garments,
+    refer_to_nothing,
+)
 from vlt.data.prepare.report import PrepareReport, count, file_digest, refuse_other
 from vlt.data.prepared import annotation_folder, write_prepared
 from vlt.errors import DataError
@@ -202,8 +209,9 @@ class _Maker:
 
     def _meant(self, shot: _Shot, to_learn: bool) -> list[Referral]:
         photo, rng = self.folder / shot.name, random.Random(f"{self._seed} {shot.name}")
-        things = refer(shot.picture, photo, rng, most=MOST if to_learn else None)
-        garments = refer_to_garments(shot.picture, photo, self._categories, rng)
+        wordings = TO_LEARN if to_learn else PER_TARGET
+        things = refer(shot.picture, photo, rng, most=MOST if to_learn else None, wordings=wordings)
+        garments = refer_to_garments(shot.picture, photo, self._categories, rng, wordings=wordings)
         is_asked = to_learn and shot.is_known and rng.random() < NOTHING
         return [*things, *garments, *(refer_to_nothing(shot.picture, photo, rng) if is_asked else ())]
 
