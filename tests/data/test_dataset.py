@@ -397,3 +397,14 @@ def test_first_readings_are_the_samples_of_a_run_without_contrast():
     referrals = [referral(number, "left dog", "brown dog", "wet dog") for number in range(4)]
     plain, contrasted = train_samples(referrals), train_samples(referrals, mask_ratio=0.5)
     assert all(plain[i].expression == contrasted[2 * i].expression for i in range(4))
+
+
+def test_chatter_is_how_often():
+    sentences = ["the dog", "left cat"]
+    referrals = [referral(number, sentences[number % 2]) for number in range(40)]
+    said = [sample.expression.text for sample in train_samples(referrals, chatter=0.5)]
+    plain = [text in sentences for text in said]
+    assert 8 <= sum(plain) <= 32
+    assert all(any(sentence in text for sentence in sentences) for text in said)
+    assert said == [sample.expression.text for sample in train_samples(referrals, chatter=0.5)]
+    assert all(sample.expression.text in sentences for sample in train_samples(referrals))

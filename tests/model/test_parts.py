@@ -11,7 +11,7 @@ from vlt.model.darknet import Darknet53
 from vlt.model.fusion import SentencePooling, SpatialDynamicAttention
 from vlt.model.language import GRUEncoder, ResetBeforeGRU, SummedGRU, TextFeatures
 from vlt.model.mask_decoder import MaskDecoder
-from vlt.model.photo import BoxHead, ScaleNeck
+from vlt.model.photo import BoxHead, PhotoEncoder, ScaleNeck
 from vlt.model.position import coordinates, map_sinusoid, sinusoid
 from vlt.model.query import QueryBalance, QueryGenerator
 from vlt.model.transformer import EncoderLayer, MultiHeadAttention, Transformer
@@ -230,3 +230,19 @@ def test_what_is_known_of_a_box_is_known_of_its_position_alone() -> None:
     moved[0, 2, 1, 4] += 0.05
     changed = (head.embed(boxes) != head.embed(moved)).any(dim=1)[0]
     assert changed.nonzero().tolist() == [[1, 4]]
+
+
+def test_hidden_channels_are_hidden_while_training_only():
+    neck = ScaleNeck(channels=(64,), strides=(14,), dim=4, map_stride=14)
+    nn.init.constant_(neck.lateral[0].weight, 1.0)
+    seen = []
+    neck.lateral[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    encoder = PhotoEncoder(neck=neck, layers=[], box_head=None, pixel_decoder=None, reduce=None, map_dropout=0.5)
+    maps, images = (torch.rand(2, 64, 4, 4) + 1,), torch.rand(2, 3, 56, 56)
+    encoder.train()(maps, images)
+    encoder.eval()(maps, images)
+    hidden = (seen[0] == 0).flatten(2)
+    assert torch.equal(hidden.any(dim=2), hidden.all(dim=2))  # whole channels
+    assert 0.3 < hidden.float().mean() < 0.7
+    torch.testing.assert_close(seen[0][seen[0] > 0], (2 * maps[0])[seen[0] > 0])
+    assert torch.equal(seen[1], maps[0])

@@ -16,11 +16,11 @@ PHRASES = (
     "sitting", "standing", "standing up", "sitting down", "looking at us", "looking away", "facing us", "facing away",
     "facing camera", "leaning over", "bending over", "walking", "running", "smiling", "laying down", "eating",
     "being held", "holding something", "reaching out", "pointing", "with arms crossed", "with hand up",
-    "with long hair", "with beard", "with stripes", "with logo", "with dots", "with writing on it", "with flowers",
+    "with long hair", "with beard", "with stripes", "with logo", "with dots", "with patterns", "with flowers",
     "in the air", "in the dark", "in the sun", "in shadow", "in the water", "in the snow", "on the grass", "on floor",
     "on the ground", "on the street", "behind fence", "by the wall", "by window", "near the trees", "against the sky",
     "upside down", "half hidden", "partly cut off", "you can see", "in view", "in the picture", "in this photo",
-    "out of focus", "all alone", "lol", "sorry", "i think", "the whole thing", "please", "that looks happy", "waiting",
+    "out of focus", "all alone", "lol", "sorry", "i think", "all of it", "please", "that looks happy", "waiting",
     "being fed", "about to move", "ready to go", "on its own", "having fun",
 )  # fmt: skip
 """What is said behind."""
@@ -40,7 +40,7 @@ def with_chatter(text: str, draw: np.random.Generator) -> str:
     Example:
         >>> import numpy as np
         >>> with_chatter("left zebra", np.random.default_rng(0))
-        'left zebra with logo'
+        'left zebra in the water'
     """
     if draw.random() < IN_FRONT:
         return f"{ADJECTIVES[draw.integers(len(ADJECTIVES))]} {text}"
