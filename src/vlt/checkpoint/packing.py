@@ -1,9 +1,9 @@
-"""The compact form of a checkpoint: a byte for each weight of the encoders, two for the rest; one reader for both."""
+"""The compact form of a checkpoint: a byte for each weight of its matrices; one reader for both."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ from vlt.checkpoint.read import Checkpoint, load_checkpoint, read_tensors
 from vlt.checkpoint.scaling import to_bytes
 from vlt.checkpoint.write import write_checkpoint
 from vlt.errors import CheckpointError
-from vlt.model.vlt import VLT
+
+LEAST = 1024
+"""Values of a matrix that is worth rounding; small ones, such as frequencies of positions, stay exact."""
 
 
 def pack_checkpoint(
@@ -26,10 +28,10 @@ def pack_checkpoint(
     licences: Sequence[str] = (),
     refiner: Path | str | None = None,
 ) -> None:
-    """Writes a checkpoint in its compact form, a third of the size, that `load_checkpoint` reads like any other.
+    """Writes a checkpoint in its compact form, a quarter of the size, that `load_checkpoint` reads like any other.
 
-    The matrices of both encoders are kept as int8 with one scale per row, the other matrices in half precision; biases,
-    norms and scales stay exact, since they are small and much hangs on them. Packing what is packed changes nothing.
+    Matrices are kept as int8 with one scale per row; biases, norms and scales stay exact, since they are small and much
+    hangs on them. Packing what is packed changes nothing.
 
     Args:
         source: a checkpoint or a run.
@@ -53,55 +55,38 @@ def pack_checkpoint(
     sharpens = _refiner_weights(loaded, refiner)
     write_checkpoint(
         folder,
-        refiner=sharpens and pack(sharpens, {name for name, tensor in sharpens.items() if tensor.ndim > 1}),
-        tensors=pack(tensors, encoder_matrices(loaded.model)),
+        refiner=sharpens and pack(sharpens),
+        tensors=pack(tensors),
         config=loaded.config,
         text=loaded.text,
         meta=meta,
     )
 
 
-def pack(tensors: Mapping[str, Tensor], coarse: Collection[str]) -> dict[str, Tensor]:
+def pack(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Makes tensors smaller.
 
     Args:
         tensors: of a network, float32, by name.
-        coarse: names of those to keep as int8, each with its float32 scales beside it (see `vlt.checkpoint.scaling`).
 
     Returns:
-        These; of the others, what has two or more dimensions in half precision where that can hold it; the rest as is.
+        Its matrices, convolutions and embeddings of `LEAST` values or more as int8, each with its float32 scales beside
+        it (see `vlt.checkpoint.scaling`); the rest as it is.
     """
     packed: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        packed |= to_bytes(name, tensor) if name in coarse else {name: _halved(tensor)}
+        packed |= to_bytes(name, tensor) if _is_worth_it(tensor) else {name: tensor}
     return packed
 
 
-def encoder_matrices(model: VLT) -> set[str]:
-    """Names of the matrices, convolutions and embeddings of the two encoders, in the model's state."""
-    encoders = {
-        id(tensor) for part in (model.backbone, model.language) for tensor in part.state_dict(keep_vars=True).values()
-    }
-    return {
-        name
-        for name, tensor in model.state_dict(keep_vars=True).items()
-        if id(tensor) in encoders and _is_matrix(tensor) and len(tensor) > 1  # one row would share one scale
-    }
+def _is_worth_it(tensor: Tensor) -> bool:
+    return tensor.ndim > 1 and len(tensor) > 1 and tensor.is_floating_point() and tensor.numel() >= LEAST
 
 
 def _refiner_weights(loaded: Checkpoint, path: Path | str | None) -> dict[str, Tensor] | None:
     if path is not None:
         return read_tensors(Path(path), "make it again with tools/mobile_sam_from_package.py")[0]
     return None if loaded.refiner is None else loaded.refiner.segmenter.state_dict()
-
-
-def _is_matrix(tensor: Tensor) -> bool:
-    return tensor.ndim > 1 and tensor.is_floating_point()
-
-
-def _halved(tensor: Tensor) -> Tensor:
-    half = tensor.half()
-    return half if _is_matrix(tensor) and half.isfinite().all() else tensor
 
 
 def _refuse_infinite(tensors: Mapping[str, Tensor], folder: Path) -> None:

@@ -34,9 +34,9 @@ from vlt.cli.shell import PATH, Command, examples
 def pack(
     checkpoint: Path, out_dir: Path, reports: tuple[Path, ...], licences: tuple[str, ...], refiner: Path | None
 ) -> None:
-    """Write CHECKPOINT, or the best of a run, in a third of its size to OUT_DIR; print the path and the size.
+    """Write CHECKPOINT, or the best of a run, in a quarter of its size to OUT_DIR; print the path and the size.
 
-    The encoders' matrices are rounded to a byte per weight, the others to two. Every command reads the result like any
+    Matrices are rounded to a byte per weight. Every command reads the result like any
     checkpoint; a run cannot be continued from it.
     """
     from vlt.checkpoint import pack_checkpoint
