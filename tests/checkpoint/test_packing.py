@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from vlt.checkpoint import load_checkpoint, pack_checkpoint, save_checkpoint
 from vlt.checkpoint.packing import LEAST, pack
 from vlt.checkpoint.scaling import from_bytes, to_bytes
-from vlt.errors import CheckpointError
+from vlt.errors import CheckpointError, ConfigError
 from vlt.model.build import build_model
 
 
@@ -177,3 +177,27 @@ def test_truncated(folder, keep):
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(CheckpointError, match=r"weights\.safetensors is missing or damaged"):
         load_checkpoint(folder)
+
+
+# ---------------------------------------------------------------- changed
+
+
+def test_what_needs_no_other_weights_can_be_changed(tiny_checkpoint, tmp_path):
+    changes = ["model.image_size=[96, 64]", "evaluate.threshold=0.25"]
+    pack_checkpoint(tiny_checkpoint, tmp_path / "one", assignments=changes)
+    config = load_checkpoint(tmp_path / "one").config
+    assert (config.model.input_size, config.evaluate.threshold) == ((96, 64), 0.25)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "sentence"),
+    [
+        ("model.dim=64", CheckpointError, r"do not fit the network of the changed configuration"),
+        ("model.image_size=[97, 64]", ConfigError, r"97, not a multiple of"),
+        ("model.treshold=1", ConfigError, r"the changed configuration"),
+    ],
+)
+def test_other_changes_are_refused(tiny_checkpoint, tmp_path, change, error, sentence):
+    with pytest.raises(error, match=sentence):
+        pack_checkpoint(tiny_checkpoint, tmp_path / "one", assignments=[change])
+    assert not (tmp_path / "one").exists()

@@ -11,10 +11,13 @@ import torch
 from torch import Tensor
 
 from vlt.checkpoint.layout import reason
-from vlt.checkpoint.read import Checkpoint, load_checkpoint, read_tensors
+from vlt.checkpoint.read import Checkpoint, load_checkpoint, load_weights, read_tensors
 from vlt.checkpoint.scaling import to_bytes
 from vlt.checkpoint.write import write_checkpoint
+from vlt.config import Config, override, parse_config
 from vlt.errors import CheckpointError
+from vlt.model.build import build_model
+from vlt.model.initialisation import SkipInitialisation
 
 LEAST = 1024
 """Values of a matrix that is worth rounding; small ones, such as frequencies of positions, stay exact."""
@@ -27,6 +30,7 @@ def pack_checkpoint(
     reports: Sequence[Path | str] = (),
     licences: Sequence[str] = (),
     refiner: Path | str | None = None,
+    assignments: Sequence[str] = (),
 ) -> None:
     """Writes a checkpoint in its compact form, a quarter of the size, that `load_checkpoint` reads like any other.
 
@@ -41,15 +45,19 @@ def pack_checkpoint(
         licences: of the parts and the data, a line each; they travel along too, as above.
         refiner: a file of `tools/mobile_sam_from_package.py`, which sharpens the model's answers from then on. None:
             that of `source`, where it has one.
+        assignments: `a.b=value` each, changes of the configuration that need no other weights, such as the threshold,
+            or the input's size of a network that takes any.
 
     Raises:
         CheckpointError: `source` cannot be loaded or has weights that are no numbers; `folder` cannot be written; a
-            report cannot be read.
+            report cannot be read; the weights do not fit the changed configuration.
+        ConfigError: a change that no configuration can have.
     """
     found = [_read_report(Path(report)) for report in reports]
     loaded = load_checkpoint(source)
     tensors = loaded.model.state_dict()
     _refuse_infinite(tensors, loaded.path)
+    config = _changed(loaded, assignments) if assignments else loaded.config
     stated = {"reports": found, "licences": list(licences)}
     meta = loaded.meta | {"packed": True} | {name: values for name, values in stated.items() if values}
     sharpens = _refiner_weights(loaded, refiner)
@@ -57,7 +65,7 @@ def pack_checkpoint(
         folder,
         refiner=sharpens and pack(sharpens),
         tensors=pack(tensors),
-        config=loaded.config,
+        config=config,
         text=loaded.text,
         meta=meta,
     )
@@ -87,6 +95,15 @@ def _refiner_weights(loaded: Checkpoint, path: Path | str | None) -> dict[str, T
     if path is not None:
         return read_tensors(Path(path), "make it again with tools/mobile_sam_from_package.py")[0]
     return None if loaded.refiner is None else loaded.refiner.segmenter.state_dict()
+
+
+def _changed(loaded: Checkpoint, assignments: Sequence[str]) -> Config:
+    """The configuration with the changes, provided the weights fit what it describes."""
+    config = parse_config(override(loaded.config.model_dump(mode="json"), assignments), "the changed configuration")
+    with SkipInitialisation():
+        network = build_model(config.model, pretrained=False)
+    load_weights(network, loaded.model.state_dict(), f"in {loaded.path}", "the changed configuration")
+    return config
 
 
 def _refuse_infinite(tensors: Mapping[str, Tensor], folder: Path) -> None:

@@ -31,8 +31,20 @@ from vlt.cli.shell import PATH, Command, examples
 @click.option(
     "--refiner", type=PATH, help="A file of tools/mobile_sam_from_package.py, which sharpens the model's masks."
 )
+@click.option(
+    "--set",
+    "assignments",
+    metavar="A.B=VALUE",
+    multiple=True,
+    help="Change a key of the configuration that needs no other weights; may be repeated.",
+)
 def pack(
-    checkpoint: Path, out_dir: Path, reports: tuple[Path, ...], licences: tuple[str, ...], refiner: Path | None
+    checkpoint: Path,
+    out_dir: Path,
+    reports: tuple[Path, ...],
+    licences: tuple[str, ...],
+    refiner: Path | None,
+    assignments: tuple[str, ...],
 ) -> None:
     """Write CHECKPOINT, or the best of a run, in a quarter of its size to OUT_DIR; print the path and the size.
 
@@ -41,6 +53,6 @@ def pack(
     """
     from vlt.checkpoint import pack_checkpoint
 
-    pack_checkpoint(checkpoint, out_dir, reports=reports, licences=licences, refiner=refiner)
+    pack_checkpoint(checkpoint, out_dir, reports=reports, licences=licences, refiner=refiner, assignments=assignments)
     size = sum(path.stat().st_size for path in out_dir.rglob("*") if path.is_file())
     click.echo(f"{out_dir}  {size / 1e6:.1f} MB")
