@@ -15,7 +15,7 @@ from vlt.refine.promptable import MASK_STRIDE, SIDE, PromptableSegmenter
 if TYPE_CHECKING:
     from vlt.types import Image, Mask
 
-AGREES = 0.5
+AGREES = 0.4
 """IoU with the answer from which on an outline is taken for that of the same thing; chosen on half a of validation."""
 
 
