@@ -16,8 +16,8 @@ SIDE = 1024
 """Height and width of the input in pixels."""
 MASK_STRIDE = 4
 """Stride of its masks, in pixels of the input."""
-READINGS = 4
-"""Masks for each box: the one for an unambiguous prompt, and three of growing extent."""
+READINGS = 3
+"""Masks for each box: a part, a thing, several."""
 MEAN = (0.48500, 0.45589, 0.40603)
 STD = (0.22896, 0.22400, 0.22500)
 """Per RGB channel in [0, 1]: 123.675, 116.28, 103.53 and 58.395, 57.12, 57.375 of 255."""
@@ -56,8 +56,8 @@ class PromptableSegmenter(nn.Module):
         """
         sparse, dense = self.prompts(None, None, boxes[None], None)  # (1, N, 2, 256), (1, 256, 64, 64)
         places = self._places(mapped)
-        told = [self.decoder(mapped, places, sparse, dense, several)[0][0] for several in (False, True)]
-        return torch.cat(told, dim=1)
+        told: Tensor = self.decoder(mapped, places, sparse, dense, True)[0]  # (1, N, READINGS, 256, 256)
+        return told[0]
 
     def _places(self, mapped: Tensor) -> Tensor:
         """Where each position of the map is, as prompts say where they are."""
