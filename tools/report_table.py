@@ -1,4 +1,4 @@
-"""Reports of `vlt test` as one table in Markdown, as docs/results.md has them.
+"""Reports of `vlt test` as one table in Markdown, as docs/card.md has them.
 
     python tools/report_table.py results/default.val-b.json
 

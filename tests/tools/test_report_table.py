@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SHOWN = [("docs/results.md", "results/default.val-b.json"), ("docs/results.md", "results/default.hand-b.json")]
+SHOWN = [("docs/card.md", "results/default.val-b.json"), ("docs/card.md", "results/default.hand-b.json")]
 
 
 @pytest.mark.parametrize(("page", "report"), SHOWN)
