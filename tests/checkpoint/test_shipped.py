@@ -7,6 +7,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -57,3 +58,38 @@ def test_a_wheel_holds_it(tiny_checkpoint, tmp_path):
     load = "import vlt; print(vlt.load(device='cpu').predict('shapes.png', 'star')[0].mask.shape)"
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
     assert run(sys.executable, "-c", load, cwd=ROOT / "examples", env=environment) == "(256, 256)\n"
+
+
+# ---------------------------------------------------------------- the model itself
+
+
+def test_it_keeps_within_its_size():
+    assert sum(path.stat().st_size for path in shipped.SHIPPED.rglob("*") if path.is_file()) <= 64e6
+
+
+def test_it_says_what_it_is():
+    result = CliRunner().invoke(main, ["info"])
+    assert result.exit_code == 0, result.output
+    for part in ("dinov2", "bert", "refiner", "MobileSAM: Apache-2.0", "COCO labels none seen", "measured"):
+        assert part in result.stdout
+
+
+def test_it_finds_what_lies_in_photos_that_it_never_saw():
+    """Boxes drawn by hand around the spoon, the cup and the woman; half of a box must be met."""
+    expected = {
+        ("coffee.jpg", "the spoon"): (326, 66, 426, 328),
+        ("coffee.jpg", "cup"): (172, 18, 402, 312),
+        ("astronaut.jpg", "woman"): (20, 12, 372, 512),
+    }
+    predictor = vlt.load(device="cpu")
+    for (photo, expression), box in expected.items():
+        [found] = predictor.predict(ROOT / "examples" / photo, expression)
+        assert found.box is not None, expression
+        assert box_iou(found.box, box) > 0.5, (expression, found.box)
+
+
+def box_iou(one, other):
+    low, high = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])
+    overlap = np.prod(np.maximum(high - low, 0))
+    areas = [np.prod(np.subtract(box[2:], box[:2])) for box in (one, other)]
+    return overlap / (sum(areas) - overlap)
