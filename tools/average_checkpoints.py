@@ -1,6 +1,6 @@
 """Averages the weights of checkpoints of one network: where a run's points lie around a minimum, its middle is better.
 
-python tools/average_checkpoints.py OUTPUT CHECKPOINT=SHARE ... [--language FOLDER]
+    python tools/average_checkpoints.py OUTPUT CHECKPOINT=SHARE ... [--language FOLDER]
 
 Source: Wortsman et al. 2022 (model soups). Normalisation statistics and other buffers are averaged with the rest where
 they are numbers with a fraction, and the first checkpoint's otherwise.
@@ -8,17 +8,19 @@ they are numbers with a fraction, and the first checkpoint's otherwise.
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import click
 from torch import Tensor
 
 from vlt.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from vlt.config import VLTConfig
+from vlt.config import BertConfig, VLTConfig
 from vlt.errors import VLTError
 from vlt.model.build import build_model
+
+SLACK = 1e-6
+"""By which shares may miss 1, being written in decimals."""
 
 
 def average(states: list[Mapping[str, Tensor]], shares: list[float]) -> dict[str, Tensor]:
@@ -42,40 +44,63 @@ def average(states: list[Mapping[str, Tensor]], shares: list[float]) -> dict[str
     return mean
 
 
-def as_published(checkpoint: Checkpoint, language: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """`state` with the language encoder as it was published, read from the folder `language`."""
+def as_published(checkpoint: Checkpoint, language: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`state` with the language encoder as it was published, read from the folder `language`.
+
+    Raises:
+        VLTError: the network has none that is published; the folder cannot be read.
+    """
     model = checkpoint.config.model
-    assert isinstance(model, VLTConfig)
+    if not isinstance(model, VLTConfig) or not isinstance(model.language, BertConfig):
+        raise VLTError("The checkpoints' network has no published language encoder; leave --language out.")
     described = model.language.model_copy(update={"pretrained": language, "architecture": None})
     fresh = build_model(model.model_copy(update={"language": described})).state_dict()
     return {name: fresh[name] if name.startswith("language.network.") else x for name, x in state.items()}
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("output", type=Path, help="the checkpoint to write")
-    parser.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT=SHARE", help="folder, and its share of the mean")
-    parser.add_argument("--language", help="folder of published weights that the language encoder gets back")
-    return parser.parse_args()
+def read_shares(named: Sequence[str]) -> dict[str, float]:
+    """The share of each folder, from CHECKPOINT=SHARE.
+
+    Raises:
+        VLTError: one is not of that form, or they do not sum to 1.
+    """
+    shares = {}
+    for each in named:
+        folder, _, share = each.rpartition("=")
+        try:
+            shares[folder] = float(share)
+        except ValueError:
+            raise VLTError(f"{each!r} is not of the form CHECKPOINT=SHARE, such as runs/mine/last=0.5.") from None
+    if abs(sum(shares.values()) - 1) > SLACK:
+        raise VLTError(f"The shares sum to {sum(shares.values()):g}, not to 1.")
+    return shares
 
 
-def main() -> None:
-    """The command line."""
-    arguments = _arguments()
+def write_average(output: Path, named: Sequence[str], language: str | None) -> None:
+    """Writes the mean as a checkpoint.
+
+    Raises:
+        VLTError: see `read_shares`, `average` and `as_published`; a checkpoint cannot be read or written.
+    """
+    shares = read_shares(named)
+    found = [load_checkpoint(folder) for folder in shares]
+    mean = average([each.model.state_dict() for each in found], list(shares.values()))
+    first = found[0]
+    first.model.load_state_dict(mean if language is None else as_published(first, language, mean))
+    save_checkpoint(output, model=first.model, config=first.config, text=first.text, meta={"average": shares})
+
+
+@click.command(help=__doc__)
+@click.argument("output", type=click.Path(path_type=Path))
+@click.argument("checkpoints", metavar="CHECKPOINT=SHARE...", nargs=-1, required=True)
+@click.option("--language", metavar="FOLDER", help="Published weights that the language encoder gets back.")
+def main(output: Path, checkpoints: tuple[str, ...], language: str | None) -> None:
+    """Averages and writes."""
     try:
-        named = [each.rpartition("=") for each in arguments.checkpoints]
-        shares = [float(share) for _, _, share in named]
-        if abs(sum(shares) - 1) > 1e-6:
-            raise VLTError(f"The shares sum to {sum(shares):g}, not to 1.")
-        found = [load_checkpoint(Path(folder)) for folder, _, _ in named]
-        mean = average([each.model.state_dict() for each in found], shares)
-        if arguments.language:
-            mean = as_published(found[0], arguments.language, mean)
-        found[0].model.load_state_dict(mean)
-        meta = {"average": dict(zip([folder for folder, _, _ in named], shares, strict=True))}
-        save_checkpoint(arguments.output, model=found[0].model, config=found[0].config, text=found[0].text, meta=meta)
-    except (VLTError, ValueError) as error:
-        sys.exit(f"error: {error}")
+        write_average(output, checkpoints, language)
+    except VLTError as error:
+        raise click.ClickException(str(error)) from None
+    print(f"wrote {output}")
 
 
 if __name__ == "__main__":

@@ -54,11 +54,12 @@ def test_what_is_said_of_it(packed):
 
 def test_masks_come_from_it_and_scores_do_not(packed, monkeypatch):
     plain, sharp = load(packed, "cpu", refine=False), load(packed, "cpu")
-    monkeypatch.setattr(sharp.refiner, "outline", lambda *_: torch.full((1, 256, 256), 5.0))
+    left_half = torch.where(torch.arange(256) < 128, 5.0, -5.0).expand(1, 256, 256)
+    monkeypatch.setattr(sharp.refiner, "outline", lambda *_: left_half)
     [before], [after] = (each.predict(PHOTO, "circle", threshold=0.4) for each in (plain, sharp))
     assert plain.encode(PHOTO).outlines is None
-    assert after.mask.all()
-    assert after.box == (0, 0, 90, 60)
+    assert after.mask[:, :45].all()
+    assert after.box == (0, 0, 45, 60) != before.box
     assert after.score == before.score
 
 

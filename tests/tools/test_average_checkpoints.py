@@ -57,3 +57,13 @@ def test_shares_that_make_no_mean(tiny_checkpoint, tmp_path: Path) -> None:
     assert run.returncode
     assert "The shares sum to 0.5, not to 1." in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_what_is_no_share(tool: ModuleType) -> None:
+    with pytest.raises(VLTError, match=r"^'runs/one' is not of the form CHECKPOINT=SHARE"):
+        tool.read_shares(["runs/one"])
+
+
+def test_a_network_without_a_published_encoder(tool: ModuleType, tiny_checkpoint, tmp_path: Path) -> None:
+    with pytest.raises(VLTError, match="no published language encoder; leave --language out"):
+        tool.write_average(tmp_path / "mean", [f"{tiny_checkpoint}=1"], "parts/minilm")

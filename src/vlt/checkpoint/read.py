@@ -153,7 +153,7 @@ def _read_refiner(path: Path, device: torch.device) -> Refiner:
     tensors, _ = read_tensors(path)
     try:
         with SkipInitialisation():
-            refiner = build_refiner({name: tensor.float() for name, tensor in tensors.items()})
+            refiner = build_refiner(tensors)
     except RuntimeError as error:
         raise CheckpointError(f"{path} holds no weights of a refiner ({reason(error)}); pack it again.") from None
     refiner.segmenter.to(device)

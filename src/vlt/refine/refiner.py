@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from vlt.data.masks import mask_box
 from vlt.geometry import Letterbox
 from vlt.refine.promptable import MASK_STRIDE, SIDE, PromptableSegmenter
 
@@ -84,12 +85,13 @@ class Refiner:
         """
         grid = Letterbox(letterbox.photo_size, (SIDE // MASK_STRIDE, SIDE // MASK_STRIDE))
         (top, left), (height, width) = grid.offset, grid.inner_size
-        answer = replace(letterbox, photo_size=grid.inner_size).probability(logits) > threshold  # (height, width)
-        if not answer.any():
+        answer = replace(letterbox, photo_size=grid.inner_size).mask(logits, threshold)  # (height, width)
+        around = mask_box(answer)
+        if around is None:
             return None
-        box = (_box(answer) + torch.tensor([left, top, left, top])) * MASK_STRIDE
+        box = (torch.tensor(around) + torch.tensor([left, top, left, top])) * MASK_STRIDE
         [drawn] = self.segmenter.segment(seen.mapped, box[None].to(seen.mapped)).float().cpu()  # (READINGS, 256, 256)
-        agreement = _iou(drawn[:, top : top + height, left : left + width] > 0, answer)
+        agreement = _iou(drawn[:, top : top + height, left : left + width] > 0, torch.from_numpy(answer))
         best = int(agreement.argmax())
         return drawn[best, None] if agreement[best] > AGREES else None
 
@@ -106,12 +108,6 @@ def build_refiner(tensors: Mapping[str, Tensor]) -> Refiner:
     segmenter = PromptableSegmenter()
     segmenter.load_state_dict(dict(tensors))
     return Refiner(segmenter.eval())
-
-
-def _box(mask: Tensor) -> Tensor:
-    """The smallest box around a mask (H, W) that is not empty: (4,) float xyxy."""
-    rows, columns = mask.any(dim=1).nonzero()[:, 0], mask.any(dim=0).nonzero()[:, 0]
-    return torch.stack([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]).float()
 
 
 def _iou(masks: Tensor, other: Tensor) -> Tensor:

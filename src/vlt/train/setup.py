@@ -190,7 +190,7 @@ def build_network(config: Config, text: TextReader | None = None) -> VLT:
 
 
 def _start_from(path: Path, model: VLT, text: TextReader | None) -> None:
-    before = load_checkpoint(path)
+    before = load_checkpoint(path, refine=False)
     if isinstance(text, TokenReader) and before.text.fingerprint != text.fingerprint:  # vectors mean the same anywhere
         raise CheckpointError(
             f"train.start_from {path} was trained with another tokenizer than this run's (fingerprints "
