@@ -12,6 +12,7 @@ from vlt.ablate.run import RESULT
 from vlt.ablate.summary import with_spread
 from vlt.cli import main
 from vlt.config import dump_config
+from vlt.data.dataset import load_referrals
 from vlt.errors import ConfigError, DataError
 
 
@@ -45,6 +46,22 @@ def test_every_row_runs_with_every_seed_and_leaves_a_result_and_no_weights(study
     assert (found["row"], found["seed"], found["provenance"]["seed"]) == ("one query", 3, 3)
     rows = {row.name: row for row in read_rows(study)}
     assert rows["one query"].measures["mIoU"][1] == 100 * found["scores"]["miou"]
+
+
+def test_measured_is_the_half_that_training_judges_by(study_file, monkeypatch):
+    base = study_file.parent / "base.yaml"
+    base.write_text(base.read_text().replace("half: null", "half: a"))
+
+    def first_two(referrals, half):
+        return list(referrals)[:2] if half == "a" else referrals
+
+    for place in ("vlt.train.setup.take_half", "vlt.ablate.run.take_half"):  # drawn scenes have no names to halve by
+        monkeypatch.setattr(place, first_two)
+    done = next(run_study(read_study(study_file)))
+    found = json.loads((done.planned.folder / RESULT).read_text())
+    kept = list(load_referrals(done.planned.config.data, "val"))[:2]
+    assert found["provenance"]["half"] == "a"
+    assert found["scores"]["count"] == sum(len(each.expressions) for each in kept)
 
 
 def test_what_is_done_is_not_run_again_and_what_was_killed_goes_on(study_file, monkeypatch):

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from vlt.ablate.study import Planned, Study
 from vlt.checkpoint import load_checkpoint, source_commit
 from vlt.data.dataset import load_referrals
+from vlt.data.halves import take_half
 from vlt.evaluate import Provenance, evaluate
 from vlt.files import replacing
 from vlt.train import train
@@ -35,8 +36,9 @@ class Run(NamedTuple):
 def run_study(study: Study) -> Iterator[Run]:
     """Trains and measures each run that has no result yet; one that was killed goes on where it was.
 
-    All runs are checked before the first one starts. What is measured is the last checkpoint on the whole validation
-    split: nothing is chosen on it. Weights are removed behind a result; the run's history and curves stay.
+    All runs are checked before the first one starts. What is measured is the last checkpoint on the validation split, or
+    on the half of it that the configuration judges by (`evaluate.half`), so that defaults which follow a study are not
+    chosen on what they are reported on. Weights are removed behind a result; the run's history and curves stay.
 
     Args:
         study: what to run.
@@ -61,13 +63,14 @@ def _run(planned: Planned) -> None:
     seconds = round(time.monotonic() - began, 1)  # since the run began or was continued
     checkpoint = load_checkpoint(planned.folder / "last", None)
     config = planned.config.model_copy(update={"model": checkpoint.config.model})
+    split, half = config.data.val_split, config.evaluate.half
     report = evaluate(
         checkpoint.model,
         checkpoint.text,
-        load_referrals(config.data, config.data.val_split),
+        take_half(load_referrals(config.data, split), half),
         config,
         device=next(checkpoint.model.parameters()).device,
-        provenance=Provenance(split=config.data.val_split, checkpoint=str(planned.folder), commit=source_commit()),
+        provenance=Provenance(split=split, half=half, checkpoint=str(planned.folder), commit=source_commit()),
     )
     _write(planned.folder / RESULT, {"row": planned.row, "seed": planned.seed, "seconds": seconds, **report.to_dict()})
     for part in ("checkpoints", "resume", "best", "last"):
