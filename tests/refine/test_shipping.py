@@ -1,5 +1,7 @@
 """A refiner travels with a packed checkpoint, sharpens its answers, and can be left out."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -75,14 +77,9 @@ def test_an_evaluation_sharpens_with_it(packed, tiny_config, monkeypatch):
     referrals = list(load_referrals(tiny_config.data, "val"))[:2]
     masks = []
     monkeypatch.setattr(loaded.refiner, "outline", lambda *_: torch.full((1, 256, 256), 5.0))
-    evaluate(
-        loaded.model,
-        loaded.text,
-        referrals,
-        tiny_config,
-        refiner=loaded.refiner,
-        on_sample=lambda outcome: masks.append(outcome.mask),
-    )
+    judge = partial(evaluate, loaded.model, loaded.text, referrals, tiny_config)
+    report = judge(refiner=loaded.refiner, on_sample=lambda outcome: masks.append(outcome.mask))
+    assert (report.provenance.refined, judge().provenance.refined) == (True, False)
     assert masks
     assert all(mask.all() for mask in masks)
 

@@ -36,9 +36,10 @@ class Run(NamedTuple):
 def run_study(study: Study) -> Iterator[Run]:
     """Trains and measures each run that has no result yet; one that was killed goes on where it was.
 
-    All runs are checked before the first one starts. What is measured is the last checkpoint on the validation split, or
-    on the half of it that the configuration judges by (`evaluate.half`), so that defaults which follow a study are not
-    chosen on what they are reported on. Weights are removed behind a result; the run's history and curves stay.
+    All runs are checked before the first one starts. What is measured is the last checkpoint, on the
+    validation split or on the half of it that the configuration judges by (`evaluate.half`), so that defaults which
+    follow a study are not chosen on what they are reported on. Weights are removed behind a result; the run's history
+    and curves stay.
 
     Args:
         study: what to run.

@@ -143,7 +143,7 @@ def evaluate(
         protocol,
         input_size=config.model.input_size,
         blank_sentences=blank_sentences,
-        provenance=_complete(provenance or Provenance(), config, device),
+        provenance=_complete(provenance or Provenance(), config, device, refined=refiner is not None),
     )
 
 
@@ -252,12 +252,13 @@ def _record(referral: Referral, expression: Expression, mask: Mask, target: Mask
     )
 
 
-def _complete(provenance: Provenance, config: Config, device: torch.device | str) -> Provenance:
-    """Fills in what the configuration and the device tell."""
+def _complete(provenance: Provenance, config: Config, device: torch.device | str, *, refined: bool) -> Provenance:
+    """Fills in what the configuration, the device and the way of answering tell."""
     dataset = config.data.dataset if config.data.name == "refer" else config.data.name
     return replace(
         provenance,
         dataset=provenance.dataset or dataset,
+        refined=refined,
         seed=config.seed if provenance.seed is None else provenance.seed,
         hardware=provenance.hardware or describe_device(device),
     )

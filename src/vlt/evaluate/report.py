@@ -30,6 +30,7 @@ class Provenance:
         split: such as "val".
         half: of the split, "a" or "b"; None: the whole.
         checkpoint: the checkpoint or run that answered, or the name of a baseline.
+        refined: whether a refiner drew the masks' outlines.
         commit: of the code.
         seed: of the configuration.
         hardware: what it ran on.
@@ -41,6 +42,7 @@ class Provenance:
     split: str | None = None
     half: str | None = None
     checkpoint: str | None = None
+    refined: bool | None = None
     commit: str | None = None
     seed: int | None = None
     hardware: str | None = None
