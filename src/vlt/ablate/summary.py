@@ -82,22 +82,30 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def study_table(rows: Sequence[Row]) -> str:
-    """A table in Markdown: mean ± standard deviation over seeds, and the gain over the base seed by seed.
+    """Two tables in Markdown, mean ± standard deviation over seeds: each row as a whole, then by group of sentences.
+
+    The first has the gain over the base, too, seed by seed; the second the mIoU of the groups that all rows have.
 
     Args:
         rows: at least one.
     """
     base = next((row for row in rows if row.name == BASE), None)
-    groups = [measure for measure in rows[0].measures if measure not in ("mIoU", PRECISION)]
-    shown = [measure for measure in groups if all(measure in row.measures for row in rows)]
-    head = ["", "seeds", "mIoU", "over base", PRECISION, *shown]
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1)]
+    whole = [["", "seeds", "mIoU", "over base", PRECISION]]
     for row in rows:
         gains = () if base is None or row is base else row.gain(base)
-        numbers = [with_spread(row.measures[measure]) for measure in ("mIoU", PRECISION, *shown)]
         over = with_spread(gains, signed=True) if gains else ""
-        lines.append([row.name, str(len(row.seeds)), numbers[0], over, *numbers[1:]])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+        miou, precision = (with_spread(row.measures[measure]) for measure in ("mIoU", PRECISION))
+        whole.append([row.name, str(len(row.seeds)), miou, over, precision])
+    groups = [measure for measure in rows[0].measures if measure not in ("mIoU", PRECISION)]
+    shown = [measure for measure in groups if all(measure in row.measures for row in rows)]
+    by_group = [["mIoU", *shown], *([row.name, *(with_spread(row.measures[name]) for name in shown)] for row in rows)]
+    return f"{_markdown(whole)}\n{_markdown(by_group)}" if shown else _markdown(whole)
+
+
+def _markdown(lines: Sequence[Sequence[str]]) -> str:
+    """A table; its first line is the head, and all but the first column are numbers."""
+    ruled = [lines[0], ["---"] + ["---:"] * (len(lines[0]) - 1), *lines[1:]]
+    return "".join(f"| {' | '.join(line)} |\n" for line in ruled)
 
 
 def with_spread(values: Sequence[float], *, signed: bool = False) -> str:
