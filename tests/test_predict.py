@@ -57,6 +57,18 @@ def test_a_prediction(predictor, half):
         assert one.rle["size"] == [50, 70]
 
 
+def test_with_the_mirrored_photo_asked_too_no_side_is_preferred(tiny_checkpoint, predictor, half):
+    config = predictor.config
+    both = config.model_copy(update={"evaluate": config.evaluate.model_copy(update={"mirror": True})})
+    fair, photo = Predictor(predictor.model, predictor.text, both), photo_of(0, size=(64, 96))
+    said, mirrored = ["circle left of the square", "red circle"], ["circle right of the square", "red circle"]
+    here = [one.mask for one in fair.predict(photo, said, threshold=half)]
+    there = [one.mask[:, ::-1] for one in fair.predict(np.ascontiguousarray(photo[:, ::-1]), mirrored, threshold=half)]
+    alone = [one.mask for one in predictor.predict(photo, said, threshold=half)]
+    assert all(map(np.array_equal, here, there))
+    assert not any(map(np.array_equal, here, alone))
+
+
 def test_score_and_box_by_hand(predictor, half):
     (one,) = predictor.predict(photo_of(0), "circle", threshold=half)
     probability = probability_of(predictor, photo_of(0), "circle")

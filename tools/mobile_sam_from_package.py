@@ -127,15 +127,18 @@ def build(tensors: Mapping[str, Tensor]) -> PromptableSegmenter:
 
 
 def difference(network: PromptableSegmenter, theirs: Mapping[str, Any]) -> float:
-    """Largest difference of the mask logits for two boxes, as a share of their standard deviation."""
+    """Largest difference of the mask logits for two boxes and a point, as a share of their standard deviation."""
     pixels = torch.rand(3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     boxes = torch.tensor([[100.0, 150.0, 400.0, 420.0], [512.0, 30.0, 1000.0, 900.0]])
+    point = torch.tensor([[700.0, 333.0]])
     with torch.inference_mode():
-        answer = network.segment(network.encode(pixels), boxes)
+        answer = network.segment(network.encode(pixels), boxes, point).logits
         mapped = theirs["encoder"](((pixels - network.mean) / network.std)[None])
-        sparse, dense = theirs["prompts"](points=None, boxes=boxes, masks=None)
+        by_box, dense = theirs["prompts"](points=None, boxes=boxes, masks=None)
+        by_point, _ = theirs["prompts"](points=(point[None], torch.ones(1, 1)), boxes=None, masks=None)
+        sparse = torch.cat([by_box, by_point])
         places = theirs["prompts"].get_dense_pe()
-        expected = theirs["decoder"](mapped, places, sparse, dense, True)[0]
+        expected = theirs["decoder"](mapped, places, sparse, dense[:1].expand(len(sparse), -1, -1, -1), True)[0]
     return float((answer - expected).abs().max() / expected.std())
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from vlt.checkpoint import load_checkpoint
 from vlt.data.collate import pad_to, pad_words
 from vlt.data.masks import encode_rle, mask_box
+from vlt.data.mirrored import mirror_words, second_opinion
 from vlt.data.photo import read_image
 from vlt.data.text import warn_about
 from vlt.errors import InputError
@@ -59,12 +60,14 @@ class ImageFeatures:
     Attributes:
         letterbox: the way back to the photo.
         features: of the one photo.
+        mirrored: of the mirrored one, or None where it is not asked (`evaluate.mirror`).
         model: the one that saw it; others cannot read these features.
         outlines: what the refiner saw, or None where there is none.
     """
 
     letterbox: Letterbox
     features: Features = field(repr=False)
+    mirrored: Features | None = field(repr=False)
     model: VLT = field(repr=False)
     outlines: Outlines | None = field(default=None, repr=False)
 
@@ -101,8 +104,9 @@ class Predictor:
             (photo.shape[0], photo.shape[1]), self.config.model.input_size, self.config.model.antialias
         )
         outlines = None if self.refiner is None else self.refiner.see(photo)
-        features = self.model.encode(letterbox.image(photo)[None].to(self.device))
-        return ImageFeatures(letterbox, features, self.model, outlines)
+        images = letterbox.image(photo)[None].to(self.device)
+        mirrored = self.model.encode(images.flip(-1)) if self.config.evaluate.mirror else None
+        return ImageFeatures(letterbox, self.model.encode(images), mirrored, self.model, outlines)
 
     def predict(
         self, image: PhotoSource | ImageFeatures, expressions: str | Sequence[str], *, threshold: float | None = None
@@ -125,11 +129,11 @@ class Predictor:
         asked = [expressions] if isinstance(expressions, str) else list(expressions)
         _refuse_blanks(asked)
         threshold = _checked(self.config.evaluate.threshold if threshold is None else threshold)
-        words = self._read(asked)
+        self._warn(asked)
         seen = image if isinstance(image, ImageFeatures) else self.encode(image)
         if seen.model is not self.model:
             raise InputError("These features were made by another predictor's model; encode the photo with this one.")
-        answers = zip(asked, self._logits(seen.features, words), strict=True)
+        answers = zip(asked, self._logits(seen, asked), strict=True)
         return [self._prediction(expression, logits, seen, threshold) for expression, logits in answers]
 
     def _prediction(self, expression: str, logits: Tensor, seen: ImageFeatures, threshold: float) -> Prediction:
@@ -140,22 +144,27 @@ class Predictor:
             mask = self.refiner.mask(seen.outlines, logits, seen.letterbox, threshold, otherwise=mask)
         return Prediction(expression, mask, score, mask_box(mask))
 
-    def _read(self, expressions: Sequence[str]) -> list[Tensor]:
-        """The words of each expression, with warnings about those that were not read as written."""
-        read = [self.text(expression) for expression in expressions]
-        for expression, words in zip(expressions, read, strict=True):
-            warn_about(expression, words, self.text.max_words)
-        return [words.values for words in read]
+    def _warn(self, expressions: Sequence[str]) -> None:
+        """Of words that are not read as written."""
+        for expression in expressions:
+            warn_about(expression, self.text(expression), self.text.max_words)
 
     @torch.inference_mode()
-    def _logits(self, features: Features, words: Sequence[Tensor]) -> Iterator[Tensor]:
+    def _logits(self, seen: ImageFeatures, expressions: Sequence[str]) -> Iterator[Tensor]:
         """Yields the logits (1, h, w) of each expression on the CPU, computing `evaluate.batch_size` at a time."""
-        size = self.config.evaluate.batch_size
-        for start in range(0, len(words), size):
-            padded, word_mask = pad_words(words[start : start + size], pad_to(self.config.model))
-            index = torch.zeros(len(padded), dtype=torch.int64, device=self.device)
-            answer = self.model.answer(features.select(index), padded.to(self.device), word_mask.to(self.device))
-            yield from answer.logits.float().cpu()
+        size, length = self.config.evaluate.batch_size, pad_to(self.config.model)
+        for start in range(0, len(expressions), size):
+            asked = expressions[start : start + size]
+            logits = self._answer(seen.features, *pad_words([self.text(each).values for each in asked], length))
+            if seen.mirrored:
+                words, word_mask, is_known = mirror_words(asked, self.text, length)
+                logits = second_opinion(logits, self._answer(seen.mirrored, words, word_mask), is_known)
+            yield from logits.float().cpu()
+
+    def _answer(self, features: Features, words: Tensor, word_mask: Tensor) -> Tensor:
+        """Of B expressions about one photo: logits (B, 1, h, w)."""
+        index = torch.zeros(len(words), dtype=torch.int64, device=self.device)
+        return self.model.answer(features.select(index), words.to(self.device), word_mask.to(self.device)).logits
 
 
 def load(

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as PILImage
+from torch import nn
 
 from vlt.data.masks import encode_rle
 from vlt.errors import ConfigError, DataError
@@ -175,6 +176,30 @@ def test_what_the_configuration_and_the_device_tell_is_filled_in(model, text, re
     assert (given.dataset, given.split, given.seed, given.hardware) == ("synthetic", "val", 9, describe_device("cpu"))
     assert evaluate(model, text, referrals, config).provenance.seed == 3
     assert "CPU" in describe_device("cpu")
+
+
+class Leaning(nn.Module):
+    """Believes more than a model the further to the right."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, images, *asked):
+        return self.model(images, *asked) + torch.linspace(-8, 8, images.shape[-1])
+
+
+def test_the_mirrored_photo_is_a_second_opinion_where_the_words_allow_it(model, text, referrals, make_config):
+    def masks(model, *, mirror):
+        found = []
+        evaluate(model, text, referrals, make_config(mirror=mirror), on_sample=found.append)
+        return {outcome.record.expression: outcome.mask for outcome in found}
+
+    upright, leaning = masks(model, mirror=False), masks(Leaning(model), mirror=False)
+    both = masks(Leaning(model), mirror=True)
+    unclear = {"that what is left"}
+    assert {said for said in both if np.array_equal(both[said], leaning[said])} == unclear
+    assert {said for said in both if np.array_equal(both[said], upright[said])} == set(both) - unclear
 
 
 def test_progress_goes_to_stderr_when_asked_for(model, text, referrals, config, capsys):

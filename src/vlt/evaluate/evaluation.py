@@ -18,6 +18,7 @@ from tqdm import tqdm
 from vlt.data.collate import Collate, pad_to
 from vlt.data.dataset import EvaluateSamples, photo_key, without_blanks
 from vlt.data.masks import read_target
+from vlt.data.mirrored import mirror_words, second_opinion
 from vlt.data.photo import read_image
 from vlt.errors import ConfigError, DataError
 from vlt.evaluate.record import Record
@@ -129,7 +130,7 @@ def evaluate(
     loader = _loader(Subset(samples, shard.indices(len(samples))), config)
     records = []
     with (
-        _answering(model, device, protocol.threshold, refiner) as answer,
+        _answering(model, _Asking(text, config, device), protocol.threshold, refiner) as answer,
         _bar(loader, shown=progress and not shard.rank) as bar,
     ):
         for batch in loader:
@@ -180,9 +181,28 @@ def _bar(loader: DataLoader[Any], *, shown: bool) -> tqdm[Any]:
     return tqdm(total=len(loader.dataset), desc="evaluate", unit="sentence", disable=not shown)  # type: ignore[arg-type]
 
 
+class _Asking(NamedTuple):
+    """How a network is asked."""
+
+    text: TextReader
+    config: Config
+    device: torch.device | str
+
+    def logits(self, model: nn.Module, batch: Batch) -> Tensor:
+        """What a network answers to a batch: (B, 1, h, w) on the CPU."""
+        batch = batch.to(self.device)
+        logits: Tensor = model(batch.images, batch.words, batch.word_mask, batch.image_index)
+        if self.config.evaluate.mirror:
+            texts = [expression.text for expression in batch.expressions]
+            words, word_mask, is_known = mirror_words(texts, self.text, pad_to(self.config.model))
+            asked = words.to(self.device), word_mask.to(self.device), batch.image_index
+            logits = second_opinion(logits, model(batch.images.flip(-1), *asked), is_known)
+        return logits.float().cpu()
+
+
 @contextmanager
 def _answering(
-    model: nn.Module | Answerer, device: torch.device | str, threshold: float, refiner: Refiner | None
+    model: nn.Module | Answerer, asking: _Asking, threshold: float, refiner: Refiner | None
 ) -> Iterator[Answerer]:
     """Makes an answerer of a network for as long as the block lasts."""
     if not isinstance(model, nn.Module):
@@ -192,8 +212,7 @@ def _answering(
     sharpened = None if refiner is None else _Sharpened(refiner, threshold)
 
     def answer(batch: Batch) -> Iterator[Mask]:
-        batch = batch.to(device)
-        logits = model(batch.images, batch.words, batch.word_mask, batch.image_index).float().cpu()  # (B, 1, h, w)
+        logits = asking.logits(model, batch)
         if sharpened is not None:
             return map(sharpened, batch.referrals, batch.letterboxes, logits)
         return (box.mask(one, threshold) for box, one in zip(batch.letterboxes, logits, strict=True))
