@@ -57,6 +57,7 @@ def test_a_prediction(predictor, half):
         assert one.rle["size"] == [50, 70]
 
 
+@pytest.mark.filterwarnings("ignore:The model does not know 'right'")
 def test_with_the_mirrored_photo_asked_too_no_side_is_preferred(tiny_checkpoint, predictor, half):
     config = predictor.config
     both = config.model_copy(update={"evaluate": config.evaluate.model_copy(update={"mirror": True})})

@@ -179,14 +179,15 @@ def test_what_the_configuration_and_the_device_tell_is_filled_in(model, text, re
 
 
 class Leaning(nn.Module):
-    """Believes more than a model the further to the right."""
+    """Believes more than a model the further to one side, by so much."""
 
-    def __init__(self, model):
+    def __init__(self, model, slope):
         super().__init__()
         self.model = model
+        self.slope = slope
 
     def forward(self, images, *asked):
-        return self.model(images, *asked) + torch.linspace(-8, 8, images.shape[-1])
+        return self.model(images, *asked) + torch.linspace(-self.slope, self.slope, images.shape[-1])
 
 
 def test_the_mirrored_photo_is_a_second_opinion_where_the_words_allow_it(model, text, referrals, make_config):
@@ -195,11 +196,14 @@ def test_the_mirrored_photo_is_a_second_opinion_where_the_words_allow_it(model, 
         evaluate(model, text, referrals, make_config(mirror=mirror), on_sample=found.append)
         return {outcome.record.expression: outcome.mask for outcome in found}
 
-    upright, leaning = masks(model, mirror=False), masks(Leaning(model), mirror=False)
-    both = masks(Leaning(model), mirror=True)
+    one, other, alone = (
+        masks(Leaning(model, 8), mirror=True),
+        masks(Leaning(model, -8), mirror=True),
+        masks(Leaning(model, 8), mirror=False),
+    )
     unclear = {"that what is left"}
-    assert {said for said in both if np.array_equal(both[said], leaning[said])} == unclear
-    assert {said for said in both if np.array_equal(both[said], upright[said])} == set(both) - unclear
+    assert {said for said in one if np.array_equal(one[said], other[said])} == set(one) - unclear
+    assert {said for said in one if np.array_equal(one[said], alone[said])} == unclear
 
 
 def test_progress_goes_to_stderr_when_asked_for(model, text, referrals, config, capsys):

@@ -157,7 +157,7 @@ class EvaluateConfig(Section):
     select_by: Literal["miou", "oiou"] = "miou"
     """Which validation metric chooses the best checkpoint."""
     mirror: bool = False
-    """Whether the mirrored photo is asked too, with left and right swapped in the words, and both answers averaged."""
+    """Whether the mirrored photo is asked too, with left and right swapped in the words, see `vlt.data.mirrored`."""
     half: Half | None = None
     """The half of the validation photos that training judges by, so that the other can be reported; null: all."""
 

@@ -43,12 +43,21 @@ def mirror_words(expressions: Sequence[str], text: TextReader, length: int | Non
 
 
 def second_opinion(logits: Tensor, mirrored: Tensor, is_known: Tensor) -> Tensor:
-    """The mean of what is answered about photos and about mirrored ones.
+    """What is answered about photos and about mirrored ones, as one.
+
+    The mean of both probabilities; where only one of the two finds anything, which is to say that it is above one half
+    somewhere, that one alone.
 
     Args:
         logits: (B, 1, h, w), about the photos.
         mirrored: (B, 1, h, w), about the mirrored ones.
         is_known: (B,) bool, where a mirrored one could be asked; elsewhere the logits stay as they are.
+
+    Returns:
+        (B, 1, h, w) logits.
     """
-    mean = (logits + mirrored.flip(-1)) / 2
-    return torch.where(is_known.to(logits.device)[:, None, None, None], mean, logits)
+    logits, mirrored = logits.float(), mirrored.float().flip(-1)
+    mean = torch.logit((logits.sigmoid() + mirrored.sigmoid()) / 2, eps=1e-6)
+    finds, also_finds = ((each > 0).any(dim=3, keepdim=True).any(dim=2, keepdim=True) for each in (logits, mirrored))
+    both = torch.where(finds == also_finds, mean, torch.where(finds, logits, mirrored))
+    return torch.where(is_known.to(logits.device)[:, None, None, None], both, logits)
