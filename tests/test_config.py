@@ -84,7 +84,7 @@ def test_any_multiple_of_the_coarsest_stride_is_a_size(model, size):
         ),
         (
             {"evaluate": {"xyz": 1}},
-            "unknown key 'evaluate.xyz' (known here: batch_size, half, select_by, threshold)",
+            "unknown key 'evaluate.xyz' (known here: batch_size, half, mirror, select_by, threshold)",
         ),
         (
             {"data": {"name": "synthetic", "root": "d", "flop": 0.5}},
