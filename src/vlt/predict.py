@@ -129,11 +129,11 @@ class Predictor:
         asked = [expressions] if isinstance(expressions, str) else list(expressions)
         _refuse_blanks(asked)
         threshold = _checked(self.config.evaluate.threshold if threshold is None else threshold)
-        self._warn(asked)
+        words = self._read(asked)
         seen = image if isinstance(image, ImageFeatures) else self.encode(image)
         if seen.model is not self.model:
             raise InputError("These features were made by another predictor's model; encode the photo with this one.")
-        answers = zip(asked, self._logits(seen, asked), strict=True)
+        answers = zip(asked, self._logits(seen, asked, words), strict=True)
         return [self._prediction(expression, logits, seen, threshold) for expression, logits in answers]
 
     def _prediction(self, expression: str, logits: Tensor, seen: ImageFeatures, threshold: float) -> Prediction:
@@ -144,21 +144,23 @@ class Predictor:
             mask = self.refiner.mask(seen.outlines, logits, seen.letterbox, threshold, otherwise=mask)
         return Prediction(expression, mask, score, mask_box(mask))
 
-    def _warn(self, expressions: Sequence[str]) -> None:
-        """Of words that are not read as written."""
-        for expression in expressions:
-            warn_about(expression, self.text(expression), self.text.max_words)
+    def _read(self, expressions: Sequence[str]) -> list[Tensor]:
+        """The words of each expression, with warnings about those that were not read as written."""
+        read = [self.text(expression) for expression in expressions]
+        for expression, words in zip(expressions, read, strict=True):
+            warn_about(expression, words, self.text.max_words)
+        return [words.values for words in read]
 
     @torch.inference_mode()
-    def _logits(self, seen: ImageFeatures, expressions: Sequence[str]) -> Iterator[Tensor]:
+    def _logits(self, seen: ImageFeatures, expressions: Sequence[str], words: Sequence[Tensor]) -> Iterator[Tensor]:
         """Yields the logits (1, h, w) of each expression on the CPU, computing `evaluate.batch_size` at a time."""
         size, length = self.config.evaluate.batch_size, pad_to(self.config.model)
         for start in range(0, len(expressions), size):
-            asked = expressions[start : start + size]
-            logits = self._answer(seen.features, *pad_words([self.text(each).values for each in asked], length))
+            batch = slice(start, start + size)
+            logits = self._answer(seen.features, *pad_words(words[batch], length))
             if seen.mirrored:
-                words, word_mask, is_known = mirror_words(asked, self.text, length)
-                logits = second_opinion(logits, self._answer(seen.mirrored, words, word_mask), is_known)
+                *asked, is_known = mirror_words(expressions[batch], self.text, length)
+                logits = second_opinion(logits, self._answer(seen.mirrored, *asked), is_known)
             yield from logits.float().cpu()
 
     def _answer(self, features: Features, words: Tensor, word_mask: Tensor) -> Tensor:
