@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from vlt.ablate import Row, read_rows, read_study, run_study, study_table
 from vlt.ablate import run as runs
 from vlt.ablate.run import RESULT
-from vlt.ablate.summary import with_spread
+from vlt.ablate.summary import spread_within, with_spread
 from vlt.cli import main
 from vlt.config import dump_config
 from vlt.data.dataset import load_referrals
@@ -118,6 +118,13 @@ def test_mean_spread_and_gain_are_those_of_the_seeds():
     assert CHANGED.gain(BASE_ROW) == (-1.0, -2.0)  # of the same seeds: 0 and 2
 
 
+def test_the_spread_within_rows_is_pooled_over_their_seeds():
+    squares = sum((value - 52) ** 2 for value in (50, 52, 54)) + sum((value - 50.5) ** 2 for value in (49, 52))
+    assert spread_within([BASE_ROW, CHANGED]) == pytest.approx((squares / (2 + 1)) ** 0.5)
+    assert spread_within([Row("x", (0,), {"mIoU": (1.0,)})]) is None
+    assert "differ by" not in study_table([Row("x", (0,), {"mIoU": (1.0,), "Pr@0.5": (1.0,)})])
+
+
 def test_the_table_tells_rows_as_they_are():
     lines = study_table([BASE_ROW, CHANGED]).splitlines()
     assert lines == [
@@ -125,11 +132,13 @@ def test_the_table_tells_rows_as_they_are():
         "| --- | ---: | ---: | ---: | ---: |",
         "| base | 3 | 52.0 ± 2.0 |  | 40.0 ± 0.0 |",
         "| one query | 2 | 50.5 ± 2.1 | -1.5 ± 0.7 | 32.0 ± 2.8 |",
+        "| *seeds of a row differ by* |  | ± 2.0 |  | ± 1.6 |",
         "",
         "| mIoU | colour |",
         "| --- | ---: |",
         "| base | 2.0 ± 1.0 |",
         "| one query | 4.0 ± 0.0 |",
+        "| *seeds of a row differ by* | ± 0.8 |",
     ]
     assert with_spread([1.25]) == "1.2"
 
@@ -151,5 +160,6 @@ def test_the_command_prints_the_table_and_draws_it(study_file, tmp_path):
     assert done.exit_code == 0, done.stderr
     assert done.stdout == study_table(read_rows(read_study(study_file)))
     assert (tmp_path / "study.png").read_bytes().startswith(b"\x89PNG")
-    again = CliRunner().invoke(main, ["ablate", str(study_file), "--summary-only"])
+    moved = read_study(study_file).output_dir.rename(tmp_path / "elsewhere")
+    again = CliRunner().invoke(main, ["ablate", str(study_file), "--summary-only", "--output-dir", str(moved)])
     assert again.stdout == done.stdout

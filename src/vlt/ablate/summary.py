@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from vlt.ablate.study import BASE, Study
 from vlt.errors import DataError
 
 PRECISION = "Pr@0.5"
+WITHIN = "*seeds of a row differ by*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,19 @@ def read_rows(study: Study) -> list[Row]:
     return rows
 
 
+def spread_within(rows: Sequence[Row], measure: str = "mIoU") -> float | None:
+    """Standard deviation over seeds, pooled over rows: what a few seeds a row tell together about how runs differ.
+
+    The standard error of a difference between two rows of n seeds each is this times √(2 / n).
+
+    Returns:
+        None where no row has a second seed.
+    """
+    freedom = sum(len(row.seeds) - 1 for row in rows)
+    squares = sum((value - row.mean(measure)) ** 2 for row in rows for value in row.measures[measure])
+    return math.sqrt(squares / freedom) if freedom else None
+
+
 def _measures(result: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """The scores of a result, by name, in percent."""
     yield "mIoU", 100 * result["scores"]["miou"]
@@ -84,27 +99,48 @@ def _read(path: Path) -> dict[str, Any]:
 def study_table(rows: Sequence[Row]) -> str:
     """Two tables in Markdown, mean ± standard deviation over seeds: each row as a whole, then by group of sentences.
 
-    The first has the gain over the base, too, seed by seed; the second the mIoU of the groups that all rows have.
+    The first has the gain over the base, too, seed by seed; the second the mIoU of the groups that all rows have. Below
+    each column stands `spread_within`, where seeds are several.
 
     Args:
         rows: at least one.
     """
+    groups = [measure for measure in rows[0].measures if measure not in ("mIoU", PRECISION)]
+    shown = [measure for measure in groups if all(measure in row.measures for row in rows)]
+    tables = [_as_a_whole(rows), _by_group(rows, shown)] if shown else [_as_a_whole(rows)]
+    return "\n".join(map(_markdown, tables))
+
+
+def _as_a_whole(rows: Sequence[Row]) -> Iterator[list[str]]:
     base = next((row for row in rows if row.name == BASE), None)
-    whole = [["", "seeds", "mIoU", "over base", PRECISION]]
+    yield ["", "seeds", "mIoU", "over base", PRECISION]
     for row in rows:
         gains = () if base is None or row is base else row.gain(base)
         over = with_spread(gains, signed=True) if gains else ""
         miou, precision = (with_spread(row.measures[measure]) for measure in ("mIoU", PRECISION))
-        whole.append([row.name, str(len(row.seeds)), miou, over, precision])
-    groups = [measure for measure in rows[0].measures if measure not in ("mIoU", PRECISION)]
-    shown = [measure for measure in groups if all(measure in row.measures for row in rows)]
-    by_group = [["mIoU", *shown], *([row.name, *(with_spread(row.measures[name]) for name in shown)] for row in rows)]
-    return f"{_markdown(whole)}\n{_markdown(by_group)}" if shown else _markdown(whole)
+        yield [row.name, str(len(row.seeds)), miou, over, precision]
+    if within := _within(rows, ["mIoU", PRECISION]):
+        yield [WITHIN, "", within[0], "", within[1]]
 
 
-def _markdown(lines: Sequence[Sequence[str]]) -> str:
+def _by_group(rows: Sequence[Row], groups: Sequence[str]) -> Iterator[list[str]]:
+    yield ["mIoU", *groups]
+    for row in rows:
+        yield [row.name, *(with_spread(row.measures[group]) for group in groups)]
+    if within := _within(rows, groups):
+        yield [WITHIN, *within]
+
+
+def _within(rows: Sequence[Row], measures: Sequence[str]) -> list[str]:
+    """What seeds differ by, in words; nothing where no row has two."""
+    spreads = [spread_within(rows, measure) for measure in measures]
+    return [f"± {spread:.1f}" for spread in spreads if spread is not None]
+
+
+def _markdown(lines: Iterable[Sequence[str]]) -> str:
     """A table; its first line is the head, and all but the first column are numbers."""
-    ruled = [lines[0], ["---"] + ["---:"] * (len(lines[0]) - 1), *lines[1:]]
+    head, *body = lines
+    ruled = [head, ["---"] + ["---:"] * (len(head) - 1), *body]
     return "".join(f"| {' | '.join(line)} |\n" for line in ruled)
 
 

@@ -15,17 +15,20 @@ from vlt.cli.shell import PATH, Command, checked, examples, writable_file
 )
 @click.argument("study", type=PATH)
 @click.option("--plot", type=PATH, callback=checked(writable_file), help="A picture with error bars; needs matplotlib.")
+@click.option("--output-dir", type=PATH, help="In place of the study's own.")
 @click.option("--summary-only", is_flag=True, help="Run nothing; tell what is there.")
-def ablate(study: Path, plot: Path | None, summary_only: bool) -> None:
+def ablate(study: Path, output_dir: Path | None, plot: Path | None, summary_only: bool) -> None:
     """Run what is missing of STUDY, and print a table of what it found.
 
-    STUDY is a YAML file with a base configuration, single changes by name, seeds and an output_dir. Each run leaves a
+    STUDY is a YAML file with a base configuration, single changes by name, seeds and an output_dir. Each run leaves its
     result.json there; runs that have one are not made again, and one that was killed goes on where it was.
     """
     from vlt.ablate import read_rows, read_study, run_study, study_table
     from vlt.errors import DataError
 
     chosen = read_study(study)
+    if output_dir:
+        chosen = chosen.model_copy(update={"output_dir": output_dir})
     if not summary_only:
         for run in run_study(chosen):
             state = "was done" if run.was_done else "done"
