@@ -88,7 +88,7 @@ def test_any_multiple_of_the_coarsest_stride_is_a_size(model, size):
         ),
         (
             {"data": {"name": "synthetic", "root": "d", "flop": 0.5}},
-            "unknown key 'data.root' (known here: chatter, flip, kinds, name, seed, size, train_scenes, train_split, "
+            "unknown key 'data.root' (known here: chatter, flip, kinds, name, referents, seed, size, train_scenes, train_split, "
             "val_scenes, val_split); unknown key 'data.flop' (did you mean 'flip'?)",
         ),
     ],
@@ -378,3 +378,16 @@ def test_boxes_are_told_where_they_are_taught():
     assert refusal(model=told) == "model.boxes is true but loss.box is 0; they go together"
     assert refusal(loss={"box": 0.5}) == "model.boxes is false but loss.box is 0.5; they go together"
     assert parse_config({**MINIMAL, "model": told, "loss": {"box": 0.5}}, "here").loss.box == 0.5
+
+
+@pytest.mark.parametrize(
+    ("contrast", "others", "sentence"),
+    [
+        ({"negatives": "photo"}, {}, "needs things of a photo in one batch; set train.by_photo"),
+        ({"feature": "words"}, {}, "cannot tell equal sentences about two photos apart; set loss.contrast.negatives"),
+        ({"feature": "queries"}, {"model": {"queries": "learned"}}, "has nothing to learn where model.queries is"),
+    ],
+)
+def test_contrast_that_nothing_can_learn_is_refused(contrast, others, sentence):
+    assert sentence in refusal(loss={"contrast": {"weight": 0.1, **contrast}}, **others)
+    assert parse_config({**MINIMAL, "loss": {"contrast": contrast}, **others}, "here").loss.contrast.weight == 0

@@ -79,6 +79,7 @@ class Referral:
         category: index of the object's category, 0-based and contiguous; -1 for none or an unknown one.
         box: of the object, xyxy in pixels of the photo.
         standing: of the object among others of its category; None where it is not known, or not one object is meant.
+        scene: of a drawn photo, the same for referrals about the same one and for no others; None for a file.
     """
 
     ref_id: int
@@ -88,6 +89,7 @@ class Referral:
     category: int = 0
     box: Box | None = None
     standing: Standing | None = None
+    scene: int | None = None
 
 
 Referrals: TypeAlias = Sequence[Referral]

@@ -55,6 +55,25 @@ def test_ids_are_unique():
     assert len(set(ids)) == len(ids)
 
 
+def test_referents_of_a_scene_share_it_and_are_several():
+    pairs = SyntheticReferrals(10, (96, 96), 0, "train", referents=2)
+    assert len(pairs) == len(list(pairs)) == 20
+    for scene in range(10):
+        one, other = pairs[2 * scene : 2 * scene + 2]
+        assert (one.scene, other.scene) == (scene, scene)
+        assert one.image is other.image
+        assert not (one.target & other.target).any()
+        assert (one.ref_id, other.ref_id) == (2 * scene, 2 * scene + 1)
+    ids = [expression.sent_id for each in pairs for expression in each.expressions]
+    assert len(set(ids)) == len(ids)
+    assert same(pairs[7], SyntheticReferrals(10, (96, 96), 0, "train", referents=2)[7])
+
+
+def test_a_scene_has_no_more_referents_than_things():
+    with pytest.raises(DataError, match=r"has 7 things that could be worded .* fewer referents\.$"):
+        SyntheticReferrals(1, (64, 64), 0, "train", referents=7)[0]
+
+
 @given(st.integers(0, 10_000), st.sampled_from([(64, 64), (64, 128), (200, 48)]))
 @settings(max_examples=40, deadline=None)
 def test_masks_are_what_is_seen_and_do_not_touch(seed, size):
@@ -117,5 +136,5 @@ def test_it_is_a_sequence():
     assert same(scenes[-1], scenes[4])
     assert [each.ref_id for each in scenes[1:4:2]] == [1, 3]
     for index in (5, -6):
-        with pytest.raises(IndexError, match="there are 5 scenes"):
+        with pytest.raises(IndexError, match="there are 5 referrals"):
             scenes[index]

@@ -58,7 +58,9 @@ GUIDED = {
 
 
 CONTRASTED = [
-    {"loss": {"contrast": {"weight": 0.5, "feature": feature}}} for feature in ("answers", "queries", "words")
+    {"loss": {"contrast": {"weight": 0.5, "feature": "answers"}}},
+    {"loss": {"contrast": {"weight": 0.5, "feature": "queries"}}},
+    {"loss": {"contrast": {"weight": 0.5, "feature": "words", "negatives": "photo"}}, "train": {"by_photo": True}},
 ]
 
 
@@ -126,6 +128,21 @@ def test_contrast_is_a_part_of_the_loss(small, tmp_path):
     assert losses["contrast"] > 0
     expected = losses["bce"] + losses["dice"] + 0.5 * losses["contrast"]
     assert losses["total"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_contrast_within_photos_needs_several_things_of_one(small, tmp_path):
+    """Scenes of one thing have nothing to push apart; a drawn scene's things share a photo and a batch."""
+    options = {
+        "loss": {"contrast": {"weight": 0.5, "negatives": "photo"}},
+        "train": {"by_photo": True},
+    }
+    one, two = (
+        small(tmp_path / str(referents), **options, data={"referents": referents, "train_scenes": 12 // referents})
+        for referents in (1, 2)
+    )
+    lost = [make(each).gradient(batches(each, [4]), StopRequest()).losses["contrast"] for each in (one, two)]
+    assert lost[0] == 0
+    assert lost[1] > 0
 
 
 def test_the_average_follows_what_trains_and_shares_what_is_frozen(small, tmp_path):

@@ -43,6 +43,8 @@ class SyntheticDataConfig(Section):
     """(height, width) of a scene in pixels."""
     train_scenes: Positive = 2000
     val_scenes: Positive = 200
+    referents: Positive = 1
+    """Things of a training scene that are meant in turn, each a referral; for validation it is one."""
     kinds: dict[Cue, NonNegative] | None = None
     """How readily each kind of hint is given in expressions; what is missing is never said. null: as people do."""
     seed: int = 0
@@ -70,6 +72,8 @@ class ContrastConfig(Section):
     """Share of an expression's words that is masked; one word at least stays."""
     feature: Literal["answers", "queries", "words"] = "answers"
     """What is compared, as its mean: the weighed answers, the queries, or the words' features."""
+    negatives: Literal["batch", "photo"] = "batch"
+    """What readings are pushed apart from: all other things of the batch, or those of their own photo."""
 
 
 class LossConfig(Section):
@@ -186,6 +190,23 @@ class Config(Section):
         tells, weight = isinstance(self.model, VLTConfig) and self.model.boxes, self.loss.box
         if tells != bool(weight):
             raise ValueError(f"model.boxes is {str(tells).lower()} but loss.box is {weight:g}; they go together")
+        return self
+
+    @model_validator(mode="after")
+    def _contrast_that_can_be_learnt(self) -> Config:
+        """What is the same for different things can be pushed apart by nothing."""
+        contrast = self.loss.contrast
+        if not contrast.weight:
+            return self
+        if contrast.negatives == "photo" and not self.train.by_photo:
+            raise ValueError("loss.contrast.negatives photo needs things of a photo in one batch; set train.by_photo")
+        if contrast.negatives == "batch" and contrast.feature == "words":
+            raise ValueError(
+                "loss.contrast.feature words cannot tell equal sentences about two photos apart; "
+                "set loss.contrast.negatives to photo"
+            )
+        if contrast.feature == "queries" and isinstance(self.model, VLTConfig) and self.model.queries == "learned":
+            raise ValueError("loss.contrast.feature queries has nothing to learn where model.queries is learned")
         return self
 
 

@@ -269,7 +269,8 @@ def _synthetic(config: SyntheticDataConfig, split: str) -> SyntheticReferrals:
     if split not in scenes:
         raise ConfigError(f"Synthetic data have no split {split!r}; known: {', '.join(scenes)}.")
     kinds = None if config.kinds is None else {str(cue): dose for cue, dose in config.kinds.items()}
-    return SyntheticReferrals(scenes[split], config.size, config.seed, split, kinds=kinds)
+    referents = config.referents if split == config.train_split else 1
+    return SyntheticReferrals(scenes[split], config.size, config.seed, split, kinds=kinds, referents=referents)
 
 
 def _to_learn_from(referrals: Sequence[Referral], name: str) -> list[Referral]:
@@ -293,8 +294,10 @@ def _refuse_other_size(referral: Referral, photo: Size, mask: Size) -> None:
 
 
 def photo_key(referral: Referral) -> Path | int:
-    """Equal for referrals about one photo file; each one in memory is taken for another."""
-    return referral.image if isinstance(referral.image, Path) else referral.ref_id
+    """Equal for referrals about one photo: a file or a drawn scene; others in memory are each taken for another."""
+    if isinstance(referral.image, Path):
+        return referral.image
+    return referral.ref_id if referral.scene is None else referral.scene
 
 
 def _same_photo(one: Referral, other: Referral) -> bool:

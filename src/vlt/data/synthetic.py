@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, overload
 
 import numpy as np
@@ -93,7 +94,7 @@ class _Plan(NamedTuple):
 
 
 class SyntheticReferrals(Sequence[Referral]):
-    """Scenes drawn when asked for, one referral each; item i is the same at any time, in any process.
+    """Scenes drawn when asked for, a referral or several each; item i is the same at any time, in any process.
 
     Args:
         scenes: how many.
@@ -101,13 +102,21 @@ class SyntheticReferrals(Sequence[Referral]):
         seed: of the whole data set.
         split: such as "train"; another name gives other scenes.
         kinds: how readily each kind of hint is given, see `vlt.data.expressions.describe`.
+        referents: things of each scene that are meant; their referrals stand together and share the image.
 
     Raises:
         DataError: scenes that are too small for shapes.
     """
 
     def __init__(
-        self, scenes: int, size: Size, seed: int, split: str, *, kinds: Mapping[str, float] | None = None
+        self,
+        scenes: int,
+        size: Size,
+        seed: int,
+        split: str,
+        *,
+        kinds: Mapping[str, float] | None = None,
+        referents: int = 1,
     ) -> None:
         if min(size) < SMALLEST_SIDE:
             raise DataError(
@@ -118,9 +127,11 @@ class SyntheticReferrals(Sequence[Referral]):
         self._size = size
         self._stream = f"{seed} {split}"
         self._kinds = kinds
+        self._referents = referents
+        self._last: tuple[int, list[Referral]] | None = None
 
     def __len__(self) -> int:
-        return self._scenes
+        return self._scenes * self._referents
 
     @overload
     def __getitem__(self, index: int) -> Referral: ...
@@ -129,34 +140,44 @@ class SyntheticReferrals(Sequence[Referral]):
     def __getitem__(self, index: slice) -> list[Referral]: ...
 
     def __getitem__(self, index: int | slice) -> Referral | list[Referral]:
-        """Draws a scene and words one of its things.
+        """Draws a scene, or takes the last one again, and words what is meant in it.
 
         Raises:
-            IndexError: there is no such scene.
+            IndexError: there is no such referral.
             DataError: no wording of the kinds that are asked for was found.
         """
         if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(self._scenes))]
-        if not -self._scenes <= index < self._scenes:
-            raise IndexError(f"there are {self._scenes} scenes, no scene {index}")
-        return self._referral(index % self._scenes)
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"there are {len(self)} referrals, no referral {index}")
+        scene, place = divmod(index % len(self), self._referents)
+        if self._last is None or self._last[0] != scene:
+            self._last = scene, self._of_scene(scene)
+        return self._last[1][place]
 
-    def _referral(self, index: int) -> Referral:
-        rng = random.Random(f"{self._stream} {index}")
+    def _of_scene(self, scene: int) -> list[Referral]:
+        rng = random.Random(f"{self._stream} {scene}")
         for _ in range(ATTEMPTS):
             drawing = draw_scene(rng, self._size)
-            things = drawing.scene.things
-            for target in rng.sample(range(len(things)), len(things)):
-                wordings = describe(drawing.scene, target, rng, count=PER_TARGET, kinds=self._kinds)
-                if wordings:
-                    texts = [wording.text for wording in wordings]
-                    return _refer(index, drawing, target, texts)
+            worded = list(islice(self._worded(drawing, rng), self._referents))
+            if len(worded) == self._referents:
+                first = scene * self._referents
+                return [_refer(first + i, scene, drawing, *meant) for i, meant in enumerate(worded)]
         raise DataError(
-            f"No scene of {ATTEMPTS} has anything that could be worded with {self._kinds}; allow more kinds."
+            f"No scene of {ATTEMPTS} has {self._referents} things that could be worded with {self._kinds}; "
+            "allow more kinds, or ask for fewer referents."
         )
 
+    def _worded(self, drawing: Drawing, rng: random.Random) -> Iterator[tuple[int, list[str]]]:
+        """Things of a scene in random order, by their place, and what can be said of each."""
+        things = drawing.scene.things
+        for target in rng.sample(range(len(things)), len(things)):
+            wordings = describe(drawing.scene, target, rng, count=PER_TARGET, kinds=self._kinds)
+            if wordings:
+                yield target, [wording.text for wording in wordings]
 
-def _refer(index: int, drawing: Drawing, target: int, texts: Sequence[str]) -> Referral:
+
+def _refer(index: int, scene: int, drawing: Drawing, target: int, texts: Sequence[str]) -> Referral:
     thing = drawing.scene.things[target]
     return Referral(
         ref_id=index,
@@ -166,6 +187,7 @@ def _refer(index: int, drawing: Drawing, target: int, texts: Sequence[str]) -> R
         category=list(OUTLINES).index(thing.noun),
         box=thing.box,
         standing=standings(drawing.scene)[target],
+        scene=scene,
     )
 
 

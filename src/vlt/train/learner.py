@@ -71,7 +71,8 @@ class Objective(nn.Module):
         """The losses with that of readings which should be understood alike or not."""
         config = self._config.contrast
         things = torch.tensor([referral.ref_id for referral in batch.referrals], device=batch.images.device)
-        part = contrast_loss(CONTRASTED[config.feature](answer), things, config.temperature)
+        photos = batch.image_index if config.negatives == "photo" else None
+        part = contrast_loss(CONTRASTED[config.feature](answer), things, config.temperature, photos)
         return {**losses, "contrast": part, "total": losses["total"] + config.weight * part}
 
 
