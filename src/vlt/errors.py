@@ -29,7 +29,11 @@ class InputError(VLTError):
 
 
 class TrainingError(VLTError):
-    """A training run that cannot go on, such as one whose loss is no longer finite."""
+    """A training run that cannot go on, or that was asked to stop."""
+
+
+class DivergedError(TrainingError):
+    """A training run whose loss or gradient is no longer finite, and would be so again."""
 
 
 class VLTWarning(UserWarning):

@@ -5,6 +5,7 @@ import statistics
 
 import pytest
 from click.testing import CliRunner
+from filelock import FileLock
 
 from vlt.ablate import Row, read_rows, read_study, run_study, study_table
 from vlt.ablate import run as runs
@@ -13,7 +14,7 @@ from vlt.ablate.summary import spread_within, with_spread
 from vlt.cli import main
 from vlt.config import dump_config
 from vlt.data.dataset import load_referrals
-from vlt.errors import ConfigError, DataError
+from vlt.errors import ConfigError, DataError, DivergedError
 
 
 @pytest.fixture
@@ -36,8 +37,8 @@ def results(study):
 
 def test_every_row_runs_with_every_seed_and_leaves_a_result_and_no_weights(study_file):
     study = read_study(study_file)
-    order = [(run.planned.row, run.planned.seed, run.was_done) for run in run_study(study)]
-    assert order == [(row, seed, False) for seed in (0, 3) for row in ("base", "one query")]
+    order = [(run.planned.row, run.planned.seed, run.outcome) for run in run_study(study)]
+    assert order == [(row, seed, "done") for seed in (0, 3) for row in ("base", "one query")]
     folders = [f"{row}/seed-{seed}" for row in ("base", "one-query") for seed in (0, 3)]
     assert results(study) == [f"{folder}/{RESULT}" for folder in folders]
     assert not list(study.output_dir.rglob("*.safetensors"))
@@ -78,8 +79,53 @@ def test_what_is_done_is_not_run_again_and_what_was_killed_goes_on(study_file, m
     with pytest.raises(KeyboardInterrupt):
         list(run_study(study))
     assert results(study) == [f"base/seed-0/{RESULT}"]
-    assert [run.was_done for run in run_study(study)] == [True, False, False, False]
+    assert [run.outcome for run in run_study(study)] == ["was done", "done", "done", "done"]
     assert asked == ["base/seed-0", "one-query/seed-0", "one-query/seed-0", "base/seed-3", "one-query/seed-3"]
+
+
+def test_a_result_of_another_configuration_is_refused_before_anything_runs(study_file, monkeypatch):
+    next(run_study(read_study(study_file)))
+    base = study_file.parent / "base.yaml"
+    base.write_text(base.read_text().replace("\n  lr: ", "\n  lr: 1"))
+    monkeypatch.setattr(runs, "train", lambda config: pytest.fail("a run began"))
+    with pytest.raises(ConfigError, match=r"base/seed-0/result\.json is of another configuration \(train\.lr: "):
+        next(run_study(read_study(study_file)))
+
+
+def test_a_run_that_diverges_is_told_and_the_others_go_on(study_file, monkeypatch):
+    train = runs.train
+
+    def train_or_diverge(config):
+        if config.model.num_queries == 1:
+            raise DivergedError("The loss is nan.")
+        return train(config)
+
+    monkeypatch.setattr(runs, "train", train_or_diverge)
+    told = CliRunner().invoke(main, ["ablate", str(study_file)])
+    assert told.exit_code == 1
+    assert told.stderr.count("diverged") == 3  # two runs, and that two did
+    assert "The loss is nan." in told.stderr
+    assert results(read_study(study_file)) == [f"base/seed-{seed}/{RESULT}" for seed in (0, 3)]
+    assert told.stdout == study_table(read_rows(read_study(study_file)))
+
+
+def test_what_another_process_is_at_is_left_to_it(study_file, monkeypatch):
+    study = read_study(study_file)
+    folder = study.folder("base", 0)
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(runs, "train", lambda config: pytest.fail("a run began"))
+    with FileLock(folder / "lock"):
+        assert next(run_study(study)).outcome == "runs elsewhere"
+
+
+def test_what_a_kill_left_behind_a_result_is_removed(study_file):
+    study = read_study(study_file)
+    next(run_study(study))
+    left = study.folder("base", 0) / "checkpoints" / "epoch-001" / "weights.safetensors"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    assert next(run_study(study)).outcome == "was done"
+    assert not left.exists()
 
 
 def test_a_wrong_change_in_the_last_row_is_met_before_anything_runs(study_file, monkeypatch):
@@ -95,6 +141,7 @@ def test_a_wrong_change_in_the_last_row_is_met_before_anything_runs(study_file, 
         ("seeds: [0, 3]", "seeds: []", "seeds: "),
         ("seeds: [0, 3]", "seed: [0]", "seed: Extra inputs"),
         ("one query:", "Base:", r"changes: .*rows need names that differ .*\['Base'\]"),
+        ("model.num_queries=1", "seed=5", r"changes: .*the row 'one query' sets seed, which the study gives"),
         ("one query:", "'?!':", r"changes: .*rows need names that differ"),
     ],
 )
@@ -141,6 +188,15 @@ def test_the_table_tells_rows_as_they_are():
         "| *seeds of a row differ by* | ± 0.8 |",
     ]
     assert with_spread([1.25]) == "1.2"
+
+
+def test_a_plot_that_cannot_be_is_refused_before_anything_runs(study_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "train", lambda config: pytest.fail("a run began"))
+    kind = CliRunner().invoke(main, ["ablate", str(study_file), "--plot", str(tmp_path / "study.txt")])
+    assert (kind.exit_code, "does not say which kind of picture" in kind.stderr) == (2, True)
+    monkeypatch.setattr("vlt.ablate.plot.find_spec", lambda name: None)
+    missing = CliRunner().invoke(main, ["ablate", str(study_file), "--plot", str(tmp_path / "study.png")])
+    assert (missing.exit_code, "A plot needs matplotlib" in missing.stderr) == (2, True)
 
 
 def test_a_damaged_result_is_named(study_file):

@@ -95,6 +95,13 @@ def test_other_keys_are_named_with_both_values(small, config, tmp_path, sections
     assert changed_keys(config.model_dump(mode="json"), changed) == [change]
 
 
+def test_keys_younger_than_the_saved_configuration_stood_at_their_defaults(small, tmp_path):
+    before = small(tmp_path / "run").model_dump(mode="json")
+    del before["loss"]["contrast"]["negatives"], before["evaluate"]["half"]
+    assert changed_keys(before, small(tmp_path / "run")) == []
+    assert changed_keys(before, small(tmp_path / "run", evaluate={"half": "a"})) == ["evaluate.half: None -> a"]
+
+
 def test_a_longer_run_is_another_where_the_rate_depends_on_the_end(small, tmp_path):
     short = small(tmp_path / "run").model_dump(mode="json")
     assert changed_keys(short, small(tmp_path / "run", train={"epochs": 3})) == ["train.epochs: 2 -> 3"]

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from vlt.ablate.study import BASE
 from vlt.ablate.summary import Row
 from vlt.errors import ConfigError
+
+
+def refuse_without_matplotlib() -> None:
+    """Tells early that no plot will be.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
+    if find_spec("matplotlib") is None:
+        raise ConfigError("A plot needs matplotlib: install it (`pip install matplotlib`), or leave --plot out.")
 
 
 def plot_study(rows: Sequence[Row], path: Path, *, title: str) -> None:
@@ -21,12 +32,9 @@ def plot_study(rows: Sequence[Row], path: Path, *, title: str) -> None:
     Raises:
         ConfigError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure  # noqa: PLC0415 (an extra)
-    except ImportError:
-        raise ConfigError(
-            "A plot needs matplotlib: install it (`pip install matplotlib`), or leave --plot out."
-        ) from None
+    refuse_without_matplotlib()
+    from matplotlib.figure import Figure  # noqa: PLC0415 (an extra)
+
     figure = Figure(figsize=(7, 1 + 0.32 * len(rows)), layout="constrained")
     axes = figure.subplots()
     for place, row in enumerate(rows):

@@ -24,7 +24,8 @@ class Study(Section):
         base: the configuration that is changed; a relative path starts at the study's own folder.
         changes: by the name of each row, what is set in it, as for `--set`.
         seeds: each row runs with each.
-        output_dir: gets a folder per run, and what came out.
+        output_dir: gets a folder per run, and what came out; a relative path starts where the command is given, like
+            that of a run.
     """
 
     base: Path
@@ -42,6 +43,16 @@ class Study(Section):
             raise ValueError(f"rows need names that differ in their letters and digits, unlike {sorted(doubled)}")
         return changes
 
+    @field_validator("changes")
+    @classmethod
+    def _nothing_that_is_fixed(cls, changes: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        """Seeds and folders are the study's to give."""
+        for name, settings in changes.items():
+            for key in ("seed", "output_dir"):
+                if any(setting.partition("=")[0].strip() == key for setting in settings):
+                    raise ValueError(f"the row {name!r} sets {key}, which the study gives to each run")
+        return changes
+
     def rows(self) -> dict[str, tuple[str, ...]]:
         """The base and each change, by name."""
         return {BASE: (), **self.changes}
@@ -55,8 +66,8 @@ class Study(Section):
         for seed in self.seeds:
             for name, changes in self.rows().items():
                 folder = self.folder(name, seed)
-                fixed = (f"seed={seed}", f"output_dir={folder}")
-                yield Planned(name, seed, folder, load_config(self.base, (*changes, *fixed)))
+                config = load_config(self.base, changes)
+                yield Planned(name, seed, folder, config.model_copy(update={"seed": seed, "output_dir": folder}))
 
 
 class Planned(NamedTuple):

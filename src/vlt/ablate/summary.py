@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from vlt.ablate.run import RESULT
+from vlt.ablate.run import RESULT, read_result
 from vlt.ablate.study import BASE, Study
-from vlt.errors import DataError
 
 PRECISION = "Pr@0.5"
 WITHIN = "*seeds of a row differ by*"
@@ -57,7 +54,7 @@ def read_rows(study: Study) -> list[Row]:
     rows = []
     for name in study.rows():
         folders = {seed: study.folder(name, seed) for seed in study.seeds}
-        results = {seed: _read(folder / RESULT) for seed, folder in folders.items() if (folder / RESULT).exists()}
+        results = {seed: read_result(folder / RESULT) for seed, folder in folders.items() if (folder / RESULT).exists()}
         if results:
             found = [dict(_measures(result)) for result in results.values()]
             shared = [measure for measure in found[0] if all(measure in each for each in found)]
@@ -86,14 +83,6 @@ def _measures(result: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     for grouping in ("by_cue", "by_standing", "by_size"):
         for name, scores in result.get(grouping, {}).items():
             yield name, 100 * scores["miou"]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        result: dict[str, Any] = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise DataError(f"The result {path} cannot be read ({error}); remove it, and its run is made again.") from None
-    return result
 
 
 def study_table(rows: Sequence[Row]) -> str:

@@ -14,7 +14,7 @@ from accelerate.utils import gather_object, set_seed
 from vlt.checkpoint import prune_checkpoints, save_checkpoint, set_pointer
 from vlt.config import Config, dump_config
 from vlt.data.collate import Collate, pad_to
-from vlt.errors import TrainingError
+from vlt.errors import DivergedError, TrainingError
 from vlt.model.build import resolve
 from vlt.train.interrupt import StopRequest
 from vlt.train.learner import Gradient, Learner
@@ -43,7 +43,8 @@ def train(config: Config) -> Path:
         ConfigError: a folder, batch, precision or warm-up that cannot work; a run started with another configuration.
         DataError: data that cannot be read.
         CheckpointError: pretrained parts or a resume state that cannot be read; a checkpoint that cannot be written.
-        TrainingError: the loss is no longer finite; the resume state cannot be written; the run was asked to stop.
+        DivergedError: the loss is no longer finite.
+        TrainingError: the resume state cannot be written; the run was asked to stop.
     """
     training = Training(config)
     training.run()
@@ -217,7 +218,7 @@ class Training:
     def _refuse_step(self, gradient: Gradient, batches: Sequence[Batch], rate: float) -> None:
         """Raises the error that names the step; parameters and the state on the disk are from before it."""
         ids = gather_object([referral.ref_id for batch in batches for referral in batch.referrals])
-        raise TrainingError(
+        raise DivergedError(
             f"The loss is {gradient.losses['total']:g} and its gradient's norm {gradient.norm:g} at {self._place()}, "
             f"learning rate {rate:g}, with the referrals {', '.join(map(str, ids))}; look at these, or start in "
             f"another output_dir with a lower train.lr or train.clip_norm (what {self.run_dir} holds stays as it was)."

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
+from pydantic import ValidationError
 
 from vlt.config import Config
 from vlt.errors import CheckpointError, ConfigError, DataError, TrainingError
@@ -158,12 +159,21 @@ def changed_keys(before: Mapping[str, Any], config: Config) -> list[str]:
     """What differs from a saved configuration, as "key: before -> now", harmless keys left out.
 
     More `train.epochs` are harmless too where the rate does not depend on the end: schedules `constant` and `step`.
+    Keys that are younger than the saved configuration are taken to have stood at their defaults.
     """
-    old, new = _flat(before), _flat(config.model_dump(mode="json"))
+    old, new = _flat(_completed(before)), _flat(config.model_dump(mode="json"))
     changed = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)} - set(HARMLESS)
     if config.train.schedule.name in ("constant", "step") and config.train.epochs > old["train.epochs"]:
         changed.discard("train.epochs")
     return [f"{key}: {old.get(key)} -> {new.get(key)}" for key in sorted(changed)]
+
+
+def _completed(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A saved configuration with the defaults of what it lacks; as it is where a key of it is known no more."""
+    try:
+        return Config.model_validate(values).model_dump(mode="json")
+    except ValidationError:
+        return values
 
 
 def random_state(device: torch.device) -> dict[str, Any]:
