@@ -380,6 +380,12 @@ def test_boxes_are_told_where_they_are_taught():
     assert parse_config({**MINIMAL, "model": told, "loss": {"box": 0.5}}, "here").loss.box == 0.5
 
 
+@pytest.mark.parametrize("part", ["coarse", "choice"])
+@pytest.mark.parametrize("model", [{"any_size": False}, {"name": "reference"}])
+def test_what_guides_needs_answers_that_paint_logits(part, model):
+    assert f"loss.{part} needs answers that paint logits" in refusal(model=model, loss={part: 0.5})
+
+
 @pytest.mark.parametrize(
     ("contrast", "others", "sentence"),
     [

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from torch import Tensor
@@ -62,11 +63,13 @@ def read_shares(named: Sequence[str]) -> dict[str, float]:
     """The share of each folder, from CHECKPOINT=SHARE.
 
     Raises:
-        VLTError: one is not of that form, or they do not sum to 1.
+        VLTError: one is not of that form or named twice, or they do not sum to 1.
     """
-    shares = {}
+    shares: dict[str, float] = {}
     for each in named:
         folder, _, share = each.rpartition("=")
+        if folder in shares:
+            raise VLTError(f"{folder} is named twice; give it one share.")
         try:
             shares[folder] = float(share)
         except ValueError:
@@ -84,10 +87,26 @@ def write_average(output: Path, named: Sequence[str], language: str | None) -> N
     """
     shares = read_shares(named)
     found = [load_checkpoint(folder) for folder in shares]
+    _refuse_others(found)
     mean = average([each.model.state_dict() for each in found], list(shares.values()))
     first = found[0]
     first.model.load_state_dict(mean if language is None else as_published(first, language, mean))
     save_checkpoint(output, model=first.model, config=first.config, text=first.text, meta={"average": shares})
+
+
+def _refuse_others(found: Sequence[Checkpoint]) -> None:
+    """Refuses networks that compute something else, though their weights may be of one shape."""
+    first = found[0]
+    for other in found[1:]:
+        if _computed(other) != _computed(first) or other.text.fingerprint != first.text.fingerprint:
+            raise VLTError(f"{other.path} is not of one network with {first.path}; name those of one configuration.")
+
+
+def _computed(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What a network is, but for its size and for how it was trained."""
+    only_trained = {"pretrained": True, "trainable_blocks": True}
+    without = {"image_size": True, "dropout": True, "map_dropout": True, "backbone": only_trained}
+    return checkpoint.config.model.model_dump(exclude={**without, "language": only_trained})
 
 
 @click.command(help=__doc__)

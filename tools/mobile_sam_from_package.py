@@ -10,6 +10,7 @@ written unless the masks of our network are those of the package's own code.
 from __future__ import annotations
 
 import importlib
+import pickle
 import re
 import sys
 import types
@@ -107,7 +108,7 @@ def read_weights(package: Path) -> dict[str, Tensor]:
     path = package / WEIGHTS
     try:
         weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); name the unpacked folder `mobilesam`.") from None
     return weights
 
@@ -193,9 +194,12 @@ def convert(package: Path, output: Path) -> float:
         See `difference`.
 
     Raises:
-        CheckpointError: the weights cannot be read or do not fit, or the two networks answer differently.
+        CheckpointError: `output` exists, the weights cannot be read or do not fit, or the two networks answer
+            differently.
         DataError: `output` cannot be written.
     """
+    if output.exists():
+        raise CheckpointError(f"{output} exists already; remove it or name another file.")
     weights = read_weights(package)
     network = build(translate(weights))
     found = difference(network, build_theirs(package, weights))

@@ -189,12 +189,20 @@ def test_what_needs_no_other_weights_can_be_changed(tiny_checkpoint, tmp_path):
     assert (config.model.input_size, config.evaluate.threshold) == ((96, 64), 0.25)
 
 
+def test_reports_do_not_outlive_a_change_of_what_they_are_about(tiny_checkpoint, tmp_path):
+    (tmp_path / "report.json").write_text(json.dumps({"scores": {}, "provenance": {}}))
+    pack_checkpoint(tiny_checkpoint, tmp_path / "one", reports=[tmp_path / "report.json"], licences=["all: free"])
+    pack_checkpoint(tmp_path / "one", tmp_path / "two", assignments=["evaluate.mirror=true"])
+    meta = load_checkpoint(tmp_path / "two").meta
+    assert (meta["reports"], meta["licences"]) == ([], ["all: free"])
+
+
 @pytest.mark.parametrize(
     ("change", "error", "sentence"),
     [
-        ("model.dim=64", CheckpointError, r"do not fit the network of the changed configuration"),
+        ("model.heads=4", ConfigError, r"model\.heads cannot be changed in a trained model; what can are evaluate"),
         ("model.image_size=[97, 64]", ConfigError, r"97, not a multiple of"),
-        ("model.treshold=1", ConfigError, r"the changed configuration"),
+        ("evaluate.treshold=1", ConfigError, r"the changed configuration"),
     ],
 )
 def test_other_changes_are_refused(tiny_checkpoint, tmp_path, change, error, sentence):

@@ -94,12 +94,12 @@ def test_broken_meta(folder, content):
 @pytest.mark.parametrize("content", [": :", "", "- 1", "model: {name: other}", "model: {dims: 3}"])
 def test_broken_config(folder, content):
     (folder / "config.yaml").write_text(content)
-    refused(folder, r"checkpoint is damaged: .*config\.yaml")
+    refused(folder, r"is damaged, or of a newer vlt: .*config\.yaml")
 
 
 def test_missing_config(folder):
     (folder / "config.yaml").unlink()
-    refused(folder, r"checkpoint is damaged: There is no configuration file .*config\.yaml")
+    refused(folder, r"is damaged, or of a newer vlt: There is no configuration file .*config\.yaml")
 
 
 @pytest.mark.parametrize("keep", [0, 4, 100, 20_000])

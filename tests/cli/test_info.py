@@ -15,7 +15,7 @@ def run(*arguments):
 
 REPORT = {
     "scores": {"miou": 0.6543, "oiou": 0.7, "precision": {"0.5": 0.72}, "count": 641},
-    "provenance": {"dataset": "photos", "split": "val"},
+    "provenance": {"dataset": "photos", "split": "val", "half": "b", "refined": True, "mirrored": False},
 }
 
 
@@ -53,7 +53,7 @@ def test_lines(packed):
     assert "network     vlt: darknet53, gru, 4 queries" in lines
     assert "input       64 x 64 pixels, 8 words or word pieces" in lines
     assert "trained on  synthetic, split train, fingerprint not stated" in lines
-    assert "measured    photos val: mIoU 65.4, oIoU 70.0, Pr@0.5 72.0 over 641 sentences" in lines
+    assert "measured    photos val, half b, refined: mIoU 65.4, oIoU 70.0, Pr@0.5 72.0 over 641 sentences" in lines
     assert "licence     net: Apache-2.0" in lines
     assert "licence     data: CC BY 4.0" in lines
 

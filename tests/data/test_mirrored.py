@@ -45,6 +45,12 @@ def test_one_that_alone_finds_something_is_heard_alone():
     assert torch.allclose(second_opinion(does_not, finds, KNOWN), finds.flip(-1))
 
 
+def test_two_that_are_sure_of_different_places_do_not_cancel_out():
+    surer, other = logits_of(0.1, 0.9), logits_of(0.1, 0.8)  # the second is of the mirrored photo
+    assert torch.allclose(second_opinion(surer, other, KNOWN), surer)
+    assert torch.allclose(second_opinion(other, surer, KNOWN), surer.flip(-1))
+
+
 def test_what_the_mirrored_photo_cannot_be_asked_stays():
     logits = torch.cat([logits_of(0.9, 0.2)] * 2)
     both = second_opinion(logits, torch.cat([logits_of(0.8, 0.6)] * 2), torch.tensor([False, True]))

@@ -83,7 +83,7 @@ def test_json_says_everything_the_numbers_depend_on(tmp_path):
     assert (read["blank_sentences"], read["input_size"]) == (2, [64, 96])
     assert read["provenance"] == {
         **{"dataset": "refcoco", "split": "val", "half": None, "checkpoint": None, "commit": "abc", "seed": None},
-        **{"refined": None, "hardware": None, "command": "vlt test x.yaml", "version": __version__},
+        **{"refined": None, "mirrored": None, "hardware": None, "command": "vlt test x.yaml", "version": __version__},
     }
 
 

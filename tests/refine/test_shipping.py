@@ -97,8 +97,12 @@ def test_the_command_line_can_leave_it_out(packed, tmp_path, monkeypatch):
 
 def test_other_weights_are_refused(tiny_checkpoint, tmp_path):
     save_file({"weight": torch.zeros(2, 3)}, tmp_path / "other.safetensors")
-    pack_checkpoint(tiny_checkpoint, tmp_path / "packed", refiner=tmp_path / "other.safetensors")
-    with pytest.raises(CheckpointError, match=r"refiner\.safetensors holds no weights of a refiner"):
-        load_checkpoint(tmp_path / "packed")
+    with pytest.raises(CheckpointError, match=r"other\.safetensors holds no weights of a refiner .*make it again"):
+        pack_checkpoint(tiny_checkpoint, tmp_path / "packed", refiner=tmp_path / "other.safetensors")
+    broken = {name: one * torch.nan for name, one in PromptableSegmenter().state_dict().items()}
+    save_file(broken, tmp_path / "broken.safetensors")
+    with pytest.raises(CheckpointError, match=r"broken\.safetensors are not all finite"):
+        pack_checkpoint(tiny_checkpoint, tmp_path / "packed", refiner=tmp_path / "broken.safetensors")
+    assert not (tmp_path / "packed").exists()
     with pytest.raises(CheckpointError, match=r"nowhere\.safetensors is missing or damaged"):
         pack_checkpoint(tiny_checkpoint, tmp_path / "packed", refiner=tmp_path / "nowhere.safetensors")

@@ -37,6 +37,20 @@ def test_other_networks_are_refused(tool: ModuleType) -> None:
         tool.average([{"w": torch.zeros(2)}, {"w": torch.zeros(3)}], [0.5, 0.5])
 
 
+def test_networks_of_one_shape_that_compute_something_else_are_refused(
+    tool: ModuleType, tiny_checkpoint, tiny_config, tiny_text, tmp_path: Path
+) -> None:
+    other = tiny_config.model_copy(update={"model": tiny_config.model.model_copy(update={"heads": 1})})
+    save_checkpoint(tmp_path / "other", model=build_model(other.model), config=other, text=tiny_text, meta={})
+    with pytest.raises(VLTError, match="is not of one network with"):
+        tool.write_average(tmp_path / "mean", [f"{tiny_checkpoint}=0.5", f"{tmp_path / 'other'}=0.5"], None)
+
+
+def test_a_checkpoint_has_one_share(tool: ModuleType) -> None:
+    with pytest.raises(VLTError, match="a is named twice"):
+        tool.read_shares(["a=0.5", "a=0.5"])
+
+
 def test_the_command(tiny_checkpoint, tiny_config, tiny_text, tmp_path: Path) -> None:
     torch.manual_seed(1)
     other = build_model(tiny_config.model)

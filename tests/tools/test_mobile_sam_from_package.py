@@ -61,3 +61,5 @@ def test_other_answers_are_refused(tool: ModuleType, tmp_path: Path, monkeypatch
     monkeypatch.setattr(tool, "difference", lambda *_: 0.0)
     assert tool.convert(tmp_path, tmp_path / "out.safetensors") == 0
     assert (tmp_path / "out.safetensors").exists()
+    with pytest.raises(CheckpointError, match="exists already"):
+        tool.convert(tmp_path, tmp_path / "out.safetensors")

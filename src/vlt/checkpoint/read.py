@@ -69,7 +69,7 @@ def load_checkpoint(
     meta = _read_meta(folder)
     config, text, model = _rebuild(folder)
     load_weights(model, _read_weights(folder, text.fingerprint), f"in {folder}", f"its {CONFIG}")
-    refiner = _read_refiner(folder / REFINER, chosen) if refine and (folder / REFINER).exists() else None
+    refiner = read_refiner(folder / REFINER, chosen) if refine and (folder / REFINER).exists() else None
     return Checkpoint(path=folder, config=config, text=text, model=model.to(chosen).eval(), meta=meta, refiner=refiner)
 
 
@@ -110,7 +110,7 @@ def _rebuild(folder: Path) -> tuple[Config, TextReader, VLT]:
         with SkipInitialisation():
             return config, text, build_model(config.model, pretrained=False)
     except ConfigError as error:
-        raise CheckpointError(f"The checkpoint {folder} is damaged: {error}") from error
+        raise CheckpointError(f"The checkpoint {folder} is damaged, or of a newer vlt: {error}") from error
 
 
 def _read_weights(folder: Path, text_fingerprint: str) -> dict[str, Tensor]:
@@ -147,15 +147,25 @@ def read_tensors(path: Path, remedy: str = "copy the checkpoint again") -> tuple
         raise CheckpointError(f"{path} is damaged: {error}; {remedy}.") from None
 
 
-def _read_refiner(path: Path, device: torch.device) -> Refiner:
+def read_refiner(path: Path, device: torch.device, remedy: str = "pack it again") -> Refiner:
+    """Rebuilds a refiner from the file of its weights.
+
+    Args:
+        path: of the file.
+        device: to put it on.
+        remedy: what to do where it is none.
+
+    Raises:
+        CheckpointError: it is missing or damaged, or holds something else.
+    """
     from vlt.refine import build_refiner  # noqa: PLC0415 (most checkpoints have none, and it takes a while)
 
-    tensors, _ = read_tensors(path)
+    tensors, _ = read_tensors(path, remedy)
     try:
         with SkipInitialisation():
             refiner = build_refiner(tensors)
     except RuntimeError as error:
-        raise CheckpointError(f"{path} holds no weights of a refiner ({reason(error)}); pack it again.") from None
+        raise CheckpointError(f"{path} holds no weights of a refiner ({reason(error)}); {remedy}.") from None
     refiner.segmenter.to(device)
     return refiner
 

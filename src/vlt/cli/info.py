@@ -81,7 +81,10 @@ def _data(data: Mapping[str, Any]) -> str:
 
 def _report(report: Mapping[str, Any]) -> str:
     scores, origin = report["scores"], report["provenance"]
+    half = f", half {origin['half']}" if origin.get("half") else ""
+    ways = "".join(f", {way}" for way in ("refined", "mirrored") if origin.get(way))
     return (
-        f"{origin['dataset']} {origin['split']}: mIoU {100 * scores['miou']:.1f}, oIoU {100 * scores['oiou']:.1f}, "
+        f"{origin['dataset']} {origin['split']}{half}{ways}: "
+        f"mIoU {100 * scores['miou']:.1f}, oIoU {100 * scores['oiou']:.1f}, "
         f"Pr@0.5 {100 * scores['precision']['0.5']:.1f} over {scores['count']} sentences"
     )

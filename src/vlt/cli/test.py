@@ -75,8 +75,9 @@ def test(
 ) -> None:
     """Measure a checkpoint on the data of CONFIG: mIoU, oIoU, boundary F and Pr@0.5 to 0.9 at the photos' own size.
 
-    CONFIG says which data and which threshold; the network is the checkpoint's. Several splits write several files,
-    with the split in their names. What was chosen on one half of a split is to be reported on the other.
+    CONFIG says which data, and in its section `evaluate` how answers are found and judged; the network is the
+    checkpoint's. The `original` protocol refines nothing and asks no mirrored photo. Several splits write several
+    files, with the split in their names. What was chosen on one half of a split is to be reported on the other.
     """
     from vlt.checkpoint import load_checkpoint
     from vlt.data.dataset import load_referrals
@@ -89,10 +90,12 @@ def test(
     run = read_config(config, assignments)
     chosen = splits or (run.data.val_split,)
     referrals = {split: take_half(load_referrals(run.data, split), half) for split in chosen}
-    loaded = load_checkpoint(checkpoint or run.output_dir, device, refine=refine)
-    run = run.model_copy(update={"model": loaded.config.model})
+    is_original = protocol == "original"
+    loaded = load_checkpoint(checkpoint or run.output_dir, device, refine=refine and not is_original)
+    judged = run.evaluate.model_copy(update={"mirror": run.evaluate.mirror and not is_original})
+    run = run.model_copy(update={"model": loaded.config.model, "evaluate": judged})
     reports = {
-        split: _named(output, split, chosen) or writable_file(_beside(loaded, split, half, protocol))
+        split: _named(output, split, chosen) or writable_file(_beside(loaded, split, half, protocol, refine))
         for split in chosen
     }
     judge = partial(evaluate, text=loaded.text, config=run, protocol=protocol)
@@ -154,11 +157,14 @@ def _named(path: Path | None, split: str, chosen: tuple[str, ...]) -> Path | Non
     return path and (path.with_name(f"{path.stem}.{split}{path.suffix}") if len(chosen) > 1 else path)
 
 
-def _beside(loaded: Checkpoint, split: str, half: Half | None, protocol: str) -> Path:
+def _beside(loaded: Checkpoint, split: str, half: Half | None, protocol: str, refine: bool) -> Path:
     """Where a report goes when nothing is said, such as checkpoints/epoch-3.val.json or .val-a.original.json."""
-    part = f"{split}-{half}" if half else split
-    ending = "json" if protocol == "vlt" else f"{protocol}.json"
-    return loaded.path.with_name(f"{loaded.path.name}.{part}.{ending}")
+    parts = [
+        f"{split}-{half}" if half else split,
+        *([] if protocol == "vlt" else [protocol]),
+        *([] if refine else ["no-refine"]),
+    ]
+    return loaded.path.with_name(".".join([loaded.path.name, *parts, "json"]))
 
 
 def _provenance(loaded: Checkpoint, split: str, half: Half | None) -> Provenance:

@@ -193,6 +193,15 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _guided_where_answers_paint(self) -> Config:
+        """What the original's dense layer paints is rectified: no logits, whose mean could be a mask."""
+        paints = isinstance(self.model, VLTConfig) and self.model.any_size
+        for name in ("coarse", "choice"):
+            if getattr(self.loss, name) and not paints:
+                raise ValueError(f"loss.{name} needs answers that paint logits; set it to 0, or model.any_size to true")
+        return self
+
+    @model_validator(mode="after")
     def _contrast_that_can_be_learnt(self) -> Config:
         """What is the same for different things can be pushed apart by nothing."""
         contrast = self.loss.contrast

@@ -164,7 +164,7 @@ class TrainSamples(Dataset[Sample]):
     def _masked(self, expression: Expression, referral: Referral, index: int) -> str:
         """The sentence as it is read: with words masked in a second reading, and where it is the only one."""
         is_masked = index % self._readings or len(referral.expressions) == 1
-        if self._mask_ratio is None or not is_masked:
+        if not self._mask_ratio or not is_masked:
             return expression.text
         return mask_words(expression.text, self._mask_ratio, self._text.mask_word, (*self._key, index))
 

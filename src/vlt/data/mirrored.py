@@ -45,8 +45,8 @@ def mirror_words(expressions: Sequence[str], text: TextReader, length: int | Non
 def second_opinion(logits: Tensor, mirrored: Tensor, is_known: Tensor) -> Tensor:
     """What is answered about photos and about mirrored ones, as one.
 
-    The mean of both probabilities; where only one of the two finds anything, which is to say that it is above one half
-    somewhere, that one alone.
+    The mean of both probabilities. Where that finds nothing, which is to say that it is nowhere above one half, though
+    one of the two does, or where only one does, the surer one alone.
 
     Args:
         logits: (B, 1, h, w), about the photos.
@@ -58,6 +58,8 @@ def second_opinion(logits: Tensor, mirrored: Tensor, is_known: Tensor) -> Tensor
     """
     logits, mirrored = logits.float(), mirrored.float().flip(-1)
     mean = torch.logit((logits.sigmoid() + mirrored.sigmoid()) / 2, eps=1e-6)
-    finds, also_finds = ((each > 0).any(dim=3, keepdim=True).any(dim=2, keepdim=True) for each in (logits, mirrored))
-    both = torch.where(finds == also_finds, mean, torch.where(finds, logits, mirrored))
+    peak, other_peak, mean_peak = (each.amax(dim=(1, 2, 3), keepdim=True) for each in (logits, mirrored, mean))
+    finds, also_finds = peak > 0, other_peak > 0
+    one_alone = (finds != also_finds) | (finds & also_finds & (mean_peak <= 0))
+    both = torch.where(one_alone, torch.where(peak >= other_peak, logits, mirrored), mean)
     return torch.where(is_known.to(logits.device)[:, None, None, None], both, logits)

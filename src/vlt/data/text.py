@@ -199,7 +199,8 @@ def build_text(config: ModelConfig, expressions: Iterable[str]) -> TextReader:
 
     Args:
         config: of the network.
-        expressions: all that will be trained on; the vocabulary keeps their words. Blank ones count for nothing.
+        expressions: all that will be trained on and asked on the way; the vocabulary keeps their words, since one
+            that training never saw may have a vector that means something. Blank ones count for nothing.
 
     Raises:
         DataError: word vectors that are missing, damaged or of another length than configured.

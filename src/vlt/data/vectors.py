@@ -167,7 +167,7 @@ def load_vectors(path: Path) -> WordVectors:
 
 
 def _from_hash(config: WordsConfig, words: Collection[str]) -> WordVectors:
-    """Only words of the expressions are known: a vector that training never saw would mean nothing."""
+    """Only words of the expressions are known: others could not have been learnt."""
     known = sorted({list(spellings_of(word))[-1] for word in words})
     return _table({word: hash_vector(word, config.dim) for word in known}, config, "hash")
 

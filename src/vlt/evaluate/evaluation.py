@@ -278,6 +278,7 @@ def _complete(provenance: Provenance, config: Config, device: torch.device | str
         provenance,
         dataset=provenance.dataset or dataset,
         refined=refined,
+        mirrored=config.evaluate.mirror,
         seed=config.seed if provenance.seed is None else provenance.seed,
         hardware=provenance.hardware or describe_device(device),
     )

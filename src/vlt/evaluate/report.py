@@ -31,6 +31,7 @@ class Provenance:
         half: of the split, "a" or "b"; None: the whole.
         checkpoint: the checkpoint or run that answered, or the name of a baseline.
         refined: whether a refiner drew the masks' outlines.
+        mirrored: whether the mirrored photo was asked, too.
         commit: of the code.
         seed: of the configuration.
         hardware: what it ran on.
@@ -43,6 +44,7 @@ class Provenance:
     half: str | None = None
     checkpoint: str | None = None
     refined: bool | None = None
+    mirrored: bool | None = None
     commit: str | None = None
     seed: int | None = None
     hardware: str | None = None

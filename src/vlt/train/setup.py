@@ -143,7 +143,8 @@ def load_data(config: Config) -> TrainData:
 
     Raises:
         DataError: data or word vectors that cannot be used.
-        ConfigError: fewer training referrals than one batch; half of what has no names.
+        ConfigError: fewer training referrals than one batch; half of what has no names; words to be masked that the
+            text reader cannot mask.
     """
     train, val = (load_referrals(config.data, split) for split in (config.data.train_split, config.data.val_split))
     val = take_half(val, config.evaluate.half)
@@ -156,7 +157,10 @@ def load_data(config: Config) -> TrainData:
     train, val = _kept(train, config.data), _kept(val, config.data)
     sentences: list[str] = []
     print_of_both = fingerprint(_overheard(chain(train, val), sentences))
-    return TrainData(train, val, build_text(config.model, sentences), print_of_both)
+    text = build_text(config.model, sentences)
+    if config.loss.contrast.weight and config.loss.contrast.mask_ratio:
+        _ = text.mask_word  # refused here rather than with the first batch
+    return TrainData(train, val, text, print_of_both)
 
 
 def build_network(config: Config, text: TextReader | None = None) -> VLT:
