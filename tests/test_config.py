@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vlt.ablate import read_study
 from vlt.config import Config, ReferenceConfig, VLTConfig, dump_config, load_config, override, parse_config, read_yaml
 from vlt.errors import ConfigError
 
@@ -371,6 +372,22 @@ def test_the_written_file_names_every_key(tmp_path):
     assert set(written) == set(Config.model_fields)
     assert written["train"]["schedule"]["name"] == "cosine"
     assert written["model"]["backbone"]["name"] == "dinov2"
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[1] / "configs").glob("**/*.yaml")), ids=lambda p: p.stem
+)
+def test_every_file_of_the_project_can_be_run(path):
+    if "base" in read_yaml(path):
+        assert list(read_study(path).planned())
+    else:
+        assert load_config(path).output_dir == Path("runs") / path.stem
+
+
+def test_maps_of_photos_that_never_come_again_are_not_kept():
+    compose = {"instances": "i.json", "images": "photos"}
+    data = {"name": "refer", "root": "d", "dataset": "x", "images": "i", "compose": compose}
+    assert "leave one out" in refusal(data=data, train={"map_cache": "maps"})
 
 
 def test_boxes_are_told_where_they_are_taught():

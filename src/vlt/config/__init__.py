@@ -19,6 +19,7 @@ from vlt.config.model import (
 )
 from vlt.config.reading import dump_config, load_config, override, parse_config, read_yaml
 from vlt.config.run import (
+    ComposeConfig,
     Config,
     ContrastConfig,
     DataConfig,
@@ -34,6 +35,7 @@ from vlt.config.run import (
 __all__ = [
     "BackboneConfig",
     "BertConfig",
+    "ComposeConfig",
     "Config",
     "ContrastConfig",
     "Darknet53Config",

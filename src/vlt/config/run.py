@@ -17,6 +17,21 @@ Half: TypeAlias = Literal["a", "b"]
 """Of a split, see `vlt.data.halves`."""
 
 
+class ComposeConfig(Section):
+    """Scenes composed of photos while training, other ones in each epoch, see `vlt.data.prepare.fresh`."""
+
+    instances: Path
+    """A file of COCO's format, whose photos are cut out from and pasted on, but for those of validation."""
+    images: Path
+    """The folder with its photos."""
+    people: Path | None = None
+    """A street-fashion set, see `vlt.data.prepare.fashion`; null: none."""
+    scenes: Positive = 3000
+    """Of an epoch."""
+    referents: Positive = 3
+    """Things of a scene that are meant in turn, each a referral."""
+
+
 class ReferDataConfig(Section):
     """A prepared data set: what `vlt prepare` or the original's script wrote."""
 
@@ -33,6 +48,8 @@ class ReferDataConfig(Section):
     """How often a photo is mirrored, with left and right swapped in its words; never where the words forbid it."""
     chatter: Fraction = 0.0
     """How often a training sentence is given a few words more that tell nothing, such as "lol" or "by the wall"."""
+    compose: ComposeConfig | None = None
+    """Scenes beside the prepared set; null: none."""
 
 
 class SyntheticDataConfig(Section):
@@ -190,6 +207,13 @@ class Config(Section):
         tells, weight = isinstance(self.model, VLTConfig) and self.model.boxes, self.loss.box
         if tells != bool(weight):
             raise ValueError(f"model.boxes is {str(tells).lower()} but loss.box is {weight:g}; they go together")
+        return self
+
+    @model_validator(mode="after")
+    def _maps_that_come_again(self) -> Config:
+        """Maps of photos that are never seen again would fill the disk."""
+        if isinstance(self.data, ReferDataConfig) and self.data.compose and self.train.map_cache:
+            raise ValueError("train.map_cache keeps maps of photos, but data.compose makes new ones; leave one out")
         return self
 
     @model_validator(mode="after")

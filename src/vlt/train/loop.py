@@ -234,7 +234,7 @@ class Training:
             sum(p.numel() for p in some) for some in (parameters, (p for p in parameters if p.requires_grad))
         )
         return (
-            f"{'Continuing' if self.steps_done else 'Training'} at {self._place()}: {len(self.data.train)} referrals, "
+            f"{'Continuing' if self.steps_done else 'Training'} at {self._place()}: {self.data.count} referrals, "
             f"batches of {self.config.train.batch_size}, {trained:,} of {total:,} parameters train, on "
             f"{self.accelerator.num_processes} x {self.accelerator.device.type}"
         )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from accelerate import Accelerator, PartialState
@@ -17,7 +18,7 @@ from accelerate.utils import parse_flag_from_env
 from torch.utils.data import Dataset
 
 from vlt.checkpoint import is_checkpoint, load_checkpoint, load_weights, read_pointer
-from vlt.config import Config, Darknet53Config, DataConfig, SyntheticDataConfig, TrainConfig
+from vlt.config import Config, Darknet53Config, DataConfig, ReferDataConfig, SyntheticDataConfig, TrainConfig
 from vlt.data.dataset import READINGS, TrainSamples, fingerprint, load_referrals, photo_key
 from vlt.data.halves import take_half
 from vlt.data.text import TextReader, TokenReader, build_text
@@ -29,6 +30,9 @@ from vlt.model.vlt import VLT
 from vlt.train.map_cache import MapCache
 from vlt.train.order import by_photo, epoch_order, readings
 from vlt.types import Referral, Referrals, Sample
+
+if TYPE_CHECKING:
+    from vlt.data.prepare.fresh import FreshScenes
 
 KEPT_BYTES = 2**29
 """Up to here the drawn scenes of a split are kept in memory; beyond, each is drawn whenever it is needed."""
@@ -45,22 +49,29 @@ class TrainData:
         val: every expression is asked.
         text: reads the expressions of both.
         fingerprint: of all ids and expressions; the same wherever the data lie.
+        fresh: scenes that are learnt from beside `train`, other ones in each epoch; None: none.
     """
 
     train: Referrals
     val: Referrals
     text: TextReader
     fingerprint: str
+    fresh: FreshScenes | None = None
+
+    @property
+    def count(self) -> int:
+        """Referrals of an epoch."""
+        return len(self.train) + (len(self.fresh) if self.fresh else 0)
 
     def steps(self, config: Config) -> int:
         """Optimiser steps of an epoch."""
-        return len(self.train) * readings_of(config) // config.train.batch_size
+        return self.count * readings_of(config) // config.train.batch_size
 
     def order(self, config: Config, epoch: int) -> list[int]:
         """In which order the samples of an epoch are learnt from."""
-        order = epoch_order(len(self.train), seed=config.seed, epoch=epoch)
+        order = epoch_order(self.count, seed=config.seed, epoch=epoch)
         if config.train.by_photo:
-            order = by_photo(order, self._photos)
+            order = by_photo(order, self._photos + (self.fresh.of_epoch(epoch).photos if self.fresh else []))
         return readings(order, readings_of(config))
 
     @cached_property
@@ -69,8 +80,9 @@ class TrainData:
 
     def samples(self, config: Config, epoch: int) -> Dataset[Sample]:
         """The training samples of an epoch; item i is a pure function of (seed, epoch, i)."""
+        referrals = self.fresh.beside(self.train, epoch) if self.fresh else self.train
         return TrainSamples(
-            self.train,
+            referrals,
             self.text,
             config.model.input_size,
             config.model.antialias,
@@ -147,6 +159,7 @@ def load_data(config: Config) -> TrainData:
             text reader cannot mask.
     """
     train, val = (load_referrals(config.data, split) for split in (config.data.train_split, config.data.val_split))
+    fresh = _read_fresh(config, train, val)
     val = take_half(val, config.evaluate.half)
     most = len(train) * readings_of(config)
     if most < config.train.batch_size:
@@ -157,10 +170,24 @@ def load_data(config: Config) -> TrainData:
     train, val = _kept(train, config.data), _kept(val, config.data)
     sentences: list[str] = []
     print_of_both = fingerprint(_overheard(chain(train, val), sentences))
+    if fresh:
+        print_of_both = f"{print_of_both} {hashlib.sha256(fresh.description.encode()).hexdigest()}"
     text = build_text(config.model, sentences)
     if config.loss.contrast.weight and config.loss.contrast.mask_ratio:
         _ = text.mask_word  # refused here rather than with the first batch
-    return TrainData(train, val, text, print_of_both)
+    return TrainData(train, val, text, print_of_both, fresh)
+
+
+def _read_fresh(config: Config, train: Referrals, val: Referrals) -> FreshScenes | None:
+    """The scenes composed for each epoch, where there are any; no photo of `val`, the whole split, is in them."""
+    compose = config.data.compose if isinstance(config.data, ReferDataConfig) else None
+    if compose is None:
+        return None
+    from vlt.data.prepare.fresh import read_fresh_scenes  # noqa: PLC0415 (most runs need nothing of that room)
+
+    judged = {referral.image.name for referral in val if isinstance(referral.image, Path)}
+    first_id = 1 + max(referral.ref_id for referral in train)
+    return read_fresh_scenes(compose, epochs=config.train.epochs, seed=config.seed, judged=judged, first_id=first_id)
 
 
 def build_network(config: Config, text: TextReader | None = None) -> VLT:

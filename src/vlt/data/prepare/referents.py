@@ -19,7 +19,7 @@ from vlt.data.standing import standings
 from vlt.types import Expression, Referral
 
 if TYPE_CHECKING:
-    from vlt.types import Mask
+    from vlt.types import Image, Mask
 
 PER_TARGET = (4, 6)
 """Least and most wordings per referent, where there are as many."""
@@ -37,7 +37,7 @@ GARMENT_KINDS: Mapping[str, float] = {"category": 1.5, "colour": 1.5, "position"
 
 def refer(
     picture: Picture,
-    photo: Path,
+    photo: Path | Image,
     rng: random.Random,
     *,
     most: int | None = None,
@@ -47,7 +47,7 @@ def refer(
 
     Args:
         picture: the photo and what is in it.
-        photo: where it lies, or will lie.
+        photo: where it lies, or will lie, or its pixels.
         rng: draws what is said and who is meant.
         most: how many are meant at the most, rather those with rivals and those that are not the largest; None: all.
         wordings: least and most per referent, where there are as many.
@@ -63,7 +63,7 @@ def refer(
 
 def refer_to_garments(
     picture: Picture,
-    photo: Path,
+    photo: Path | Image,
     categories: Mapping[str, int],
     rng: random.Random,
     *,
@@ -73,7 +73,7 @@ def refer_to_garments(
 
     Args:
         picture: the photo and what is in it.
-        photo: where it lies, or will lie.
+        photo: where it lies, or will lie, or its pixels.
         categories: contiguous index by noun; garments of no category get -1.
         rng: draws what is said and what is meant.
         wordings: as of `refer`.
@@ -92,7 +92,7 @@ def refer_to_garments(
     return _preferred(list(_worded(scene, layers, photo, rng, GARMENT_KINDS, wordings)), GARMENTS, rng)
 
 
-def refer_to_nothing(picture: Picture, photo: Path, rng: random.Random) -> list[Referral]:
+def refer_to_nothing(picture: Picture, photo: Path | Image, rng: random.Random) -> list[Referral]:
     """What is not in a picture: one referral to nothing, with an empty mask, or none where nothing can be worded."""
     texts = absent(picture.scene(), rng, count=rng.randint(*PER_TARGET))
     nothing = encode_rle(np.zeros(picture.size, bool))
@@ -102,7 +102,7 @@ def refer_to_nothing(picture: Picture, photo: Path, rng: random.Random) -> list[
 def _worded(
     scene: Scene,
     layers: Sequence[tuple[Mask, int]],
-    photo: Path,
+    photo: Path | Image,
     rng: random.Random,
     kinds: Mapping[str, float] | None,
     wordings: tuple[int, int],

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from PIL import Image as PILImage
 from tqdm import tqdm
 
-from vlt.data.prepare.coco import VAL_SHARE, is_validation
-from vlt.data.prepare.coco_scenes import CocoScenes, PhotoScene, read_instances
+from vlt.data.prepare.coco import VAL_SHARE
+from vlt.data.prepare.coco_scenes import CocoScenes, read_instances
 from vlt.data.prepare.compose import ComposedScenes
 from vlt.data.prepare.crop import crop
 from vlt.data.prepare.fashion import FashionPhoto, read_fashion
-from vlt.data.prepare.picture import Picture, read_picture
-from vlt.data.prepare.refer_files import Id
+from vlt.data.prepare.picture import Picture
 from vlt.data.prepare.referents import (
     PER_TARGET,
     TO_LEARN,
@@ -28,6 +26,7 @@ from vlt.data.prepare.referents import (
     refer_to_nothing,
 )
 from vlt.data.prepare.report import PrepareReport, count, file_digest, refuse_other
+from vlt.data.prepare.sources import PERSON, CocoPhoto, coco_photos, split_photos
 from vlt.data.prepared import annotation_folder, write_prepared
 from vlt.errors import DataError
 from vlt.files import make_folder, replacing
@@ -43,36 +42,6 @@ NOTHING = 0.22
 """Referrals to nothing for each picture whose things are known; about 4 % of all."""
 QUALITY = 90
 """Of the JPEGs, of 100."""
-PERSON = "person"
-
-
-@dataclass(frozen=True, slots=True)
-class CocoPhoto:
-    """A photo of an instance file, to be read with its things.
-
-    Attributes:
-        scene: what lies in it.
-        photo: its path.
-        categories: contiguous index of each category id.
-    """
-
-    scene: PhotoScene
-    photo: Path
-    categories: Mapping[int, int]
-
-    @property
-    def id(self) -> Id:
-        """As in the instance file."""
-        return self.scene.photo.id
-
-    @property
-    def name(self) -> str:
-        """Of the photo's file, as in the instance file."""
-        return self.scene.photo.file_name
-
-    def read(self) -> Picture:
-        """The pixels and the things."""
-        return read_picture(self.scene, self.photo, self.categories)
 
 
 def prepare_scenes(
@@ -123,8 +92,8 @@ def prepare_scenes(
         "val_share": val_share,
     }
     refuse_other(folder, source)
-    kept, judged = _split(_photos(found, Path(images)), val_share)
-    dressed, undressed = _split(fashion, val_share)
+    kept, judged = split_photos(coco_photos(found, Path(images)), val_share)
+    dressed, undressed = split_photos(fashion, val_share)
     composed = ComposedScenes(scenes, kept, dressed, seed=seed)
     maker = _Maker(Path(output_dir) / "images" / name, indices, seed)
     train = itertools.chain(
@@ -223,21 +192,3 @@ class _Maker:
                 file.write(shot.original.read_bytes())
             else:
                 PILImage.fromarray(shot.picture.image).save(file, format="jpeg", quality=QUALITY)
-
-
-_Photo = TypeVar("_Photo", CocoPhoto, FashionPhoto)
-
-
-def _split(photos: Sequence[_Photo], share: float) -> tuple[list[_Photo], list[_Photo]]:
-    """Photos for training and for validation."""
-    judged = [is_validation(photo.id, share) for photo in photos]
-    return (
-        [photo for photo, is_judged in zip(photos, judged, strict=True) if not is_judged],
-        [photo for photo, is_judged in zip(photos, judged, strict=True) if is_judged],
-    )
-
-
-def _photos(found: CocoScenes, images: Path) -> list[CocoPhoto]:
-    """Every usable photo of an instance file."""
-    shown = tqdm(found, desc="reading", unit="photo", disable=None)
-    return [CocoPhoto(scene, images / scene.photo.file_name, found.categories) for scene in shown]

@@ -1,0 +1,170 @@
+"""Scenes composed while training, other ones in each epoch, so that none is seen twice."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import TYPE_CHECKING, overload
+
+from vlt.data.prepare.coco import VAL_SHARE
+from vlt.data.prepare.coco_scenes import CocoScenes, read_instances
+from vlt.data.prepare.compose import ComposedScenes
+from vlt.data.prepare.fashion import read_fashion
+from vlt.data.prepare.referents import TO_LEARN, numbered, refer
+from vlt.data.prepare.sources import PERSON, coco_photos, split_photos
+from vlt.errors import DataError
+from vlt.types import Referral
+
+if TYPE_CHECKING:
+    from vlt.config import ComposeConfig
+    from vlt.types import Referrals
+
+ATTEMPTS = 20
+"""Scenes that are tried until something in one can be worded."""
+STREAM = 10**9
+"""Added to the seed of scenes, so that they are others than those of a prepared set."""
+
+
+@dataclass(frozen=True)
+class FreshScenes:
+    """Where the composed scenes of each epoch come from.
+
+    Attributes:
+        scenes: of all epochs.
+        per_epoch: how many of them are for one epoch.
+        referents: of each scene.
+        seed: of what is said.
+        first_id: of the referrals; those before are others'.
+        description: of what the scenes are made of; the same wherever the photos lie.
+    """
+
+    scenes: ComposedScenes
+    per_epoch: int
+    referents: int
+    seed: int
+    first_id: int
+    description: str
+
+    def __len__(self) -> int:
+        """Referrals of an epoch."""
+        return self.per_epoch * self.referents
+
+    def beside(self, others: Referrals, epoch: int) -> Referrals:
+        """Other referrals, and behind them those of an epoch."""
+        return _Joined(others, self.of_epoch(epoch))
+
+    def of_epoch(self, epoch: int) -> FreshReferrals:
+        """The referrals of an epoch, counted from 0."""
+        return FreshReferrals(self, epoch * self.per_epoch)
+
+
+class FreshReferrals(Sequence[Referral]):
+    """Referrals to the scenes of an epoch, composed when asked for; item i is the same at any time, in any process.
+
+    Args:
+        source: of the scenes.
+        first: number of the epoch's first scene.
+    """
+
+    def __init__(self, source: FreshScenes, first: int) -> None:
+        self._source = source
+        self._first = first
+        self._last: tuple[int, list[Referral]] | None = None
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    @property
+    def photos(self) -> list[int]:
+        """Which scene each referral is about, as its `Referral.scene`; composes none."""
+        return [self._first + index // self._source.referents for index in range(len(self))]
+
+    @overload
+    def __getitem__(self, index: int) -> Referral: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Referral]: ...
+
+    def __getitem__(self, index: int | slice) -> Referral | list[Referral]:
+        """Composes a scene, or takes the last one again, and words what is meant in it.
+
+        Raises:
+            IndexError: there is no such referral.
+            DataError: no scene came about of which anything can be said.
+        """
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"there are {len(self)} referrals, no referral {index}")
+        place, referent = divmod(index % len(self), self._source.referents)
+        if self._last is None or self._last[0] != place:
+            self._last = place, self._meant(self._first + place)
+        meant = self._last[1]
+        return meant[referent % len(meant)]  # where few can be worded, they are meant twice
+
+    def _meant(self, scene: int) -> list[Referral]:
+        source = self._source
+        rng = random.Random(f"{source.seed} words {scene}")
+        ids = count(source.first_id + scene * source.referents)
+        for attempt in range(ATTEMPTS):
+            picture = source.scenes[(scene + attempt) % len(source.scenes)]
+            referrals = refer(picture, picture.image, rng, most=source.referents, wordings=TO_LEARN)
+            if referrals:
+                return [replace(each, scene=scene) for each in numbered(referrals, ids, count())]
+        raise DataError(f"Nothing in {ATTEMPTS} composed scenes could be worded; give photos with more things.")
+
+
+class _Joined(Sequence[Referral]):
+    """Two sets of referrals as one."""
+
+    def __init__(self, first: Referrals, second: Referrals) -> None:
+        self._first = first
+        self._second = second
+
+    def __len__(self) -> int:
+        return len(self._first) + len(self._second)
+
+    @overload
+    def __getitem__(self, index: int) -> Referral: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Referral]: ...
+
+    def __getitem__(self, index: int | slice) -> Referral | list[Referral]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        return self._first[index] if index < len(self._first) else self._second[index - len(self._first)]
+
+
+def read_fresh_scenes(
+    config: ComposeConfig, *, epochs: int, seed: int, judged: Collection[str], first_id: int
+) -> FreshScenes:
+    """Reads the photos that scenes are to be composed of.
+
+    Args:
+        config: which photos, how many scenes.
+        epochs: of the run.
+        seed: draws everything.
+        judged: names of the photo files that the run is judged by; none of them is cut out from or pasted on.
+        first_id: of the referrals.
+
+    Raises:
+        DataError: a file is missing or malformed; nothing can be cut out; a photo that would be learnt from is one that
+            the run is judged by.
+    """
+    found = CocoScenes(read_instances(config.instances), config.images)
+    photos, _ = split_photos(coco_photos(found, config.images), VAL_SHARE)
+    person = found.nouns.index(PERSON) if PERSON in found.nouns else -1
+    people, _ = split_photos([] if config.people is None else read_fashion(config.people, person), VAL_SHARE)
+    if both := {photo.photo.name for photo in photos} & set(judged):
+        raise DataError(
+            f"{len(both)} photos of data.compose.images are in the validation split ({sorted(both)[0]} is one); "
+            "prepare the data set with the same instances and the usual share for validation."
+        )
+    names = [*(photo.name for photo in photos), *(photo.name for photo in people)]
+    scenes = ComposedScenes(config.scenes * epochs, photos, people, seed=STREAM + seed)
+    description = f"{config.scenes} scenes of {config.referents} referents from {names}"
+    return FreshScenes(scenes, config.scenes, config.referents, seed, first_id, description)
