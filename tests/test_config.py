@@ -89,8 +89,8 @@ def test_any_multiple_of_the_coarsest_stride_is_a_size(model, size):
         ),
         (
             {"data": {"name": "synthetic", "root": "d", "flop": 0.5}},
-            "unknown key 'data.root' (known here: chatter, flip, kinds, name, referents, seed, size, train_scenes, "
-            "train_split, val_scenes, val_split); unknown key 'data.flop' (did you mean 'flip'?)",
+            "unknown key 'data.root' (known here: chatter, flip, kinds, light, name, referents, seed, size, "
+            "train_scenes, train_split, val_scenes, val_split); unknown key 'data.flop' (did you mean 'flip'?)",
         ),
     ],
 )
@@ -384,10 +384,10 @@ def test_every_file_of_the_project_can_be_run(path):
         assert load_config(path).output_dir == Path("runs") / path.stem
 
 
-def test_maps_of_photos_that_never_come_again_are_not_kept():
-    compose = {"instances": "i.json", "images": "photos"}
-    data = {"name": "refer", "root": "d", "dataset": "x", "images": "i", "compose": compose}
-    assert "leave one out" in refusal(data=data, train={"map_cache": "maps"})
+@pytest.mark.parametrize("new", [{"compose": {"instances": "i.json", "images": "photos"}}, {"light": 0.5}])
+def test_maps_of_photos_that_never_come_again_are_not_kept(new):
+    data = {"name": "refer", "root": "d", "dataset": "x", "images": "i", **new}
+    assert f"data.{next(iter(new))} makes new ones; leave one out" in refusal(data=data, train={"map_cache": "maps"})
 
 
 def test_boxes_are_told_where_they_are_taught():

@@ -48,6 +48,8 @@ class ReferDataConfig(Section):
     """How often a photo is mirrored, with left and right swapped in its words; never where the words forbid it."""
     chatter: Fraction = 0.0
     """How often a training sentence is given a few words more that tell nothing, such as "lol" or "by the wall"."""
+    light: Fraction = 0.0
+    """How often a training photo is shown in a little more or less light; colours keep their names."""
     compose: ComposeConfig | None = None
     """Scenes beside the prepared set; null: none."""
 
@@ -69,6 +71,7 @@ class SyntheticDataConfig(Section):
     val_split: str = "val"
     flip: Fraction = 0.0
     chatter: Fraction = 0.0
+    light: Fraction = 0.0
 
 
 DataConfig: TypeAlias = Annotated[ReferDataConfig | SyntheticDataConfig, Field(discriminator="name")]
@@ -212,8 +215,12 @@ class Config(Section):
     @model_validator(mode="after")
     def _maps_that_come_again(self) -> Config:
         """Maps of photos that are never seen again would fill the disk."""
-        if isinstance(self.data, ReferDataConfig) and self.data.compose and self.train.map_cache:
-            raise ValueError("train.map_cache keeps maps of photos, but data.compose makes new ones; leave one out")
+        if self.train.map_cache:
+            for key in ("compose", "light"):
+                if getattr(self.data, key, None):
+                    raise ValueError(
+                        f"train.map_cache keeps maps of photos, but data.{key} makes new ones; leave one out"
+                    )
         return self
 
     @model_validator(mode="after")

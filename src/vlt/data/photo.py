@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import warnings
 from pathlib import Path
@@ -25,6 +26,11 @@ WHITE = 255
 
 STRIP_PIXELS = 4_000_000
 """How many pixels are converted at a time, so that memory stays bounded on huge photos."""
+
+GAIN = (0.87, 1.15)
+"""Factors of brightness; small, and the same for all channels, so that colours keep their names."""
+GAMMA = (0.88, 1.14)
+"""Exponents of brightness, likewise."""
 
 _OPENING = threading.Lock()
 """Held while warnings are silenced, which is not safe to do in two threads at once."""
@@ -147,3 +153,16 @@ def _on_white(image: PILImage.Image) -> PILImage.Image:
 def _text(error: Exception) -> str:
     """What a foreign exception says, without a full stop of its own."""
     return str(error).rstrip(".") or type(error).__name__
+
+
+def lit(image: Image, rng: random.Random) -> Image:
+    """A photo in a little more or less light, which `rng` draws; hues stay, so that colours keep their names.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        rng: draws gain and gamma, within `GAIN` and `GAMMA`.
+    """
+    gain, gamma = rng.uniform(*GAIN), rng.uniform(*GAMMA)
+    levels = 255 * (np.arange(256) / 255) ** gamma * gain
+    table: Image = levels.clip(0, 255).round().astype(np.uint8)
+    return table[image]

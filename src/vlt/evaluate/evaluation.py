@@ -16,10 +16,11 @@ from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from vlt.data.collate import Collate, pad_to
-from vlt.data.dataset import EvaluateSamples, photo_key, without_blanks
+from vlt.data.dataset import photo_key, without_blanks
 from vlt.data.masks import read_target
 from vlt.data.mirrored import mirror_words, second_opinion
 from vlt.data.photo import read_image
+from vlt.data.samples import EvaluateSamples
 from vlt.errors import ConfigError, DataError
 from vlt.evaluate.record import Record
 from vlt.evaluate.report import Provenance, Report

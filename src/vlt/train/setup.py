@@ -19,8 +19,9 @@ from torch.utils.data import Dataset
 
 from vlt.checkpoint import is_checkpoint, load_checkpoint, load_weights, read_pointer
 from vlt.config import Config, Darknet53Config, DataConfig, ReferDataConfig, SyntheticDataConfig, TrainConfig
-from vlt.data.dataset import READINGS, TrainSamples, fingerprint, load_referrals, photo_key
+from vlt.data.dataset import fingerprint, load_referrals, photo_key
 from vlt.data.halves import take_half
+from vlt.data.samples import READINGS, TrainSamples
 from vlt.data.text import TextReader, TokenReader, build_text
 from vlt.errors import CheckpointError, ConfigError
 from vlt.legacy import load_keras_backbone
@@ -90,6 +91,7 @@ class TrainData:
             seed=config.seed,
             flip=config.data.flip,
             chatter=config.data.chatter,
+            light=config.data.light,
             mask_ratio=config.loss.contrast.mask_ratio if readings_of(config) > 1 else None,
         )
 

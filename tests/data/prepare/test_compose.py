@@ -19,13 +19,14 @@ from scenes_fixture import (
 )
 
 from vlt.data.masks import mask_box
+from vlt.data.photo import lit
 from vlt.data.prepare import compose
 from vlt.data.prepare.canvas import COVERED, Canvas
 from vlt.data.prepare.coco_scenes import MANY, CocoScenes, read_instances
 from vlt.data.prepare.colour import colour_shares
 from vlt.data.prepare.compose import ComposedScenes
 from vlt.data.prepare.crop import LONGEST, background, crop
-from vlt.data.prepare.cutout import cut, lit
+from vlt.data.prepare.cutout import cut
 from vlt.data.prepare.eligible import find_cutouts
 from vlt.data.prepare.fashion import read_fashion
 from vlt.data.prepare.picture import GONE, SEEN, Layer, Picture

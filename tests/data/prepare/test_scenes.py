@@ -9,12 +9,12 @@ from PIL import Image
 from scenes_fixture import MAGENTA, sides, two_cars_and_a_dog, write_both, write_coco
 
 from vlt.config import LossConfig, VLTConfig
-from vlt.data.dataset import TrainSamples
 from vlt.data.masks import read_target
 from vlt.data.photo import read_image
 from vlt.data.prepare import scenes
 from vlt.data.prepare.scenes import prepare_scenes
 from vlt.data.prepared import read_prepared
+from vlt.data.samples import TrainSamples
 from vlt.data.text import build_text
 from vlt.errors import DataError
 from vlt.losses import segmentation_loss

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image as PILImage
 from PIL import ImageFilter
 
+from vlt.data.photo import lit
 from vlt.data.prepare.picture import Layer, Picture
 
 if TYPE_CHECKING:
@@ -17,10 +18,6 @@ if TYPE_CHECKING:
 
 THIN = 48
 """Pixels below which a patch is too thin for its edge to be taken away."""
-GAIN = (0.87, 1.15)
-"""Factors of brightness; small, and the same for all channels, so that colours keep their names."""
-GAMMA = (0.88, 1.14)
-"""Exponents of brightness, likewise."""
 
 
 class Source(Protocol):
@@ -97,14 +94,6 @@ def cut(cutout: Cutout, longest: int, *, flip: bool, rng: random.Random) -> Patc
     whole = max(float(np.count_nonzero(mask)), 1.0)
     layer = replace(layer, mask=mask, whole=whole, single=True)  # elsewhere it is not one of so many
     return Patch(image, opacity, layer, borders)
-
-
-def lit(image: Image, rng: random.Random) -> Image:
-    """The same in a little more or less light, (H, W, 3) uint8 RGB; hues stay."""
-    gain, gamma = rng.uniform(*GAIN), rng.uniform(*GAMMA)
-    levels = 255 * (np.arange(256) / 255) ** gamma * gain
-    table: Image = levels.clip(0, 255).round().astype(np.uint8)
-    return table[image]
 
 
 def _soft(mask: Mask) -> Image:
