@@ -397,6 +397,24 @@ def test_boxes_are_told_where_they_are_taught():
     assert parse_config({**MINIMAL, "model": told, "loss": {"box": 0.5}}, "here").loss.box == 0.5
 
 
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [
+        ({"loss": {"choice": 1.0}}, "loss.choice"),
+        ({"loss": {"contrast": {"weight": 0.1, "negatives": "photo"}}}, "loss.contrast.negatives photo"),
+        (
+            {
+                "data": {"name": "refer", "root": "d", "dataset": "x", "images": "i"}
+                | {"compose": {"instances": "i.json", "images": "photos"}}
+            },
+            "data.compose",
+        ),
+    ],
+)
+def test_things_of_a_photo_are_kept_together_where_that_is_needed(options, key):
+    assert f"{key} needs things of a photo in one batch; set train.by_photo to true" in refusal(**options)
+
+
 @pytest.mark.parametrize("part", ["coarse", "choice"])
 @pytest.mark.parametrize("model", [{"any_size": False}, {"name": "reference"}])
 def test_what_guides_needs_answers_that_paint_logits(part, model):
@@ -406,7 +424,6 @@ def test_what_guides_needs_answers_that_paint_logits(part, model):
 @pytest.mark.parametrize(
     ("contrast", "others", "sentence"),
     [
-        ({"negatives": "photo"}, {}, "needs things of a photo in one batch; set train.by_photo"),
         ({"feature": "words"}, {}, "cannot tell equal sentences about two photos apart; set loss.contrast.negatives"),
         ({"feature": "queries"}, {"model": {"queries": "learned"}}, "has nothing to learn where model.queries is"),
     ],

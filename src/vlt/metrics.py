@@ -32,6 +32,7 @@ class Protocol:
         levels: the t of Pr@t.
         smoothing: added to intersection and union of each answer.
         source: where these choices come from.
+        is_bare: whether the network is judged as it answers, without mirrored photos and refiners.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Protocol:
     levels: tuple[float, ...]
     smoothing: float = 0.0
     source: str = ""
+    is_bare: bool = False
 
     def iou(self, intersection: Tensor, union: Tensor) -> Tensor:
         """Intersection over union of each answer.
@@ -90,6 +92,7 @@ PROTOCOLS = {
         levels=(0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95),
         smoothing=1e-10,
         source="as in VLT, ICCV 2021",
+        is_bare=True,
     ),
 }
 """The named protocols. Under `original` the smoothing lifts an IoU exactly at t just above it, so that it counts."""

@@ -118,6 +118,13 @@ def test_what_another_process_is_at_is_left_to_it(study_file, monkeypatch):
         assert next(run_study(study)).outcome == "runs elsewhere"
 
 
+def test_processes_that_train_together_are_refused(study_file, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(runs, "train", lambda config: pytest.fail("a run began"))
+    with pytest.raises(ConfigError, match=r"one process; start `vlt ablate` itself"):
+        next(run_study(read_study(study_file)))
+
+
 def test_what_a_kill_left_behind_a_result_is_removed(study_file):
     study = read_study(study_file)
     next(run_study(study))
@@ -203,9 +210,10 @@ def test_a_damaged_result_is_named(study_file):
     study = read_study(study_file)
     path = study.output_dir / "base" / "seed-0" / RESULT
     path.parent.mkdir(parents=True)
-    path.write_text("{")
-    with pytest.raises(DataError, match=r"base/seed-0/result\.json cannot be read .* remove it"):
-        read_rows(study)
+    for content in ("{", "{}", "[]"):
+        path.write_text(content)
+        with pytest.raises(DataError, match=r"base/seed-0/result\.json cannot be read .* remove it"):
+            read_rows(study)
 
 
 def test_the_command_prints_the_table_and_draws_it(study_file, tmp_path):

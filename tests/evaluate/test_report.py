@@ -77,6 +77,7 @@ def test_json_says_everything_the_numbers_depend_on(tmp_path):
         "empty_iou": 1.0,
         "levels": [0.5, 0.6, 0.7, 0.8, 0.9],
         "smoothing": 0.0,
+        "is_bare": False,
         "source": VLT.source,
         "size": "the photo's own",
     }

@@ -80,6 +80,10 @@ def test_an_evaluation_sharpens_with_it(packed, tiny_config, monkeypatch):
     judge = partial(evaluate, loaded.model, loaded.text, referrals, tiny_config)
     report = judge(refiner=loaded.refiner, on_sample=lambda outcome: masks.append(outcome.mask))
     assert (report.provenance.refined, judge().provenance.refined) == (True, False)
+    mirrored = tiny_config.model_copy(update={"evaluate": tiny_config.evaluate.model_copy(update={"mirror": True})})
+    as_published = partial(evaluate, loaded.model, loaded.text, referrals, mirrored, refiner=loaded.refiner)
+    told = [as_published(protocol=name).provenance for name in ("vlt", "original")]
+    assert [(each.refined, each.mirrored) for each in told] == [(True, True), (False, False)]
     assert masks
     assert all(mask.all() for mask in masks)
 

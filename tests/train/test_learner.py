@@ -54,6 +54,7 @@ def test_accumulated_passes_make_the_step_of_one_pass(small, tmp_path):
 GUIDED = {
     "model": {"boxes": True, "fusion_stride": 2, "photo_layers": 1},
     "loss": {"coarse": 0.5, "choice": 0.5, "box": 1.0},
+    "train": {"by_photo": True},
 }
 
 

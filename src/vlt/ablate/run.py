@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from accelerate import PartialState
 from filelock import FileLock, Timeout
 
 from vlt.ablate.study import Planned, Study
@@ -61,7 +61,7 @@ def run_study(study: Study) -> Iterator[Run]:
             processes that train together.
         VLTError: as from training and evaluation; a run that diverges is told, and the study goes on.
     """
-    if PartialState().num_processes > 1:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # accelerate would not know yet on a machine without a GPU
         raise ConfigError("A study trains each run in one process; start `vlt ablate` itself, as often as you like.")
     plan = list(study.planned())  # a wrong change in the last row is met before hours are spent
     for planned in plan:
@@ -104,7 +104,8 @@ def read_result(path: Path) -> dict[str, Any]:
     """
     try:
         result: dict[str, Any] = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+        result["scores"], result["config"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise DataError(f"The result {path} cannot be read ({error}); remove it, and its run is made again.") from None
     return result
 

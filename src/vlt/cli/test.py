@@ -90,10 +90,8 @@ def test(
     run = read_config(config, assignments)
     chosen = splits or (run.data.val_split,)
     referrals = {split: take_half(load_referrals(run.data, split), half) for split in chosen}
-    is_original = protocol == "original"
-    loaded = load_checkpoint(checkpoint or run.output_dir, device, refine=refine and not is_original)
-    judged = run.evaluate.model_copy(update={"mirror": run.evaluate.mirror and not is_original})
-    run = run.model_copy(update={"model": loaded.config.model, "evaluate": judged})
+    loaded = load_checkpoint(checkpoint or run.output_dir, device, refine=refine)
+    run = run.model_copy(update={"model": loaded.config.model})
     reports = {
         split: _named(output, split, chosen) or writable_file(_beside(loaded, split, half, protocol, refine))
         for split in chosen

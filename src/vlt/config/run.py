@@ -106,7 +106,7 @@ class LossConfig(Section):
     coarse: NonNegative = 0.0
     """Weight of the same two on what the queries answer before pixel features sharpen it."""
     choice: NonNegative = 0.0
-    """Weight of choosing the right one among the things of a photo that a batch asks about; wants `train.by_photo`."""
+    """Weight of choosing the right one among the things of a photo that a batch asks about; needs `train.by_photo`."""
     box: NonNegative = 0.0
     """Weight of the boxes that a photo's positions tell; needs `model.boxes`."""
     contrast: ContrastConfig = ContrastConfig()
@@ -233,13 +233,24 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _things_of_a_photo_together(self) -> Config:
+        """What needs several things of one photo in a batch finds hardly any where they are strewn."""
+        needs = {
+            "loss.choice": self.loss.choice,
+            "loss.contrast.negatives photo": self.loss.contrast.weight and self.loss.contrast.negatives == "photo",
+            "data.compose": isinstance(self.data, ReferDataConfig) and self.data.compose,
+        }
+        for key, is_set in needs.items():
+            if is_set and not self.train.by_photo:
+                raise ValueError(f"{key} needs things of a photo in one batch; set train.by_photo to true")
+        return self
+
+    @model_validator(mode="after")
     def _contrast_that_can_be_learnt(self) -> Config:
         """What is the same for different things can be pushed apart by nothing."""
         contrast = self.loss.contrast
         if not contrast.weight:
             return self
-        if contrast.negatives == "photo" and not self.train.by_photo:
-            raise ValueError("loss.contrast.negatives photo needs things of a photo in one batch; set train.by_photo")
         if contrast.negatives == "batch" and contrast.feature == "words":
             raise ValueError(
                 "loss.contrast.feature words cannot tell equal sentences about two photos apart; "

@@ -198,6 +198,16 @@ def read_prepared(root: Path, dataset: str, split: str, images: Path) -> list[Re
     return [_referral(annotation, targets[annotation.segment_id], images) for annotation in annotations]
 
 
+def photos_of_other_splits(root: Path, dataset: str, split: str) -> set[str]:
+    """What photos of all splits but one are called, as under the folder of photos.
+
+    Raises:
+        DataError: a file that is damaged or not of the schema.
+    """
+    files = (path for path in annotation_folder(root, dataset).glob("*.json") if path.stem not in (split, "prepare"))
+    return {annotation.img_name for path in files for annotation in _read_annotations(path)}
+
+
 def _referral(annotation: _Annotation, target: RLE | Path, images: Path) -> Referral:
     return Referral(
         ref_id=annotation.segment_id,

@@ -110,7 +110,8 @@ def evaluate(
         referrals: who is meant, where.
         config: of the run; `model` for the input's size, `evaluate` for the threshold and the batch size.
         device: where the model is.
-        refiner: sharpens the network's answers; None: they are judged as they are.
+        refiner: sharpens the network's answers; None: they are judged as they are, and so they are under a protocol
+            that says so.
         protocol: a name in `vlt.metrics.PROTOCOLS`, or one of your own. "vlt" takes the threshold from `config`.
         on_sample: called with each answer of this process, in order; for pictures.
         shard: this process's share; None: all. The report covers the shares of all processes.
@@ -122,6 +123,9 @@ def evaluate(
         DataError: there is nothing to ask, or a target is not of its photo's size.
     """
     shard, protocol = shard or Shard(), _resolve(protocol, config)
+    if protocol.is_bare:
+        judged = config.evaluate.model_copy(update={"mirror": False})
+        config, refiner = config.model_copy(update={"evaluate": judged}), None
     asked, blank_sentences = without_blanks(referrals)
     samples = EvaluateSamples(asked, text, config.model.input_size, config.model.antialias)
     if not len(samples):

@@ -27,6 +27,9 @@ HARMLESS = (
     "output_dir",
     "data.root",  # moved data is recognised by its fingerprint
     "data.images",
+    "data.compose.instances",
+    "data.compose.images",
+    "data.compose.people",
     "train.workers",
     "train.save_every_steps",
     "train.log_every_steps",

@@ -20,7 +20,9 @@ from torch.utils.data import Dataset
 from vlt.checkpoint import is_checkpoint, load_checkpoint, load_weights, read_pointer
 from vlt.config import Config, Darknet53Config, DataConfig, ReferDataConfig, SyntheticDataConfig, TrainConfig
 from vlt.data.dataset import fingerprint, load_referrals, photo_key
+from vlt.data.expressions.chatter import ADJECTIVES, PHRASES
 from vlt.data.halves import take_half
+from vlt.data.prepared import photos_of_other_splits
 from vlt.data.samples import READINGS, TrainSamples
 from vlt.data.text import TextReader, TokenReader, build_text
 from vlt.errors import CheckpointError, ConfigError
@@ -161,9 +163,9 @@ def load_data(config: Config) -> TrainData:
             text reader cannot mask.
     """
     train, val = (load_referrals(config.data, split) for split in (config.data.train_split, config.data.val_split))
-    fresh = _read_fresh(config, train, val)
+    fresh = _read_fresh(config, train)
     val = take_half(val, config.evaluate.half)
-    most = len(train) * readings_of(config)
+    most = (len(train) + (len(fresh) if fresh else 0)) * readings_of(config)
     if most < config.train.batch_size:
         raise ConfigError(
             f"The split {config.data.train_split!r} has {len(train)} referrals, too few for train.batch_size, "
@@ -174,22 +176,28 @@ def load_data(config: Config) -> TrainData:
     print_of_both = fingerprint(_overheard(chain(train, val), sentences))
     if fresh:
         print_of_both = f"{print_of_both} {hashlib.sha256(fresh.description.encode()).hexdigest()}"
+    if config.data.chatter:
+        sentences += (*ADJECTIVES, *PHRASES)
     text = build_text(config.model, sentences)
     if config.loss.contrast.weight and config.loss.contrast.mask_ratio:
         _ = text.mask_word  # refused here rather than with the first batch
     return TrainData(train, val, text, print_of_both, fresh)
 
 
-def _read_fresh(config: Config, train: Referrals, val: Referrals) -> FreshScenes | None:
-    """The scenes composed for each epoch, where there are any; no photo of `val`, the whole split, is in them."""
-    compose = config.data.compose if isinstance(config.data, ReferDataConfig) else None
-    if compose is None:
+def _read_fresh(config: Config, train: Referrals) -> FreshScenes | None:
+    """The scenes composed for each epoch, where there are any; no photo of another split is in them."""
+    data = config.data
+    if not isinstance(data, ReferDataConfig) or data.compose is None:
         return None
     from vlt.data.prepare.fresh import read_fresh_scenes  # noqa: PLC0415 (most runs need nothing of that room)
 
-    judged = {referral.image.name for referral in val if isinstance(referral.image, Path)}
-    first_id = 1 + max(referral.ref_id for referral in train)
-    return read_fresh_scenes(compose, epochs=config.train.epochs, seed=config.seed, judged=judged, first_id=first_id)
+    return read_fresh_scenes(
+        data.compose,
+        epochs=config.train.epochs,
+        seed=config.seed,
+        judged=photos_of_other_splits(data.root, data.dataset, data.train_split),
+        first_id=1 + max(referral.ref_id for referral in train),
+    )
 
 
 def build_network(config: Config, text: TextReader | None = None) -> VLT:

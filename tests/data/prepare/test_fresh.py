@@ -72,10 +72,15 @@ def test_nothing_of_a_validation_photo_is_in_them(config):
         assert (np.abs(each.image.astype(int) - MAGENTA).sum(axis=-1) > 150).all()
 
 
-def test_photos_that_a_run_is_judged_by_are_refused(config):
-    learnt = {path.name for path in config.images.iterdir()}
-    with pytest.raises(DataError, match=r"photos of data\.compose\.images are in the validation split"):
-        read(config, judged=learnt)
+def test_photos_of_other_splits_are_left_out_whichever_way_they_are_called(config):
+    every = read(config).description
+    one = next(path for path in sorted(config.images.iterdir()) if f"'{path.name}'" in every)
+    judged = f"COCO_train2014_{int(one.stem):012}.jpg"
+    assert f"'{one.name}'" not in read(config, judged={judged}).description
+    person = next(path for path in sorted((config.people / "images").iterdir()) if f"'{path.name}'" in every)
+    assert f"'{person.name}'" not in read(config, judged={f"people/{person.name}"}).description
+    with pytest.raises(DataError, match="No photo has a thing"):
+        read(config, judged={path.name for path in config.images.iterdir()})
 
 
 def test_beside_others_they_stand_behind_them(config):

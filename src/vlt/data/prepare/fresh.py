@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from vlt.data.prepare.coco import VAL_SHARE
@@ -13,7 +15,7 @@ from vlt.data.prepare.coco_scenes import CocoScenes, read_instances
 from vlt.data.prepare.compose import ComposedScenes
 from vlt.data.prepare.fashion import read_fashion
 from vlt.data.prepare.referents import TO_LEARN, numbered, refer
-from vlt.data.prepare.sources import PERSON, coco_photos, split_photos
+from vlt.data.prepare.sources import PEOPLE, PERSON, coco_photos, split_photos
 from vlt.errors import DataError
 from vlt.types import Referral
 
@@ -116,6 +118,12 @@ class FreshReferrals(Sequence[Referral]):
         raise DataError(f"Nothing in {ATTEMPTS} composed scenes could be worded; give photos with more things.")
 
 
+def _number(photo: Path) -> str:
+    """What a photo is called, whichever way: 000000000009 and COCO_train2014_000000000009 are the same one of COCO."""
+    digits = re.search(r"\d+$", photo.stem)
+    return str(int(digits[0])) if digits else photo.stem
+
+
 class _Joined(Sequence[Referral]):
     """Two sets of referrals as one."""
 
@@ -148,22 +156,21 @@ def read_fresh_scenes(
         config: which photos, how many scenes.
         epochs: of the run.
         seed: draws everything.
-        judged: names of the photo files that the run is judged by; none of them is cut out from or pasted on.
+        judged: what photos that runs are judged by are called, as in a prepared set; none of them is cut out from or
+            pasted on, whichever way its number is written.
         first_id: of the referrals.
 
     Raises:
-        DataError: a file is missing or malformed; nothing can be cut out; a photo that would be learnt from is one that
-            the run is judged by.
+        DataError: a file is missing or malformed; nothing can be cut out.
     """
     found = CocoScenes(read_instances(config.instances), config.images)
     photos, _ = split_photos(coco_photos(found, config.images), VAL_SHARE)
-    person = found.nouns.index(PERSON) if PERSON in found.nouns else -1
-    people, _ = split_photos([] if config.people is None else read_fashion(config.people, person), VAL_SHARE)
-    if both := {photo.photo.name for photo in photos} & set(judged):
-        raise DataError(
-            f"{len(both)} photos of data.compose.images are in the validation split ({sorted(both)[0]} is one); "
-            "prepare the data set with the same instances and the usual share for validation."
-        )
+    category = found.nouns.index(PERSON) if PERSON in found.nouns else -1
+    people, _ = split_photos([] if config.people is None else read_fashion(config.people, category), VAL_SHARE)
+    in_street = {_number(Path(name)) for name in judged if Path(name).parts[0] == PEOPLE}
+    others = {_number(Path(name)) for name in judged if Path(name).parts[0] != PEOPLE}
+    photos = [photo for photo in photos if _number(photo.photo) not in others]
+    people = [person for person in people if _number(person.photo) not in in_street]
     names = [*(photo.name for photo in photos), *(photo.name for photo in people)]
     scenes = ComposedScenes(config.scenes * epochs, photos, people, seed=STREAM + seed)
     description = f"{config.scenes} scenes of {config.referents} referents from {names}"

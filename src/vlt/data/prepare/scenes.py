@@ -26,7 +26,7 @@ from vlt.data.prepare.referents import (
     refer_to_nothing,
 )
 from vlt.data.prepare.report import PrepareReport, count, file_digest, refuse_other
-from vlt.data.prepare.sources import PERSON, CocoPhoto, coco_photos, split_photos
+from vlt.data.prepare.sources import PEOPLE, PERSON, CocoPhoto, coco_photos, split_photos
 from vlt.data.prepared import annotation_folder, write_prepared
 from vlt.errors import DataError
 from vlt.files import make_folder, replacing
@@ -97,13 +97,13 @@ def prepare_scenes(
     composed = ComposedScenes(scenes, kept, dressed, seed=seed)
     maker = _Maker(Path(output_dir) / "images" / name, indices, seed)
     train = itertools.chain(
-        _as_they_are("photos", kept), _as_they_are("people", dressed), _crops(kept, crops, seed), _composed(composed)
+        _as_they_are("photos", kept), _as_they_are(PEOPLE, dressed), _crops(kept, crops, seed), _composed(composed)
     )
     total = len(kept) * (1 + crops) + len(dressed) + scenes
     splits = {
         "train": maker.referrals(train, total, to_learn=True),
         "val": maker.referrals(_as_they_are("photos", judged), len(judged), to_learn=False),
-        "people_val": maker.referrals(_as_they_are("people", undressed), len(undressed), to_learn=False),
+        "people_val": maker.referrals(_as_they_are(PEOPLE, undressed), len(undressed), to_learn=False),
     }
     splits = {split: referrals for split, referrals in splits.items() if referrals}
     if "train" not in splits:

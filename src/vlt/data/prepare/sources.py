@@ -17,6 +17,8 @@ from vlt.data.prepare.refer_files import Id
 
 PERSON = "person"
 """The category that people of a street-fashion set are of."""
+PEOPLE = "people"
+"""The folder of their photos in a prepared set."""
 
 
 @dataclass(frozen=True, slots=True)
