@@ -40,10 +40,12 @@ UNSAFE: Final = re.compile(
     | ["“”\#] | (?<![\w-])\d+(?![\w-])                   # what is written on a thing is mirrored with it
     | \b(?:says?|saying|reads?|reading|writing|written|words?|letters?|lettering|text|spelled|spells|numbers?|numeral)\b
     | \b(?:turn|turns|turned|turning)\s+(?:left|right)\b # what a sign says, or how a body is bent
-    | \b(?:all|one|ones|what|who|that|has|have|been|just|only|is|are)\s+(?:left|right)\b  # remaining, exactly
+    | \b(?:all|one|ones|whats?|what['’]s|who|that|has|have|been|just|only|is|are)\s+(?:left|right)\b # remaining
+    | \b(?:slices?|pieces?|parts?|half|some|any|anything|nothing)\s+left\b
+    | \bleft\s+(?:over|on\s+(?:the|a)\s+(?:plate|table))\b
     | \b(?:left|right)[\s-](?:handed|hander|handers|footed|wing|winger|field|fielder|angle|angled)\b
     | \bsouthpaw | \b(?:driver|passenger)(?:'?s)?\s+side\b | \bstarboard\b | \bport\s+side\b
-    | \b[lr]\b | \b(?:rigth|rihgt|righ|rigt|rght|lef|lfet|letf)\b                         # perhaps a side
+    | \b[lr]\b | \b(?:rigth|rihgt|righ|rigt|rght|lf|lt|lef|lfet|letf|lefft|elft)\b           # perhaps a side
     """,
     re.IGNORECASE | re.VERBOSE,
 )
