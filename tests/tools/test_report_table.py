@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SHOWN = [("docs/card.md", "results/default.val-b.json"), ("docs/card.md", "results/default.hand-b.json")]
+SHOWN = [("docs/card.md", f"results/default.{part}-b.json") for part in ("val", "hand", "people")]
 
 
 @pytest.mark.parametrize(("page", "report"), SHOWN)
