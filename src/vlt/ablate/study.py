@@ -63,10 +63,10 @@ class Study(Section):
 
     def planned(self) -> Iterator[Planned]:
         """Every run of the study: all rows with the first seed, then with the next, so that a part tells most."""
+        configs = {name: load_config(self.base, changes) for name, changes in self.rows().items()}
         for seed in self.seeds:
-            for name, changes in self.rows().items():
+            for name, config in configs.items():
                 folder = self.folder(name, seed)
-                config = load_config(self.base, changes)
                 yield Planned(name, seed, folder, config.model_copy(update={"seed": seed, "output_dir": folder}))
 
 

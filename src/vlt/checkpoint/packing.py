@@ -21,8 +21,6 @@ from vlt.model.initialisation import SkipInitialisation
 
 LEAST = 1024
 """Values of a matrix that is worth rounding; small ones, such as frequencies of positions, stay exact."""
-
-
 CHANGEABLE = ("model.image_size", "model.max_words")
 """Keys of a network that need no other weights, beside how answers are found and judged."""
 
@@ -62,10 +60,11 @@ def pack_checkpoint(
     tensors = loaded.model.state_dict()
     _refuse_infinite(tensors, loaded.path)
     config = _changed(loaded, assignments) if assignments else loaded.config
-    stated = {"reports": found, "licences": list(licences)}
-    is_another = bool(assignments) or refiner is not None
-    kept = {name: values for name, values in stated.items() if values or (name == "reports" and is_another)}
-    meta = loaded.meta | {"packed": True} | kept
+    meta = loaded.meta | {"packed": True}
+    if found or assignments or refiner is not None:  # earlier reports are of another model
+        meta["reports"] = found
+    if licences:
+        meta["licences"] = list(licences)
     sharpens = _refiner_weights(loaded, refiner)
     write_checkpoint(
         folder,

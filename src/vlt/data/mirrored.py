@@ -59,7 +59,6 @@ def second_opinion(logits: Tensor, mirrored: Tensor, is_known: Tensor) -> Tensor
     logits, mirrored = logits.float(), mirrored.float().flip(-1)
     mean = torch.logit((logits.sigmoid() + mirrored.sigmoid()) / 2, eps=1e-6)
     peak, other_peak, mean_peak = (each.amax(dim=(1, 2, 3), keepdim=True) for each in (logits, mirrored, mean))
-    finds, also_finds = peak > 0, other_peak > 0
-    one_alone = (finds != also_finds) | (finds & also_finds & (mean_peak <= 0))
-    both = torch.where(one_alone, torch.where(peak >= other_peak, logits, mirrored), mean)
+    agree = ((peak > 0) == (other_peak > 0)) & ((peak > 0) == (mean_peak > 0))
+    both = torch.where(agree, mean, torch.where(peak >= other_peak, logits, mirrored))
     return torch.where(is_known.to(logits.device)[:, None, None, None], both, logits)

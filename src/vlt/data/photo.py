@@ -65,6 +65,19 @@ def read_image(source: PhotoSource) -> Image:
         return _from_pil(image, str(source))
 
 
+def lit(image: Image, rng: random.Random) -> Image:
+    """A photo in a little more or less light, which `rng` draws; hues stay, so that colours keep their names.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        rng: draws gain and gamma, within `GAIN` and `GAMMA`.
+    """
+    gain, gamma = rng.uniform(*GAIN), rng.uniform(*GAMMA)
+    levels = 255 * (np.arange(256) / 255) ** gamma * gain
+    table: Image = levels.clip(0, 255).round().astype(np.uint8)
+    return table[image]
+
+
 def _from_array(array: npt.NDArray[Any]) -> Image:
     shape = " x ".join(map(str, array.shape))
     if array.dtype != np.uint8:
@@ -153,16 +166,3 @@ def _on_white(image: PILImage.Image) -> PILImage.Image:
 def _text(error: Exception) -> str:
     """What a foreign exception says, without a full stop of its own."""
     return str(error).rstrip(".") or type(error).__name__
-
-
-def lit(image: Image, rng: random.Random) -> Image:
-    """A photo in a little more or less light, which `rng` draws; hues stay, so that colours keep their names.
-
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        rng: draws gain and gamma, within `GAIN` and `GAMMA`.
-    """
-    gain, gamma = rng.uniform(*GAIN), rng.uniform(*GAMMA)
-    levels = 255 * (np.arange(256) / 255) ** gamma * gain
-    table: Image = levels.clip(0, 255).round().astype(np.uint8)
-    return table[image]

@@ -125,10 +125,16 @@ class TrainSamples(Dataset[Sample]):
         """The photo, from the last sample where it is the same."""
         last = self._last
         if last is None or last.mirrored != mirrored or not _same_photo(referral, last.referral):
-            light = random.Random(f"{self._key} {_photo_number(referral)}")  # of the photo in this epoch
-            rng = light if light.random() < self._light else None
-            self._last = last = _read(referral, self._input_size, self._antialias, mirrored, rng)
+            light = self._light_of(referral)
+            self._last = last = _read(referral, self._input_size, self._antialias, mirrored, light)
         return last
+
+    def _light_of(self, referral: Referral) -> random.Random | None:
+        """Draws the light of a photo in this epoch; None: as it is."""
+        if not self._light:
+            return None
+        rng = random.Random(f"{self._key} {_photo_number(referral)}")
+        return rng if rng.random() < self._light else None
 
 
 def mask_words(expression: str, ratio: float, mask_word: str, key: Sequence[int]) -> str:

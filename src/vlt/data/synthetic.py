@@ -6,7 +6,7 @@ import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple, overload
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from PIL import Image as PILImage
 from PIL import ImageDraw
 
 from vlt.data.expressions import Scene, Thing, describe
+from vlt.data.lazy import SceneReferrals
 from vlt.data.standing import standings
 from vlt.errors import DataError
 from vlt.types import Expression, Referral, Size
@@ -93,7 +94,7 @@ class _Plan(NamedTuple):
     rotation: float
 
 
-class SyntheticReferrals(Sequence[Referral]):
+class SyntheticReferrals(SceneReferrals):
     """Scenes drawn when asked for, a referral or several each; item i is the same at any time, in any process.
 
     Args:
@@ -123,39 +124,17 @@ class SyntheticReferrals(Sequence[Referral]):
                 f"Synthetic scenes of {size[0]} x {size[1]} pixels are too small for shapes; take at least "
                 f"{SMALLEST_SIDE} x {SMALLEST_SIDE}."
             )
-        self._scenes = scenes
+        super().__init__(scenes, referents)
         self._size = size
         self._stream = f"{seed} {split}"
         self._kinds = kinds
-        self._referents = referents
-        self._last: tuple[int, list[Referral]] | None = None
-
-    def __len__(self) -> int:
-        return self._scenes * self._referents
-
-    @overload
-    def __getitem__(self, index: int) -> Referral: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Referral]: ...
-
-    def __getitem__(self, index: int | slice) -> Referral | list[Referral]:
-        """Draws a scene, or takes the last one again, and words what is meant in it.
-
-        Raises:
-            IndexError: there is no such referral.
-            DataError: no wording of the kinds that are asked for was found.
-        """
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"there are {len(self)} referrals, no referral {index}")
-        scene, place = divmod(index % len(self), self._referents)
-        if self._last is None or self._last[0] != scene:
-            self._last = scene, self._of_scene(scene)
-        return self._last[1][place]
 
     def _of_scene(self, scene: int) -> list[Referral]:
+        """Draws a scene and words what is meant in it.
+
+        Raises:
+            DataError: no wording of the kinds that are asked for was found.
+        """
         rng = random.Random(f"{self._stream} {scene}")
         for _ in range(ATTEMPTS):
             drawing = draw_scene(rng, self._size)

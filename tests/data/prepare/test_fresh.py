@@ -15,17 +15,6 @@ from vlt.errors import DataError
 from vlt.train import train
 from vlt.train.setup import load_data
 
-TINY = {
-    "image_size": [64, 64],
-    "dim": 16,
-    "backbone": {"name": "darknet53", "width": 0.0625, "blocks": [1, 1, 1, 1, 1]},
-    "language": {"name": "gru", "hidden_dim": 8, "words": {"dim": 8}},
-    "num_queries": 2,
-    "heads": 2,
-    "feedforward_dim": 16,
-    "mask_dim": 8,
-}
-
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
@@ -95,11 +84,11 @@ def test_beside_others_they_stand_behind_them(config):
         joined[11]
 
 
-def test_a_run_learns_from_them_beside_its_data_set(config, tmp_path):
+def test_a_run_learns_from_them_beside_its_data_set(config, tiny_config, tmp_path):
     prepare_scenes(config.instances, config.images, tmp_path, name="set", scenes=2, crops=1)
     run = parse_config(
         {
-            "model": TINY,
+            "model": tiny_config.model.model_dump(mode="json"),
             "data": {
                 "root": str(tmp_path),
                 "dataset": "set",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, overload
+from typing import NamedTuple
 
+from vlt.data.lazy import LazySequence
 from vlt.data.prepare.canvas import Canvas
 from vlt.data.prepare.crop import LONGEST, background
 from vlt.data.prepare.cutout import Cutout, Source
@@ -29,7 +30,7 @@ class _Plan(NamedTuple):
     farthest: float
 
 
-class ComposedScenes(Sequence[Picture]):
+class ComposedScenes(LazySequence[Picture]):
     """Scenes that are composed when asked for; item i is a pure function of the photos, the seed and i.
 
     Only what is given is cut out from and pasted on: give no photo that anything is judged by.
@@ -44,6 +45,8 @@ class ComposedScenes(Sequence[Picture]):
         DataError: the photos have nothing to be cut out.
         InputError: a photo cannot be read.
     """
+
+    noun = "scene"
 
     def __init__(self, count: int, photos: Sequence[Source], people: Sequence[Source], *, seed: int) -> None:
         self._count = count
@@ -60,24 +63,13 @@ class ComposedScenes(Sequence[Picture]):
     def __len__(self) -> int:
         return self._count
 
-    @overload
-    def __getitem__(self, index: int) -> Picture: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Picture]: ...
-
-    def __getitem__(self, index: int | slice) -> Picture | list[Picture]:
+    def _make(self, index: int) -> Picture:
         """Composes a scene.
 
         Raises:
-            IndexError: there is no such scene.
             DataError: no scene came about, because too few cutouts fit on the photos.
         """
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(self._count))]
-        if not -self._count <= index < self._count:
-            raise IndexError(f"there are {self._count} scenes, no scene {index}")
-        return self._composed(random.Random(f"{self._seed} {index % self._count}"))
+        return self._composed(random.Random(f"{self._seed} {index}"))
 
     def _composed(self, rng: random.Random) -> Picture:
         for _ in range(ATTEMPTS):

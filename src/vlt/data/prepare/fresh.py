@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING
 
+from vlt.data.lazy import LazySequence, SceneReferrals
 from vlt.data.prepare.coco import VAL_SHARE
 from vlt.data.prepare.coco_scenes import CocoScenes, read_instances
 from vlt.data.prepare.compose import ComposedScenes
-from vlt.data.prepare.fashion import read_fashion
 from vlt.data.prepare.referents import TO_LEARN, numbered, refer
-from vlt.data.prepare.sources import PEOPLE, PERSON, coco_photos, split_photos
+from vlt.data.prepare.sources import PEOPLE, coco_photos, split_photos, street_photos
 from vlt.errors import DataError
 from vlt.types import Referral
 
@@ -62,7 +62,7 @@ class FreshScenes:
         return FreshReferrals(self, epoch * self.per_epoch)
 
 
-class FreshReferrals(Sequence[Referral]):
+class FreshReferrals(SceneReferrals):
     """Referrals to the scenes of an epoch, composed when asked for; item i is the same at any time, in any process.
 
     Args:
@@ -71,50 +71,29 @@ class FreshReferrals(Sequence[Referral]):
     """
 
     def __init__(self, source: FreshScenes, first: int) -> None:
+        super().__init__(source.per_epoch, source.referents)
         self._source = source
         self._first = first
-        self._last: tuple[int, list[Referral]] | None = None
-
-    def __len__(self) -> int:
-        return len(self._source)
 
     @property
     def photos(self) -> list[int]:
         """Which scene each referral is about, as its `Referral.scene`; composes none."""
-        return [self._first + index // self._source.referents for index in range(len(self))]
+        return [self._first + index // self._referents for index in range(len(self))]
 
-    @overload
-    def __getitem__(self, index: int) -> Referral: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Referral]: ...
-
-    def __getitem__(self, index: int | slice) -> Referral | list[Referral]:
-        """Composes a scene, or takes the last one again, and words what is meant in it.
+    def _of_scene(self, scene: int) -> list[Referral]:
+        """Composes a scene and words what is meant in it.
 
         Raises:
-            IndexError: there is no such referral.
             DataError: no scene came about of which anything can be said.
         """
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"there are {len(self)} referrals, no referral {index}")
-        place, referent = divmod(index % len(self), self._source.referents)
-        if self._last is None or self._last[0] != place:
-            self._last = place, self._meant(self._first + place)
-        meant = self._last[1]
-        return meant[referent % len(meant)]  # where few can be worded, they are meant twice
-
-    def _meant(self, scene: int) -> list[Referral]:
-        source = self._source
-        rng = random.Random(f"{source.seed} words {scene}")
-        ids = count(source.first_id + scene * source.referents)
+        source, number = self._source, self._first + scene
+        rng = random.Random(f"{source.seed} words {number}")
+        ids = count(source.first_id + number * source.referents)
         for attempt in range(ATTEMPTS):
-            picture = source.scenes[(scene + attempt) % len(source.scenes)]
+            picture = source.scenes[(number + attempt) % len(source.scenes)]
             referrals = refer(picture, picture.image, rng, most=source.referents, wordings=TO_LEARN)
             if referrals:
-                return [replace(each, scene=scene) for each in numbered(referrals, ids, count())]
+                return [replace(each, scene=number) for each in numbered(referrals, ids, count())]
         raise DataError(f"Nothing in {ATTEMPTS} composed scenes could be worded; give photos with more things.")
 
 
@@ -124,8 +103,10 @@ def _number(photo: Path) -> str:
     return str(int(digits[0])) if digits else photo.stem
 
 
-class _Joined(Sequence[Referral]):
+class _Joined(LazySequence[Referral]):
     """Two sets of referrals as one."""
+
+    noun = "referral"
 
     def __init__(self, first: Referrals, second: Referrals) -> None:
         self._first = first
@@ -134,16 +115,7 @@ class _Joined(Sequence[Referral]):
     def __len__(self) -> int:
         return len(self._first) + len(self._second)
 
-    @overload
-    def __getitem__(self, index: int) -> Referral: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Referral]: ...
-
-    def __getitem__(self, index: int | slice) -> Referral | list[Referral]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        index = range(len(self))[index]
+    def _make(self, index: int) -> Referral:
         return self._first[index] if index < len(self._first) else self._second[index - len(self._first)]
 
 
@@ -165,8 +137,7 @@ def read_fresh_scenes(
     """
     found = CocoScenes(read_instances(config.instances), config.images)
     photos, _ = split_photos(coco_photos(found, config.images), VAL_SHARE)
-    category = found.nouns.index(PERSON) if PERSON in found.nouns else -1
-    people, _ = split_photos([] if config.people is None else read_fashion(config.people, category), VAL_SHARE)
+    people, _ = split_photos(street_photos(found, config.people), VAL_SHARE)
     in_street = {_number(Path(name)) for name in judged if Path(name).parts[0] == PEOPLE}
     others = {_number(Path(name)) for name in judged if Path(name).parts[0] != PEOPLE}
     photos = [photo for photo in photos if _number(photo.photo) not in others]

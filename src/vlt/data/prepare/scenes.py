@@ -15,7 +15,7 @@ from vlt.data.prepare.coco import VAL_SHARE
 from vlt.data.prepare.coco_scenes import CocoScenes, read_instances
 from vlt.data.prepare.compose import ComposedScenes
 from vlt.data.prepare.crop import crop
-from vlt.data.prepare.fashion import FashionPhoto, read_fashion
+from vlt.data.prepare.fashion import FashionPhoto
 from vlt.data.prepare.picture import Picture
 from vlt.data.prepare.referents import (
     PER_TARGET,
@@ -26,7 +26,7 @@ from vlt.data.prepare.referents import (
     refer_to_nothing,
 )
 from vlt.data.prepare.report import PrepareReport, count, file_digest, refuse_other
-from vlt.data.prepare.sources import PEOPLE, PERSON, CocoPhoto, coco_photos, split_photos
+from vlt.data.prepare.sources import PEOPLE, CocoPhoto, coco_photos, split_photos, street_photos
 from vlt.data.prepared import annotation_folder, write_prepared
 from vlt.errors import DataError
 from vlt.files import make_folder, replacing
@@ -80,7 +80,7 @@ def prepare_scenes(
         raise DataError(f"There is no folder of photos {images}; name the one that holds them.")
     found = CocoScenes(read_instances(Path(instances)), Path(images))
     indices = {noun: index for index, noun in enumerate(found.nouns)}
-    fashion = [] if people is None else read_fashion(Path(people), indices.get(PERSON, -1))
+    fashion = street_photos(found, None if people is None else Path(people))
     folder = annotation_folder(Path(output_dir), name)
     source = {
         "instances": str(instances),

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from vlt.data.prepare.coco import is_validation
 from vlt.data.prepare.coco_scenes import CocoScenes, PhotoScene
-from vlt.data.prepare.fashion import FashionPhoto
+from vlt.data.prepare.fashion import FashionPhoto, read_fashion
 from vlt.data.prepare.picture import Picture, read_picture
 from vlt.data.prepare.refer_files import Id
 
@@ -54,6 +54,12 @@ def coco_photos(found: CocoScenes, images: Path) -> list[CocoPhoto]:
     """Every usable photo of an instance file, whose photos lie in `images`."""
     shown = tqdm(found, desc="reading", unit="photo", disable=None)
     return [CocoPhoto(scene, images / scene.photo.file_name, found.categories) for scene in shown]
+
+
+def street_photos(found: CocoScenes, people: Path | None) -> Sequence[FashionPhoto]:
+    """Those of a street-fashion set, whose people are of the instance file's category "person"; none without a set."""
+    category = found.nouns.index(PERSON) if PERSON in found.nouns else -1
+    return [] if people is None else read_fashion(people, category)
 
 
 _Photo = TypeVar("_Photo", CocoPhoto, FashionPhoto)
