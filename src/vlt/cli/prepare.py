@@ -109,7 +109,7 @@ def scenes(instances: Path, images: Path, output_dir: Path, name: str, seed: int
 
     Scenes are cut out and pasted together; photos for validation take no part. The photos go to images/NAME/.
     """
-    from vlt.data.prepare.scenes import prepare_scenes
+    from vlt.data.compose.prepare import prepare_scenes
 
     choices = {key: value for key, value in given.items() if value is not None}
     report = prepare_scenes(instances, images, output_dir, name=name, seed=seed, **choices)

@@ -18,14 +18,14 @@ Half: TypeAlias = Literal["a", "b"]
 
 
 class ComposeConfig(Section):
-    """Scenes composed of photos while training, other ones in each epoch, see `vlt.data.prepare.fresh`."""
+    """Scenes composed of photos while training, other ones in each epoch, see `vlt.data.compose.fresh`."""
 
     instances: Path
     """A file of COCO's format, whose photos are cut out from and pasted on, but for those of validation."""
     images: Path
     """The folder with its photos."""
     people: Path | None = None
-    """A street-fashion set, see `vlt.data.prepare.fashion`; null: none."""
+    """A street-fashion set, see `vlt.data.compose.fashion`; null: none."""
     scenes: Positive = 3000
     """Of an epoch."""
     referents: Positive = 3

@@ -35,7 +35,7 @@ from vlt.train.order import by_photo, epoch_order, readings
 from vlt.types import Referral, Referrals, Sample
 
 if TYPE_CHECKING:
-    from vlt.data.prepare.fresh import FreshScenes
+    from vlt.data.compose.fresh import FreshScenes
 
 KEPT_BYTES = 2**29
 """Up to here the drawn scenes of a split are kept in memory; beyond, each is drawn whenever it is needed."""
@@ -189,7 +189,7 @@ def _read_fresh(config: Config, train: Referrals) -> FreshScenes | None:
     data = config.data
     if not isinstance(data, ReferDataConfig) or data.compose is None:
         return None
-    from vlt.data.prepare.fresh import read_fresh_scenes  # noqa: PLC0415 (most runs need nothing of that room)
+    from vlt.data.compose.fresh import read_fresh_scenes  # noqa: PLC0415 (most runs need nothing of that room)
 
     return read_fresh_scenes(
         data.compose,

@@ -9,10 +9,10 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from vlt.data.compose.fashion import FashionPhoto, read_fashion
+from vlt.data.compose.picture import Picture, read_picture
 from vlt.data.prepare.coco import is_validation
 from vlt.data.prepare.coco_scenes import CocoScenes, PhotoScene
-from vlt.data.prepare.fashion import FashionPhoto, read_fashion
-from vlt.data.prepare.picture import Picture, read_picture
 from vlt.data.prepare.refer_files import Id
 
 PERSON = "person"

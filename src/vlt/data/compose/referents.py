@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vlt.data.compose.picture import Picture
 from vlt.data.expressions import Scene, absent, describe
 from vlt.data.masks import encode_rle
 from vlt.data.prepare.colour import brightened
-from vlt.data.prepare.picture import Picture
 from vlt.data.prepare.refer_set import NO_CATEGORY
 from vlt.data.standing import standings
 from vlt.types import Expression, Referral

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from PIL import Image as PILImage
 from pydantic import TypeAdapter, ValidationError
 
+from vlt.data.compose.picture import Layer, Picture
 from vlt.data.photo import read_image
-from vlt.data.prepare.picture import Layer, Picture
 from vlt.data.prepare.refer_files import Id
 from vlt.data.records import malformed
 from vlt.errors import DataError

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+from vlt.data.compose.picture import Picture
 from vlt.data.masks import mask_box
-from vlt.data.prepare.picture import Picture
 
 if TYPE_CHECKING:
     from vlt.types import Box, Size

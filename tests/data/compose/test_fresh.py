@@ -7,10 +7,10 @@ import pytest
 from scenes_fixture import MAGENTA, write_both
 
 from vlt.config import ComposeConfig, parse_config
+from vlt.data.compose.fresh import read_fresh_scenes
+from vlt.data.compose.prepare import prepare_scenes
 from vlt.data.dataset import photo_key
 from vlt.data.masks import read_target
-from vlt.data.prepare.fresh import read_fresh_scenes
-from vlt.data.prepare.scenes import prepare_scenes
 from vlt.errors import DataError
 from vlt.train import train
 from vlt.train.setup import load_data

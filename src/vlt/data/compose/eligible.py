@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image as PILImage
 from PIL import ImageFilter
 
+from vlt.data.compose.cutout import Cutout, Source
+from vlt.data.compose.picture import Layer, Picture, resized_mask
 from vlt.data.masks import mask_box
-from vlt.data.prepare.cutout import Cutout, Source
-from vlt.data.prepare.picture import Layer, Picture, resized_mask
 
 if TYPE_CHECKING:
     from vlt.types import Box, Image, Mask, Size

@@ -11,13 +11,10 @@ from typing import NamedTuple
 from PIL import Image as PILImage
 from tqdm import tqdm
 
-from vlt.data.prepare.coco import VAL_SHARE
-from vlt.data.prepare.coco_scenes import CocoScenes, read_instances
-from vlt.data.prepare.compose import ComposedScenes
-from vlt.data.prepare.crop import crop
-from vlt.data.prepare.fashion import FashionPhoto
-from vlt.data.prepare.picture import Picture
-from vlt.data.prepare.referents import (
+from vlt.data.compose.crop import crop
+from vlt.data.compose.fashion import FashionPhoto
+from vlt.data.compose.picture import Picture
+from vlt.data.compose.referents import (
     PER_TARGET,
     TO_LEARN,
     numbered,
@@ -25,8 +22,11 @@ from vlt.data.prepare.referents import (
     refer_to_garments,
     refer_to_nothing,
 )
+from vlt.data.compose.scenes import ComposedScenes
+from vlt.data.compose.sources import PEOPLE, CocoPhoto, coco_photos, split_photos, street_photos
+from vlt.data.prepare.coco import VAL_SHARE
+from vlt.data.prepare.coco_scenes import CocoScenes, read_instances
 from vlt.data.prepare.report import PrepareReport, count, file_digest, refuse_other
-from vlt.data.prepare.sources import PEOPLE, CocoPhoto, coco_photos, split_photos, street_photos
 from vlt.data.prepared import annotation_folder, write_prepared
 from vlt.errors import DataError
 from vlt.files import make_folder, replacing
@@ -66,7 +66,7 @@ def prepare_scenes(
         images: the folder with its photos.
         output_dir: the folder that holds, or will hold, `anns/`, `masks/` and `images/`.
         name: of the data set, the folder under all three.
-        people: a street-fashion set, see `vlt.data.prepare.fashion`.
+        people: a street-fashion set, see `vlt.data.compose.fashion`.
         scenes: how many scenes are composed.
         crops: how many crops are made of each photo of the instance file.
         seed: draws everything; the same seed, files and photos give the same data set.

@@ -9,10 +9,9 @@ from PIL import Image
 from scenes_fixture import MAGENTA, sides, two_cars_and_a_dog, write_both, write_coco
 
 from vlt.config import LossConfig, VLTConfig
+from vlt.data.compose.prepare import prepare_scenes
 from vlt.data.masks import read_target
 from vlt.data.photo import read_image
-from vlt.data.prepare import scenes
-from vlt.data.prepare.scenes import prepare_scenes
 from vlt.data.prepared import read_prepared
 from vlt.data.samples import TrainSamples
 from vlt.data.text import build_text
@@ -86,8 +85,8 @@ def test_every_target_is_of_its_photos_size(prepared):
 
 def test_a_photo_has_no_more_referents_than_teach_most(prepared, monkeypatch):
     out, _ = prepared
-    monkeypatch.setattr(scenes, "MOST", 1)
-    monkeypatch.setattr(scenes, "NOTHING", 0.0)
+    monkeypatch.setattr("vlt.data.compose.prepare.MOST", 1)
+    monkeypatch.setattr("vlt.data.compose.prepare.NOTHING", 0.0)
     prepare(out.parent, out.parent / "one", people=None)
     photos = [each.image for each in read(out.parent / "one")]
     assert len(set(photos)) == len(photos)
@@ -101,7 +100,7 @@ def test_garments_are_meant_too(prepared):
 
 
 def test_some_expressions_mean_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(scenes, "NOTHING", 1.0)
+    monkeypatch.setattr("vlt.data.compose.prepare.NOTHING", 1.0)
     prepare(tmp_path, tmp_path / "out")
     nothing = [each for each in read(tmp_path / "out") if not read_target(each.target).any()]
     assert {each.image.parent.name for each in nothing} == {"photos", "crops", "scenes"}
@@ -110,7 +109,7 @@ def test_some_expressions_mean_nothing(tmp_path, monkeypatch):
 
 
 def test_what_means_nothing_can_be_learnt_from(tmp_path, monkeypatch):
-    monkeypatch.setattr(scenes, "NOTHING", 1.0)
+    monkeypatch.setattr("vlt.data.compose.prepare.NOTHING", 1.0)
     prepare(tmp_path, tmp_path / "out")
     nothing = [each for each in read(tmp_path / "out") if not read_target(each.target).any()]
     config = VLTConfig(language={"name": "gru", "words": {"dim": 4}})

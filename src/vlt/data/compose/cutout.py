@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image as PILImage
 from PIL import ImageFilter
 
+from vlt.data.compose.picture import Layer, Picture
 from vlt.data.photo import lit
-from vlt.data.prepare.picture import Layer, Picture
 
 if TYPE_CHECKING:
     from vlt.types import Box, Image, Mask, Size

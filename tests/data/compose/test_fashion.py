@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from scenes_fixture import sides, write_people
 
-from vlt.data.prepare.fashion import read_fashion
+from vlt.data.compose.fashion import read_fashion
 from vlt.errors import DataError
 
 

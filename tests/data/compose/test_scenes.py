@@ -18,19 +18,18 @@ from scenes_fixture import (
     write_coco,
 )
 
+from vlt.data.compose.canvas import COVERED, Canvas
+from vlt.data.compose.crop import LONGEST, background, crop
+from vlt.data.compose.cutout import cut
+from vlt.data.compose.eligible import find_cutouts
+from vlt.data.compose.fashion import read_fashion
+from vlt.data.compose.picture import GONE, SEEN, Layer, Picture
+from vlt.data.compose.scenes import ComposedScenes
+from vlt.data.compose.sources import CocoPhoto
 from vlt.data.masks import mask_box
 from vlt.data.photo import lit
-from vlt.data.prepare import compose
-from vlt.data.prepare.canvas import COVERED, Canvas
 from vlt.data.prepare.coco_scenes import MANY, CocoScenes, read_instances
 from vlt.data.prepare.colour import colour_shares
-from vlt.data.prepare.compose import ComposedScenes
-from vlt.data.prepare.crop import LONGEST, background, crop
-from vlt.data.prepare.cutout import cut
-from vlt.data.prepare.eligible import find_cutouts
-from vlt.data.prepare.fashion import read_fashion
-from vlt.data.prepare.picture import GONE, SEEN, Layer, Picture
-from vlt.data.prepare.scenes import CocoPhoto
 from vlt.errors import DataError
 
 
@@ -239,7 +238,7 @@ def test_things_do_not_share_pixels_and_enough_is_seen_of_each(composed):
 
 @pytest.mark.parametrize(("kind", "least"), [("same", 2), ("people", 2), ("mixed", 0)])
 def test_there_are_several_of_a_kind(composed, monkeypatch, kind, least):
-    monkeypatch.setattr(compose, "SHARES", {kind: 1.0})
+    monkeypatch.setattr("vlt.data.compose.scenes.SHARES", {kind: 1.0})
     for picture in ComposedScenes(12, *composed, seed=1):
         nouns = [layer.noun for layer in picture.layers]
         assert max(map(nouns.count, nouns)) >= least
@@ -315,7 +314,7 @@ def test_what_its_photo_cut_off_is_cut_off_by_the_same_border(tmp_path, box, sid
 
 def test_photos_that_never_fit_say_so(composed, monkeypatch):
     photos, people = composed
-    monkeypatch.setattr(compose, "SHARES", {"people": 1.0})
+    monkeypatch.setattr("vlt.data.compose.scenes.SHARES", {"people": 1.0})
     with pytest.raises(DataError, match="In 20 attempts no two cutouts fitted"):
         ComposedScenes(1, photos, [], seed=0)[0]
     assert len(ComposedScenes(0, [], people, seed=0)) == 0

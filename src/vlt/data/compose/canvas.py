@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image as PILImage
 
-from vlt.data.prepare.cutout import Cutout, Patch, cut
-from vlt.data.prepare.picture import GONE, Picture, still_seen
+from vlt.data.compose.cutout import Cutout, Patch, cut
+from vlt.data.compose.picture import GONE, Picture, still_seen
 
 if TYPE_CHECKING:
     from vlt.types import Mask

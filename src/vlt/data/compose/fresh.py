@@ -10,12 +10,12 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vlt.data.compose.referents import TO_LEARN, numbered, refer
+from vlt.data.compose.scenes import ComposedScenes
+from vlt.data.compose.sources import PEOPLE, coco_photos, split_photos, street_photos
 from vlt.data.lazy import LazySequence, SceneReferrals
 from vlt.data.prepare.coco import VAL_SHARE
 from vlt.data.prepare.coco_scenes import CocoScenes, read_instances
-from vlt.data.prepare.compose import ComposedScenes
-from vlt.data.prepare.referents import TO_LEARN, numbered, refer
-from vlt.data.prepare.sources import PEOPLE, coco_photos, split_photos, street_photos
 from vlt.errors import DataError
 from vlt.types import Referral
 

@@ -7,12 +7,12 @@ import random
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from vlt.data.compose.canvas import Canvas
+from vlt.data.compose.crop import LONGEST, background
+from vlt.data.compose.cutout import Cutout, Source
+from vlt.data.compose.eligible import find_cutouts
+from vlt.data.compose.picture import Picture
 from vlt.data.lazy import LazySequence
-from vlt.data.prepare.canvas import Canvas
-from vlt.data.prepare.crop import LONGEST, background
-from vlt.data.prepare.cutout import Cutout, Source
-from vlt.data.prepare.eligible import find_cutouts
-from vlt.data.prepare.picture import Picture
 from vlt.errors import DataError
 
 SHARES = {"same": 0.5, "people": 0.25, "mixed": 0.25}
