@@ -106,6 +106,33 @@ def test_what_lies_outside_the_photo_is_not_there(tmp_path):
     assert photo(tmp_path, (18, (50, 40, 110, 100), GREEN, changes)).read().layers == ()
 
 
+def test_a_mirrored_picture_has_left_and_right_swapped(tmp_path):
+    picture = photo(tmp_path, (18, (50, 40, 110, 100), GREEN, {})).read()
+    mirrored = picture.mirrored()
+    assert mask_box(mirrored.layers[0].mask) == (picture.size[1] - 110, 40, picture.size[1] - 50, 100)
+    assert np.array_equal(mirrored.image, np.fliplr(picture.image))
+    assert same(mirrored.mirrored(), picture)
+
+
+def test_garments_are_mirrored_with_their_person():
+    image, left = np.zeros((4, 6, 3), np.uint8), np.zeros((4, 6), bool)
+    left[:, :2] = True
+    person = Layer("person", 0, left, 8.0, garments={"hat": left})
+    [mirrored] = Picture(image, (person,)).mirrored().layers
+    assert np.array_equal(mirrored.garments["hat"], mirrored.mask)
+
+
+@pytest.mark.parametrize("part", [crop, background])
+def test_parts_are_mirrored_now_and_then(tmp_path, part):
+    """What is red on its left half alone, in any part that holds both halves."""
+    split = np.zeros((60, 90, 3), np.uint8)
+    split[:, :45, 0] = 255
+    parts = [part(Picture(split, ()), random.Random(seed)).image[..., 0] for seed in range(40)]
+    leftish = [view[:, :10].mean() > view[:, -10:].mean() for view in parts if 60 < view.mean() < 200]
+    assert len(leftish) > 10
+    assert 0.2 < np.mean(leftish) < 0.8
+
+
 @pytest.mark.parametrize("part", [crop, background])
 @pytest.mark.parametrize("seed", range(8))
 def test_parts_lie_in_the_photo(tmp_path, part, seed):

@@ -106,6 +106,12 @@ def test_no_biggest_without_difference(times, clear):
     assert is_clear(parse("biggest dog"), scene, 1) is clear
 
 
+def test_an_only_one_is_not_the_biggest():
+    scene = Scene((400, 600), (thing("dog", 160, 200, 60, 60), thing("cat", 400, 200, 30, 30)))
+    assert is_clear(parse("dog"), scene, 0)
+    assert not is_clear(parse("biggest dog"), scene, 0)
+
+
 def test_small_is_not_what_is_hidden_or_cut_off():
     large, hidden = thing("dog", 400, 200, 100, 100), replace(thing("dog", 160, 200, 100, 100), area=500.0)
     cut_off = thing("dog", 15, 200, 30, 30)

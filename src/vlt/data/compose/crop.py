@@ -23,6 +23,8 @@ WHOLE = 0.4
 """How often a background is the whole photo."""
 PARTS = 3
 """Parts of a photo of which the emptiest becomes the background."""
+MIRRORED = 0.5
+"""How often a part is mirrored. It is worded afterwards, so that no left needs to become right in a sentence."""
 
 
 def crop(photo: Picture, rng: random.Random) -> Picture:
@@ -30,7 +32,7 @@ def crop(photo: Picture, rng: random.Random) -> Picture:
 
     Args:
         photo: what is cropped.
-        rng: draws the thing, the size and the place.
+        rng: draws the thing, the size, the place, and whether it is mirrored.
 
     Returns:
         The part, its longer side `LONGEST` pixels.
@@ -42,7 +44,7 @@ def crop(photo: Picture, rng: random.Random) -> Picture:
     x0, y0, x1, y1 = rng.choice(boxes) if boxes else (0, 0, width, height)
     x = (x0 + x1) / 2 - size[1] * rng.uniform(0.3, 0.7)
     y = (y0 + y1) / 2 - size[0] * rng.uniform(0.3, 0.7)
-    return photo.view(_box(round(x), round(y), size, photo.size), LONGEST)
+    return _either_way(photo.view(_box(round(x), round(y), size, photo.size), LONGEST), rng)
 
 
 def background(photo: Picture, rng: random.Random) -> Picture:
@@ -50,16 +52,20 @@ def background(photo: Picture, rng: random.Random) -> Picture:
 
     Args:
         photo: where it is taken from.
-        rng: draws which part.
+        rng: draws which part, and whether it is mirrored.
 
     Returns:
         The part, its longer side `LONGEST` pixels.
     """
     if rng.random() < WHOLE:
-        return photo.view(_box(0, 0, photo.size, photo.size), LONGEST)
-    return photo.view(
-        min((_roomy(photo.size, rng) for _ in range(PARTS)), key=lambda box: _filled(photo, box)), LONGEST
-    )
+        box = _box(0, 0, photo.size, photo.size)
+    else:
+        box = min((_roomy(photo.size, rng) for _ in range(PARTS)), key=lambda box: _filled(photo, box))
+    return _either_way(photo.view(box, LONGEST), rng)
+
+
+def _either_way(part: Picture, rng: random.Random) -> Picture:
+    return part.mirrored() if rng.random() < MIRRORED else part
 
 
 def _roomy(photo: Size, rng: random.Random) -> Box:

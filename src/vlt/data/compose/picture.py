@@ -117,6 +117,18 @@ class Picture:
             layers.append(replace(layer, mask=mask, whole=layer.whole * factor**2, garments=garments))
         return Picture(resized(self.image[y0:y1, x0:x1], size), still_seen(layers))
 
+    def mirrored(self) -> Picture:
+        """The same with left and right swapped."""
+        layers = (
+            replace(
+                layer,
+                mask=layer.mask[:, ::-1],
+                garments={noun: worn[:, ::-1] for noun, worn in layer.garments.items()},
+            )
+            for layer in self.layers
+        )
+        return Picture(self.image[:, ::-1].copy(), tuple(layers))
+
 
 def still_seen(layers: list[Layer]) -> tuple[Layer, ...]:
     """The layers of which more is left than nobody would notice."""

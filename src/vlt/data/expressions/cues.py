@@ -49,7 +49,9 @@ AFTER_FRUIT = (
 GARMENT = rf"(?:{'|'.join(CLOTHES.split())})"
 
 PHRASES: Final[tuple[tuple[str, str], ...]] = (
+    ("clothes", r"(?:with (?:\w+ )?)?(?:tank|crop|halter) tops?"),
     ("clothes", rf"with(?= (?:\w+ )?{GARMENT}\b)"),
+    ("position", rf"{SIDE}-{SIDE}"),
     ("position", rf"{SIDE} of {PICTURE}"),
     ("position", rf"(?:close|closer|closest|nearest) to {VIEWER}"),
     ("relation", r"(?:next|close|closer|closest|nearest) to"),

@@ -64,8 +64,8 @@ class Extreme:
         return only(self.choose(rivals, scene), things)
 
     def choose(self, rivals: Sequence[Thing], scene: Scene) -> Thing | None:
-        """The one; None where it is unclear."""
-        if not rivals or any(thing.crowd for thing in rivals):
+        """The one; None where it is unclear, or alone: nobody calls an only one the biggest."""
+        if len(rivals) < 2 or any(thing.crowd for thing in rivals):
             return None
         order = sorted(rivals, key=lambda thing: thing.area, reverse=self.name == "big")
         if self.name == "small" and _is_cut_off(order[0], scene):
