@@ -32,9 +32,9 @@ class Draws(nn.Module):
 
     def segment(self, mapped, boxes, points):
         self.shown.append((boxes, points))
-        logits = torch.full((1, READINGS, GRID, GRID), -5.0)
+        logits = torch.full((1, READINGS, GRID, GRID), -20.0)
         for reading, (x0, y0, x1, y1) in enumerate(self.boxes):
-            logits[0, reading, y0 // 4 : y1 // 4, x0 // 4 : x1 // 4] = 5.0
+            logits[0, reading, y0 // 4 : y1 // 4, x0 // 4 : x1 // 4] = 20.0
         return Drawn(logits, self.quality)
 
 
@@ -114,6 +114,42 @@ def test_of_outlines_that_agree_alike_the_one_thought_better_is_taken():
         seen = refiner.see(np.zeros((*PHOTO, 3), np.uint8))
         mask = refiner.mask(seen, logits, letterbox, 0.5, otherwise=np.zeros(PHOTO, bool))
         assert np.flatnonzero(mask.any(1)).mean() == pytest.approx(middle, abs=3)
+
+
+def test_gaps_are_filled_and_speckles_go():
+    class Ragged(Draws):
+        def segment(self, mapped, boxes, points):
+            drawn = super().segment(mapped, boxes, points)
+            x, y = x0 // 4 + 8, y0 // 4 + 8
+            drawn.logits[:, :, y, x] = -1.0  # a gap of one position
+            drawn.logits[:, :, y - 14, x] = 1.0  # a speckle as large
+            return drawn
+
+    x0, y0, x1, y1 = in_segmenter(80, 60, 200, 240)
+    refiner = Refiner(Ragged((x0, y0, x1, y1)))
+    seen = refiner.see(np.zeros((*PHOTO, 3), np.uint8))
+    mask = refiner.mask(seen, *answer(80, 60, 200, 240), 0.5, otherwise=np.zeros(PHOTO, bool))
+    assert mask[62:238, 82:198].all()
+    mask[58:242, 78:202] = False
+    assert not mask.any()
+
+
+@pytest.mark.parametrize("sure", [True, False])
+def test_where_an_outline_doubts_the_answer_decides(sure):
+    """The outline says of its lower half next to nothing."""
+
+    class Doubts(Draws):
+        def segment(self, mapped, boxes, points):
+            drawn = super().segment(mapped, boxes, points)
+            drawn.logits[:, :, GRID // 2 :] = drawn.logits[:, :, GRID // 2 :].clamp(-0.5, 0.5)
+            return drawn
+
+    refiner = Refiner(Doubts(in_segmenter(80, 60, 200, 240)))
+    seen = refiner.see(np.zeros((*PHOTO, 3), np.uint8))
+    logits, letterbox = answer(80, 60, 200, 240 if sure else 150)
+    mask = refiner.mask(seen, logits, letterbox, 0.5, otherwise=np.zeros(PHOTO, bool))
+    assert mask[65:145, 85:195].all()
+    assert mask[160:235, 85:195].all() == sure
 
 
 def test_what_agrees_with_nothing_stays_as_it_is():
