@@ -176,7 +176,7 @@ def test_each_object_knows_how_it_stands_among_its_kind(coco, tmp_path):
     coco.thing(1, 1, 3, 5, 30, 35, 60)
     coco.thing(2, 1, 3, 60, 20, 125, 70, BLUE)
     coco.thing(3, 1, 18, 40, 75, 55, 90, GREEN)
-    coco.thing(4, 1, 3, 20, 0, 22, 2)  # too small to be meant, and still one of them
+    coco.thing(4, 1, 3, 124, 0, 126, 2)  # too small to be meant, and still one of them
     coco.thing(5, 1, 18, 0, 0, 128, 20, iscrowd=1)  # several, so none of them can be larger
     report = coco.prepare(tmp_path / "out", val_share=0.0)
     read = read_prepared(tmp_path / "out", "set", "train", coco.images)
