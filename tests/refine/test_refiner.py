@@ -121,8 +121,8 @@ def test_gaps_are_filled_and_speckles_go():
         def segment(self, mapped, boxes, points):
             drawn = super().segment(mapped, boxes, points)
             x, y = x0 // 4 + 8, y0 // 4 + 8
-            drawn.logits[:, :, y, x] = -1.0  # a gap of one position
-            drawn.logits[:, :, y - 14, x] = 1.0  # a speckle as large
+            drawn.logits[:, :, y, x] = -12.0  # a gap of one position
+            drawn.logits[:, :, y - 14, x] = 12.0  # a speckle as large
             return drawn
 
     x0, y0, x1, y1 = in_segmenter(80, 60, 200, 240)
