@@ -120,8 +120,11 @@ class Refiner:
         best = int((agrees + TRUST * quality).argmax())
         if agrees[best] <= AGREES:
             return None
-        inner[best] = smoothed(inner[best] + OWN * torch.logit(believed, eps=UNSURE))
-        return outlines[best, None]
+        outline = outlines[best, None].clone()
+        outline[0, top : top + height, left : left + width] = smoothed(
+            inner[best] + OWN * torch.logit(believed, eps=UNSURE)
+        )
+        return outline
 
 
 def peaks(believed: Tensor) -> Tensor:

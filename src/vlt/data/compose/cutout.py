@@ -83,13 +83,12 @@ def cut(cutout: Cutout, longest: int, *, flip: bool, rng: random.Random) -> Patc
         InputError, DataError: the photo cannot be read.
     """
     picture = cutout.source.read()
-    picture = Picture(picture.image, (picture.layers[cutout.layer],)).view(cutout.box, longest)
-    image, layer, borders = lit(picture.image, rng), picture.layers[0], cutout.borders
-    opacity = _soft(layer.mask)
+    picture, borders = Picture(picture.image, (picture.layers[cutout.layer],)).view(cutout.box, longest), cutout.borders
     if flip:
-        image, opacity = image[:, ::-1], opacity[:, ::-1]
-        layer = replace(layer, garments={noun: mask[:, ::-1] for noun, mask in layer.garments.items()})
+        picture = picture.mirrored()
         borders = frozenset({"left": "right", "right": "left"}.get(border, border) for border in borders)
+    image, [layer] = lit(picture.image, rng), picture.layers
+    opacity = _soft(layer.mask)
     mask = opacity >= 128
     whole = max(float(np.count_nonzero(mask)), 1.0)
     layer = replace(layer, mask=mask, whole=whole, single=True)  # elsewhere it is not one of so many
