@@ -7,15 +7,24 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlt.metrics import BOUNDARY_REACH, PROTOCOLS, Protocol, ReferringMetrics, Scores, boundary_f, overlap
+from vlt.metrics import (
+    BOUNDARY_REACH,
+    PROTOCOLS,
+    EvaluationProtocol,
+    ReferringMetrics,
+    Scores,
+    boundary_f,
+    overlap,
+    share_near,
+)
 
 VLT, ORIGINAL = PROTOCOLS["vlt"], PROTOCOLS["original"]
-STRICT = Protocol(name="strict", threshold=0.5, comparison=">=", empty_iou=0.0, levels=(0.5, 0.9))
+STRICT = EvaluationProtocol(name="strict", threshold=0.5, comparison=">=", empty_iou=0.0, levels=(0.5, 0.9))
 EVERY_PROTOCOL = pytest.mark.parametrize("protocol", [VLT, ORIGINAL, STRICT], ids=lambda protocol: protocol.name)
 
 
 def brute_force(pairs, protocol):
-    """The definitions, one answer at a time, in numpy and Python."""
+    """The definitions, one prediction at a time, in numpy and Python."""
     ious, total_intersection, total_union = [], 0, 0
     for mask, target in pairs:
         intersection = union = 0
@@ -37,7 +46,7 @@ def brute_force(pairs, protocol):
 
 
 def slow_contour(mask):
-    """(N, 2): the pixels that have a neighbour in the photo but outside the mask."""
+    """(N, 2): the pixels that have a neighbour in the image but outside the mask."""
     height, width = mask.shape
     return np.array(
         [
@@ -92,10 +101,10 @@ EMPTY, FULL = strip(10, 0, 0), strip(10, 0, 10)
 CORNERS = {
     # name: (mask, target, IoU under vlt, passes 0.5 under vlt, under original, under strict)
     "both empty": (EMPTY, EMPTY, 1.0, True, True, False),
-    "answer empty": (EMPTY, strip(10, 0, 4), 0.0, False, False, False),
+    "prediction empty": (EMPTY, strip(10, 0, 4), 0.0, False, False, False),
     "target empty": (strip(10, 0, 4), EMPTY, 0.0, False, False, False),
     "both full": (FULL, FULL, 1.0, True, True, True),
-    "full answer, half target": (FULL, strip(10, 0, 5), 0.5, False, True, True),  # 1e-10 lifts it above
+    "full prediction, half target": (FULL, strip(10, 0, 5), 0.5, False, True, True),  # 1e-10 lifts it above
     "disjoint": (strip(10, 0, 5), strip(10, 5, 10), 0.0, False, False, False),
     "exactly at 0.5": (strip(10, 0, 3), strip(10, 0, 6), 0.5, False, True, True),
     "just above 0.5": (strip(10, 0, 5), strip(10, 0, 9), 5 / 9, True, True, True),
@@ -130,8 +139,8 @@ def test_an_iou_exactly_at_a_level_does_not_pass_it_unless_the_protocol_says_so(
     assert passed(replace(VLT, comparison=">="))
 
 
-def test_an_iou_next_to_a_level_is_told_from_it():
-    union = 400_000_000  # a photo of 20,000 x 20,000
+def test_an_iou_next_to_a_level_differs_from_it():
+    union = 400_000_000  # an image of 20,000 x 20,000
     iou = VLT.iou(torch.tensor([union // 2, union // 2 + 1]), torch.tensor([union, union]))
     assert VLT.passes(iou)[:, 0].tolist() == [False, True]
 
@@ -222,6 +231,17 @@ def test_contours_agree_up_to_the_reach_and_no_farther():
     assert boundary_f(np.roll(target, 120, axis=0), target) == 0
 
 
+@settings(deadline=None, max_examples=60)
+@given(pair=blocky_pairs(), reach=st.integers(0, 9))
+def test_the_share_near_a_contour_equals_its_brute_force_twin(pair, reach):
+    contour, other = pair
+    if not contour.any():
+        return
+    places, others = np.argwhere(contour), np.argwhere(other)
+    near = [bool(len(others)) and ((others - place) ** 2).sum(1).min() <= reach**2 for place in places]
+    assert share_near(contour, other, reach) == pytest.approx(np.mean(near), abs=1e-12)
+
+
 def test_the_boundary_score_where_there_is_no_contour():
     empty, full = np.zeros((20, 30), dtype=bool), np.ones((20, 30), dtype=bool)
     part = np.pad(np.ones((5, 5), dtype=bool), ((3, 12), (4, 21)))
@@ -229,12 +249,12 @@ def test_the_boundary_score_where_there_is_no_contour():
     assert boundary_f(full, empty) == boundary_f(empty, part) == boundary_f(part, full) == 0
 
 
-def test_the_frame_of_the_photo_is_no_contour():
+def test_the_border_of_the_image_is_no_contour():
     touching = np.zeros((40, 40), dtype=bool)
     touching[:, :10] = True
     wider = np.zeros((40, 40), dtype=bool)
     wider[:, :30] = True
-    assert boundary_f(touching, wider) == 0, "they share three sides of the frame, but not an edge"
+    assert boundary_f(touching, wider) == 0, "they share three sides of the border, but not an edge"
 
 
 def test_reset_forgets():
@@ -253,9 +273,9 @@ def test_many_pixels_do_not_overflow():
     assert metrics.compute().oiou == pytest.approx(pixels / (pixels + 1), abs=1e-15)
 
 
-def test_a_protocol_says_what_it_means():
+def test_a_protocol_as_a_sentence():
     assert str(ORIGINAL) == (
-        "protocol original: mask = probability > 0.35, at the photo's own size; Pr@t = share with IoU > t; "
+        "protocol original: mask = probability > 0.35, at the image's own size; Pr@t = share with IoU > t; "
         "two empty masks give IoU 1 (1e-10 added above and below); as in VLT, ICCV 2021"
     )
     assert "Pr@t = share with IoU >= t; two empty masks give IoU 0;" in str(STRICT)

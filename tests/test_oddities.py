@@ -97,13 +97,13 @@ def test_masks_are_rebuilt_from_the_responses_alone(config, odd):
     model, words = build(config), torch.randn(1, 6, 8)
     features = model.encode(torch.rand(1, 3, 64, 64))
     detail = None if features.pixels is None else torch.randn_like(features.pixels)
-    answer = model.answer(features, words)
-    other = model.answer(dataclasses.replace(features, pixels=detail), words)
-    answers = torch.randn(1, answer.responses.shape[1], 16)
-    assert not differ(answer.responses, other.responses)
-    assert differ(answer.logits, other.logits) is not odd
-    from_elsewhere = model.mask_decoder(answers, answer.responses, features.pixels, features.size)
-    assert differ(answer.logits, from_elsewhere) is not odd
+    output = model.segment(features, words)
+    other = model.segment(dataclasses.replace(features, pixels=detail), words)
+    answers = torch.randn(1, output.response_maps.shape[1], 16)
+    assert not differ(output.response_maps, other.response_maps)
+    assert differ(output.logits, other.logits) is not odd
+    from_elsewhere = model.mask_decoder(answers, output.response_maps, features.pixels, features.size)
+    assert differ(output.logits, from_elsewhere) is not odd
 
 
 @BOTH

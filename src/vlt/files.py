@@ -1,25 +1,37 @@
-"""Files that appear whole or not at all, so that an interrupted run leaves nothing half-written."""
+"""Atomic writing of files, and reading of text and JSON without byte-order marks and against a schema."""
 
 from __future__ import annotations
 
+import codecs
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
-from vlt.errors import DataError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from vlt.errors import CheckpointError, DataError
+
+Parsed = TypeVar("Parsed")
+
+
+class JsonObject(BaseModel):
+    """Base of the schemas of JSON objects: types are strict, unknown keys are ignored."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Opens a file beside `path` for writing; it takes the place of `path` once the block has ended well.
+    """Open a temporary file for writing that replaces `path` when the block ends without an error.
 
     Args:
-        path: of the file to be; what stood there stays until the new file is whole and on the disk.
+        path: the final file; an older file stays in place until the new one is complete and on the disk.
 
     Raises:
-        DataError: the file cannot be written: no permission, a full disk.
+        DataError: the file cannot be written, for example without permission or on a full disk.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -31,17 +43,123 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror or error}.") from None
     finally:
-        with suppress(OSError):  # it is gone already, or never was
+        with suppress(OSError):  # it was renamed above, or never made
             partial.unlink()
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder and those above it where they do not exist.
+    """Create a folder and its parents where they do not exist.
 
     Raises:
-        DataError: it cannot be made.
+        DataError: it cannot be created.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"The folder {path} cannot be made: {error.strerror or error}.") from None
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a UTF-8 file (JSON, YAML, a table) without the byte-order mark that Windows programs write first.
+
+    Raises:
+        OSError: the file is missing or cannot be read.
+    """
+    return path.read_bytes().removeprefix(codecs.BOM_UTF8)
+
+
+def read_text(path: Path) -> str:
+    """Read a UTF-8 text file without a byte-order mark; line ends become a newline character.
+
+    Raises:
+        OSError: the file is missing or cannot be read.
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    return path.read_text(encoding="utf-8-sig")
+
+
+def read_json(path: Path, schema: TypeAdapter[Parsed], remedy: str) -> Parsed:
+    """Read a JSON file and check it against a schema.
+
+    Args:
+        path: path of the file.
+        schema: the type that its content must have.
+        remedy: advice for a file of another format, beginning in lower case.
+
+    Raises:
+        DataError: the file is missing, cannot be read, or does not have the format.
+    """
+    try:
+        content = read_bytes(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise DataError(f"{path} is text in UTF-16; save it as UTF-8.")
+    try:
+        return schema.validate_json(content)
+    except ValidationError as error:
+        raise malformed(path, error, remedy) from None
+
+
+def malformed(path: Path, error: ValidationError, remedy: str) -> DataError:
+    """Make a `DataError` from the first error that validation found.
+
+    Args:
+        path: path of the file.
+        error: raised by pydantic.
+        remedy: advice, beginning in lower case.
+
+    Returns:
+        The error, to be raised.
+    """
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ""
+    for step in first["loc"]:
+        if isinstance(step, int):
+            where += f", entry {step}"
+        elif step not in ("int", "str", "[key]") and not step.startswith("list["):  # names of types that were tried
+            where += f", key {step!r}"
+    return DataError(f"{path}{where}: {first['msg']}; {remedy}.")
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal, which identifies it under any name.
+
+    Raises:
+        OSError: the file is missing or cannot be read.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+HUB_PREFIX = "hf:"
+"""Marks the name of a model on the Hugging Face hub; a name without it is a local folder and is never sent anywhere."""
+
+
+def resolve_source(name: str) -> str:
+    """Resolve the source of a pretrained network or tokenizer to what `from_pretrained` of `transformers` takes.
+
+    A name such as parts/minilm has the form OWNER/NAME of a hub, where a stranger could own it. Only names that are
+    marked are therefore looked up on a hub.
+
+    Args:
+        name: a folder, where `~` is the home directory; or `hf:OWNER/NAME` or `hf:NAME` for a model of the hub.
+
+    Returns:
+        The path of a folder that exists, or the name on the hub without its prefix.
+
+    Raises:
+        CheckpointError: the folder does not exist.
+    """
+    if name.startswith(HUB_PREFIX):
+        return name.removeprefix(HUB_PREFIX)
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"There is no folder {name}; tools/README.md shows how to make the pretrained parts, and a model of the "
+            f"hub is named {HUB_PREFIX}OWNER/NAME."
+        )
+    return str(folder)

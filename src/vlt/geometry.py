@@ -1,38 +1,41 @@
-"""From the photo's pixels to the model's and back: one letterbox that carries its own inverse."""
+"""Letterboxing: from pixels to the network's input, and from logits back to the image; numpy and PIL only.
+
+The published weights were trained with the resizing of torch. On natural images this module agrees with
+`torch.nn.functional.interpolate` to the following tolerances, which tests/test_geometry.py checks:
+
+    resize_smooth    bicubic, antialias, uint8     0.01 levels of 255 on average, 2 levels at most
+    resize_cubic     bicubic without antialias     1 level at most, after rounding
+    Letterbox.probability, mask (two bilinear resizes)   2e-5 of probability at most
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from vlt.types import Image, Mask, Size
+import numpy.typing as npt
+from PIL import Image as PILImage
 
 GREY = 0.5
-"""What surrounds a letterboxed photo, in [0, 1]."""
+"""Value of the input around a letterboxed image, in [0, 1]."""
 
 STRIP_PIXELS = 4_000_000
-"""How many photo pixels are worked on at a time, so that memory stays bounded on huge photos."""
+"""Image pixels that are processed at a time, so that memory stays bounded on huge images."""
 
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
-    """Fits a photo into the model's input, keeping its shape, and brings masks back.
+    """Scale an image into the network's input, keeping its aspect ratio, and map predictions back.
 
-    The photo is scaled by min(H/photo_h, W/photo_w), both sides truncated to whole pixels (at least one), and
-    centred (source: docs of the original network, "Inputs").
+    The image is scaled by min(H/image_h, W/image_w), both sides truncated to whole pixels (at least one), and
+    centred (source: docs/model.md, "Inputs").
 
     Attributes:
-        photo_size: (height, width) of the photo in pixels.
-        input_size: (height, width) of the model's input in pixels.
-        antialias: low-pass before shrinking; False is the original's (OpenCV's INTER_CUBIC does not).
+        image_size: (height, width) of the image in pixels.
+        input_size: (height, width) of the network's input in pixels.
+        antialias: low-pass before shrinking, as PIL does; False: as OpenCV's INTER_CUBIC, which the original uses.
 
     Example:
         >>> box = Letterbox((480, 640), (416, 416))
@@ -40,136 +43,182 @@ class Letterbox:
         ((312, 416), (52, 0))
     """
 
-    photo_size: Size
-    input_size: Size
+    image_size: tuple[int, int]
+    input_size: tuple[int, int]
     antialias: bool = True
 
     @property
-    def inner_size(self) -> Size:
-        """(height, width) of the scaled photo inside the input."""
-        scale = min(self.input_size[0] / self.photo_size[0], self.input_size[1] / self.photo_size[1])
-        height, width = (max(1, int(side * scale)) for side in self.photo_size)
+    def inner_size(self) -> tuple[int, int]:
+        """Size (height, width) of the scaled image inside the input."""
+        scale = min(self.input_size[0] / self.image_size[0], self.input_size[1] / self.image_size[1])
+        height, width = (max(1, int(side * scale)) for side in self.image_size)
         return height, width
 
     @property
-    def offset(self) -> Size:
-        """(top, left) of the scaled photo inside the input."""
+    def offset(self) -> tuple[int, int]:
+        """Position (top, left) of the scaled image inside the input."""
         inner = self.inner_size
         return (self.input_size[0] - inner[0]) // 2, (self.input_size[1] - inner[1]) // 2
 
-    def image(self, image: Image) -> Tensor:
-        """Photo to input.
+    def image(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Scale an image into the network's input.
 
         Args:
-            image: (H, W, 3) uint8 RGB of `photo_size`.
+            image: (H, W, 3) uint8 RGB of `image_size`.
 
         Returns:
-            (3, h, w) float32 in [0, 1] of `input_size`, grey around the photo.
+            (3, h, w) float32 in [0, 1] of `input_size`, grey around the image.
         """
-        pixels = np.require(image, requirements=("C", "W"))  # torch wants to be able to write
-        return self._paste(torch.from_numpy(pixels).permute(2, 0, 1), GREY)
+        return self._paste(image, GREY)
 
-    def target(self, mask: Mask) -> Tensor:
-        """Target to input, soft at its edges.
+    def target(self, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+        """Scale a ground-truth mask into the network's input; its edges become soft.
 
         Args:
-            mask: (H, W) bool of `photo_size`.
+            mask: (H, W) bool of `image_size`.
 
         Returns:
-            (1, h, w) float32 in [0, 1] of `input_size`, zero around the photo.
+            (1, h, w) float32 in [0, 1] of `input_size`, zero around the image.
         """
-        return self._paste(torch.from_numpy(mask.astype(np.uint8) * 255)[None], 0.0)
+        return self._paste(mask.astype(np.uint8)[..., None] * 255, 0.0)
 
-    def probability(self, logits: Tensor) -> Tensor:
-        """Logits to probabilities at the photo's size. Prefer `mask` for large photos.
+    def probability(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Compute probabilities at the image's size. Prefer `mask` for large images.
 
         Args:
-            logits: (1, h, w) or (h, w) of the model, any stride.
+            logits: (1, h, w) or (h, w) of the network, at any stride.
 
         Returns:
-            (H, W) float32 in [0, 1] of `photo_size`, on the CPU.
+            (H, W) float32 in [0, 1] of `image_size`.
         """
-        return torch.cat(list(self._strips(logits)))
+        return np.concatenate(list(self.strips(logits)))
 
-    def mask(self, logits: Tensor, threshold: float) -> Mask:
-        """Logits to mask: sigmoid, to the input's size, crop the letterbox, to the photo's size, above the threshold.
+    def mask(self, logits: npt.NDArray[np.float32], threshold: float) -> npt.NDArray[np.bool_]:
+        """Threshold logits at the image's size: sigmoid, upsample to the input, crop, resize to the image, compare.
 
         Both resizes are bilinear. Works strip by strip, so the memory beyond the mask itself is bounded.
 
         Args:
-            logits: (1, h, w) or (h, w) of the model, any stride.
-            threshold: of the probability, in [0, 1]; the comparison is strict.
+            logits: (1, h, w) or (h, w) of the network, at any stride.
+            threshold: probability in [0, 1] above which a pixel belongs to the mask.
 
         Returns:
-            (H, W) bool of `photo_size`.
+            (H, W) bool of `image_size`.
         """
-        return np.concatenate([(strip > threshold).numpy() for strip in self._strips(logits)])
+        return np.concatenate([strip > threshold for strip in self.strips(logits)])
 
-    def certainty(self, logits: Tensor, mask: Mask) -> float:
-        """How sure the model is that there is what was asked for.
-
-        The mean of the probabilities inside a mask; for an empty mask, which has no inside, the highest probability in
-        the photo. So a mask's certainty lies above the threshold it was made with, and that of an empty one does not.
+    def mask_and_score(self, logits: npt.NDArray[np.float32], threshold: float) -> tuple[npt.NDArray[np.bool_], float]:
+        """Compute the mask and its score: the confidence that something matches.
 
         Args:
-            logits: (1, h, w) or (h, w) of the model, any stride.
-            mask: (H, W) bool of `photo_size`, as `mask` made it of these logits.
+            logits: as for `mask`.
+            threshold: as for `mask`.
 
         Returns:
-            In [0, 1].
+            The mask of `mask`, and its score in [0, 1]: the mean probability inside the mask; for an empty mask the
+            highest probability in the image. So the score exceeds the threshold exactly where the mask is not empty.
         """
-        total, highest, start = 0.0, 0.0, 0
-        for strip in self._strips(logits):
-            inside = torch.from_numpy(mask[start : start + len(strip)])
-            total += float(strip[inside].sum(dtype=torch.float64))
+        masks, total, highest = [], 0.0, 0.0
+        for strip in self.strips(logits):
+            inside = strip > threshold
+            masks.append(inside)
+            total += float(strip[inside].sum(dtype=np.float64))
             highest = max(highest, float(strip.max()))
-            start += len(strip)
-        area = int(mask.sum())
-        return total / area if area else highest
+        mask = np.concatenate(masks)
+        area = int(np.count_nonzero(mask))
+        return mask, total / area if area else highest
 
-    def _paste(self, pixels: Tensor, around: float) -> Tensor:
-        """Scales uint8 `pixels` (C, H, W) and centres them on a canvas of `input_size` filled with `around`."""
-        resize = _shrink_smoothly if self.antialias else _resize_cubic
-        inner = resize(pixels, self.inner_size)
-        canvas = torch.full((len(pixels), *self.input_size), around)
+    def strips(self, logits: npt.NDArray[np.float32]) -> Iterator[npt.NDArray[np.float32]]:
+        """Yield the probabilities at the image's size as consecutive strips of rows, each (rows, W) float32."""
+        probability = sigmoid(np.asarray(logits, np.float32).reshape(logits.shape[-2:]))
+        canvas = resize_bilinear(probability, self.input_size, 0, self.input_size[0])
         (top, left), (height, width) = self.offset, self.inner_size
-        canvas[:, top : top + height, left : left + width] = inner.float() / 255
+        inner = canvas[top : top + height, left : left + width]
+        rows = max(1, STRIP_PIXELS // self.image_size[1])
+        for start in range(0, self.image_size[0], rows):
+            yield resize_bilinear(inner, self.image_size, start, min(start + rows, self.image_size[0]))
+
+    def _paste(self, pixels: npt.NDArray[np.uint8], around: float) -> npt.NDArray[np.float32]:
+        """Scale uint8 pixels (H, W, C) and centre them on a canvas (C, h, w) filled with `around`."""
+        resize = resize_smooth if self.antialias else resize_cubic
+        canvas = np.full((pixels.shape[2], *self.input_size), around, np.float32)
+        (top, left), (height, width) = self.offset, self.inner_size
+        inner = resize(pixels, self.inner_size).astype(np.float32) / 255
+        canvas[:, top : top + height, left : left + width] = inner.transpose(2, 0, 1)
         return canvas
 
-    def _strips(self, logits: Tensor) -> Iterator[Tensor]:
-        """Yields the probabilities at the photo's size as consecutive strips of rows, each (rows, W)."""
-        probability = logits.detach().float().cpu().sigmoid().reshape(1, 1, *logits.shape[-2:])
-        canvas = F.interpolate(probability, self.input_size, mode="bilinear", align_corners=False)
-        (top, left), (height, width) = self.offset, self.inner_size
-        inner = canvas[:, :, top : top + height, left : left + width]
-        photo_h, photo_w = self.photo_size
-        rows = max(1, STRIP_PIXELS // photo_w)
-        for start in range(0, photo_h, rows):
-            yield _resized_rows(inner, self.photo_size, start, min(start + rows, photo_h))
 
+def resize_smooth(pixels: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Resize as PIL does: bicubic (a = -0.5), low-passed where it shrinks.
 
-def _shrink_smoothly(pixels: Tensor, size: Size) -> Tensor:
-    """Resizes uint8 `pixels` (C, H, W) as PIL does: bicubic, low-passed where it shrinks."""
-    return F.interpolate(pixels[None], size, mode="bicubic", align_corners=False, antialias=True)[0]
-
-
-def _resize_cubic(pixels: Tensor, size: Size) -> Tensor:
-    """Resizes uint8 `pixels` (C, H, W) as OpenCV's INTER_CUBIC does, to whole numbers in 0..255.
-
-    In float, because torch's own uint8 way clips between width and height, which changes sharp edges by tens of
-    levels; the width strip by strip, so that memory stays bounded on huge photos.
+    Args:
+        pixels: (H, W, C) uint8, C 1 or 3.
+        size: (height, width) of the result.
     """
-    strips = pixels.split(max(1, STRIP_PIXELS // pixels.shape[-1]), dim=1)
-    narrow = [F.interpolate(strip[None].float(), (strip.shape[1], size[1]), mode="bicubic") for strip in strips]
-    return F.interpolate(torch.cat(narrow, dim=2), size, mode="bicubic")[0].round().clamp(0, 255)
+    image = PILImage.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))
+    resized = np.asarray(image.resize((size[1], size[0]), PILImage.Resampling.BICUBIC))
+    return resized.reshape(*size, pixels.shape[2])
 
 
-def _resized_rows(image: Tensor, size: Size, start: int, stop: int) -> Tensor:
-    """Rows `start` to `stop` of `image` (1, 1, h, w) resized bilinearly to `size`, without making the others."""
-    height = image.shape[-2]
-    source = ((torch.arange(start, stop) + 0.5) * (height / size[0]) - 0.5).clamp(0, height - 1)
-    above = source.floor().long()
-    below = (above + 1).clamp(max=height - 1)
-    weight = (source - above)[:, None]
-    rows = image[0, 0, above] * (1 - weight) + image[0, 0, below] * weight  # (rows, w)
-    return F.interpolate(rows[None, None], (stop - start, size[1]), mode="bilinear", align_corners=False)[0, 0]
+def resize_cubic(pixels: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """Resize as OpenCV's INTER_CUBIC does: bicubic (a = -0.75) without low-pass, rounded to whole numbers in 0..255.
+
+    Columns are resized strip by strip, so that memory stays bounded on huge images.
+
+    Args:
+        pixels: (H, W, C) uint8.
+        size: (height, width) of the result.
+
+    Returns:
+        (height, width, C) float32.
+    """
+    columns, column_weights = _cubic_taps(pixels.shape[1], size[1])
+    rows, row_weights = _cubic_taps(pixels.shape[0], size[0])
+    step = max(1, STRIP_PIXELS // pixels.shape[1])
+    narrow = np.concatenate(
+        [
+            sum(pixels[start : start + step, columns[tap]] * column_weights[tap][:, None] for tap in range(4))
+            for start in range(0, len(pixels), step)
+        ]
+    )
+    resized = sum(narrow[rows[tap]] * row_weights[tap][:, None, None] for tap in range(4))
+    return np.rint(resized).clip(0, 255).astype(np.float32)
+
+
+def resize_bilinear(
+    values: npt.NDArray[np.float32], size: tuple[int, int], start: int, stop: int
+) -> npt.NDArray[np.float32]:
+    """Compute rows `start` to `stop` of `values` (h, w) resized bilinearly to `size`, with half-pixel centres.
+
+    Returns:
+        (stop - start, size[1]) float32.
+    """
+    taps = []
+    for side, out_side, first, last in (
+        (values.shape[0], size[0], start, stop),
+        (values.shape[1], size[1], 0, size[1]),
+    ):
+        source = ((np.arange(first, last) + 0.5) * (side / out_side) - 0.5).clip(0, side - 1)
+        lower = source.astype(np.intp)
+        taps.append((lower, np.minimum(lower + 1, side - 1), (source - lower).astype(np.float32)))
+    (above, below, down), (left, right, along) = taps
+    rows = values[above] * (1 - down[:, None]) + values[below] * down[:, None]
+    return rows[:, left] * (1 - along) + rows[:, right] * along
+
+
+def sigmoid(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Compute the logistic function without overflow."""
+    decayed = np.exp(-np.abs(x))
+    result: npt.NDArray[np.float32] = np.where(x >= 0, np.float32(1), decayed) / (1 + decayed)
+    return result
+
+
+def _cubic_taps(side: int, out_side: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[Any]]:
+    """Compute indices and float32 weights, both (4, out_side), of cubic convolution with a = -0.75; edges repeat."""
+    source = (np.arange(out_side) + 0.5) * (side / out_side) - 0.5
+    base = np.floor(source)
+    t, a = source - base, -0.75
+    near = [((a + 2) * x - (a + 3)) * x * x + 1 for x in (t, 1 - t)]
+    far = [((a * x - 5 * a) * x + 8 * a) * x - 4 * a for x in (1 + t, 2 - t)]
+    indices = (base[None] + np.arange(-1, 3)[:, None]).clip(0, side - 1).astype(np.intp)
+    return indices, np.stack([far[0], near[0], near[1], far[1]]).astype(np.float32)

@@ -1,38 +1,36 @@
-"""How answers are judged: mIoU, oIoU, Pr@t, boundary F, each defined once, under a protocol that says what words mean.
+"""Metrics of referring segmentation: mIoU, oIoU, Pr@t and boundary F, each defined once, under a stated protocol.
 
-The printed word "IoU" means several things in public code: other thresholds of the mask, other comparisons, other rules
-for empty masks. A `Protocol` states them all, and every number here is made under one.
+Public code differs in the threshold, in the comparison with t and in the IoU of empty masks. An `EvaluationProtocol`
+states these choices, and every score of this package is computed under one.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-if TYPE_CHECKING:
-    from vlt.types import Mask
+from vlt.types import Mask
 
 
 @dataclass(frozen=True, slots=True)
-class Protocol:
-    """Everything a number of referring segmentation depends on besides the answers.
+class EvaluationProtocol:
+    """Everything that a score of referring segmentation depends on besides the predictions.
 
     Attributes:
-        name: what it is called in reports.
-        threshold: of the probability, in [0, 1]; the mask is what lies strictly above it, at the photo's own size.
-        comparison: whether Pr@t counts answers above t or those at t too.
+        name: name of the protocol in reports.
+        threshold: probability in [0, 1] strictly above which a pixel belongs to the mask, at the image's own size.
+        comparison: whether Pr@t counts predictions with IoU above t, or at t too.
         empty_iou: IoU of two empty masks, 1 or 0. One empty mask gives 0 under any protocol.
         levels: the t of Pr@t.
-        smoothing: added to intersection and union of each answer.
-        source: where these choices come from.
-        is_bare: whether the network is judged as it answers, without mirrored photos and refiners.
+        smoothing: added to intersection and union of each prediction.
+        source: publication or code that the choices are taken from.
+        is_bare: whether the network is evaluated without test-time augmentation and refinement.
     """
 
     name: str
@@ -45,7 +43,7 @@ class Protocol:
     is_bare: bool = False
 
     def iou(self, intersection: Tensor, union: Tensor) -> Tensor:
-        """Intersection over union of each answer.
+        """Compute intersection over union of each prediction.
 
         Args:
             intersection: (N,) pixels.
@@ -58,7 +56,7 @@ class Protocol:
         return torch.where(union > 0, ratio, self.empty_iou)
 
     def passes(self, iou: Tensor) -> Tensor:
-        """(N, levels) bool: which answers count for Pr@t.
+        """Decide which predictions pass each level t of Pr@t, (N, levels) bool.
 
         Exact at the threshold: a quotient of whole numbers that equals t rounds to the same float64 as t.
         """
@@ -66,25 +64,25 @@ class Protocol:
         return iou[:, None] > levels if self.comparison == ">" else iou[:, None] >= levels
 
     def __str__(self) -> str:
-        """The protocol as a sentence, to stand below a table."""
+        """Description of the protocol, for the line below a table."""
         smoothing = f" ({self.smoothing:g} added above and below)" if self.smoothing else ""
         return (
-            f"protocol {self.name}: mask = probability > {self.threshold:g}, at the photo's own size; "
+            f"protocol {self.name}: mask = probability > {self.threshold:g}, at the image's own size; "
             f"Pr@t = share with IoU {self.comparison} t; two empty masks give IoU {self.empty_iou:g}{smoothing}; "
             f"{self.source}"
         )
 
 
 PROTOCOLS = {
-    "vlt": Protocol(
+    "vlt": EvaluationProtocol(
         name="vlt",
         threshold=0.5,
         comparison=">",
         empty_iou=1.0,
         levels=(0.5, 0.6, 0.7, 0.8, 0.9),
-        source="the threshold is that of the configuration",
+        source="the threshold is that of the checkpoint",
     ),
-    "original": Protocol(
+    "original": EvaluationProtocol(
         name="original",
         threshold=0.35,
         comparison=">",
@@ -99,14 +97,14 @@ PROTOCOLS = {
 
 
 class Scores(NamedTuple):
-    """What a set of answers is worth, as shares in [0, 1].
+    """Scores of a set of predictions, as shares in [0, 1].
 
     Attributes:
-        miou: mean over sentences of intersection / union (also called gIoU).
+        miou: mean over expressions of intersection / union (also called gIoU).
         oiou: sum of intersections / sum of unions (also called cIoU or overall IoU).
-        boundary: mean over sentences of the boundary F-score, see `boundary_f`.
-        precision: Pr@t for each t: the share of sentences whose IoU passes t.
-        count: sentences judged.
+        boundary: mean over expressions of the boundary F-score, see `boundary_f`.
+        precision: Pr@t for each t: the share of expressions whose IoU passes t.
+        count: number of expressions.
     """
 
     miou: float
@@ -116,17 +114,17 @@ class Scores(NamedTuple):
     count: int  # type: ignore[assignment]  # hides the count() that every tuple has
 
     def to_dict(self) -> dict[str, Any]:
-        """The scores for JSON; the t of Pr@t as text."""
+        """Return the scores as JSON values; the t of Pr@t as text."""
         return self._asdict() | {"precision": {f"{level:g}": share for level, share in self.precision.items()}}
 
 
 class ReferringMetrics(Metric):
-    """All scores from the intersections, unions and boundary F-scores of answers.
+    """Accumulates all scores from intersections, unions and boundary F-scores.
 
     Its states are sums, so shards may be merged or synchronised in any order. Sums of shares are kept in float64.
 
     Args:
-        protocol: what counts as what.
+        protocol: definition of the scores.
 
     Example:
         >>> metrics = ReferringMetrics(PROTOCOLS["vlt"])
@@ -147,7 +145,7 @@ class ReferringMetrics(Metric):
     boundary: Tensor
     passed: Tensor
 
-    def __init__(self, protocol: Protocol, **kwargs: Any) -> None:
+    def __init__(self, protocol: EvaluationProtocol, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.protocol = protocol
         self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
@@ -158,10 +156,10 @@ class ReferringMetrics(Metric):
         self.add_state("passed", torch.zeros(len(protocol.levels), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, intersection: Tensor, union: Tensor, boundary: Tensor) -> None:
-        """Takes in some answers.
+        """Add some predictions.
 
         Args:
-            intersection: (N,) int64, pixels in both the mask and the target.
+            intersection: (N,) int64, pixels in both masks.
             union: (N,) int64, pixels in either.
             boundary: (N,) float in [0, 1], see `boundary_f`.
         """
@@ -174,7 +172,7 @@ class ReferringMetrics(Metric):
         self.passed += self.protocol.passes(iou).sum(0)
 
     def compute(self) -> Scores:
-        """The scores of everything taken in so far; NaN where there was nothing."""
+        """Compute the scores of everything added so far; NaN where there was nothing."""
         shares = (self.passed / self.count).tolist()
         overall = self.intersection.double() / self.union if self.union > 0 else self.protocol.empty_iou
         return Scores(
@@ -187,11 +185,11 @@ class ReferringMetrics(Metric):
 
 
 def overlap(mask: Mask, target: Mask) -> tuple[int, int]:
-    """Intersection and union of two masks.
+    """Count the pixels of the intersection and the union of two masks.
 
     Args:
-        mask: (H, W) bool, the answer.
-        target: (H, W) bool, the truth.
+        mask: (H, W) bool, predicted.
+        target: (H, W) bool, ground truth.
 
     Returns:
         Pixels in both, pixels in either.
@@ -200,21 +198,21 @@ def overlap(mask: Mask, target: Mask) -> tuple[int, int]:
 
 
 BOUNDARY_REACH = 0.0075
-"""How far apart contours may be and still agree, as a share of the photo's diagonal; rounded up to whole pixels."""
+"""Distance up to which contours agree, as a share of the image's diagonal; rounded up to whole pixels."""
 
 
 def boundary_f(mask: Mask, target: Mask) -> float:
-    """How well the outline of an answer follows the true one: the contour accuracy F of DAVIS (Perazzi et al., 2016).
+    """Compute the contour accuracy F of DAVIS: how well the predicted outline follows the true one.
 
-    The contour of a mask is its pixels with one of their four neighbours outside it; the photo's frame is no contour.
-    Precision is the share of the answer's contour that lies within d of the target's, recall the share of the target's
-    that lies within d of the answer's, F = 2 P R / (P + R), 0 where both are 0. d is `BOUNDARY_REACH` of the photo's
-    diagonal, between the centres of pixels. Where one of the masks has no contour, being empty or the whole photo,
-    F is 1 if the masks are equal and 0 otherwise.
+    The contour of a mask is its pixels with one of their four neighbours outside it; the image's border is no contour.
+    Precision is the share of the predicted contour that lies within d of the true one, recall the share of the true
+    one that lies within d of the predicted one, F = 2 P R / (P + R), 0 where both are 0. d is `BOUNDARY_REACH` of the
+    image's diagonal, between the centres of pixels. Where one of the masks has no contour, being empty or the whole
+    image, F is 1 if the masks are equal and 0 otherwise (source: Perazzi et al., 2016).
 
     Args:
-        mask: (H, W) bool, the answer.
-        target: (H, W) bool, the truth.
+        mask: (H, W) bool, predicted.
+        target: (H, W) bool, ground truth.
 
     Returns:
         F in [0, 1].
@@ -224,45 +222,43 @@ def boundary_f(mask: Mask, target: Mask) -> float:
         >>> [boundary_f(np.roll(square, by, axis=1), square) for by in (0, 1, 9)]
         [1.0, 1.0, 0.0]
     """
-    part = _rows_of(mask | target), _rows_of((mask | target).T)  # the rest of the photo has no contour
-    answered, true = _contour(mask[part]), _contour(target[part])
-    if not (answered.any() and true.any()):
+    found = np.nonzero(mask | target)
+    # Both contours lie in this window; the rest of the image need not be searched.
+    window = tuple(slice(max(side.min() - 1, 0), side.max() + 2) if len(side) else slice(1) for side in found)
+    contours = []
+    for each in (mask[window], target[window]):
+        padded = np.pad(each, 1, mode="edge")
+        inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+        contours.append(each & ~inside)
+    predicted, true = contours
+    if not (predicted.any() and true.any()):
         return float(np.array_equal(mask, target))
     reach = math.ceil(BOUNDARY_REACH * math.hypot(*mask.shape))
-    precision, recall = _share_near(answered, true, reach), _share_near(true, answered, reach)
+    precision, recall = share_near(predicted, true, reach), share_near(true, predicted, reach)
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
-def _rows_of(mask: Mask) -> slice:
-    """From the row before the mask to the one after it, within the photo."""
-    found = np.flatnonzero(mask.any(axis=1))
-    return slice(max(found[0] - 1, 0), found[-1] + 2) if len(found) else slice(1)
+def share_near(contour: Mask, other: Mask, reach: int) -> float:
+    """Compute the share of a contour's pixels that lie within `reach` pixels of another contour.
 
+    The distance along the row to the nearest pixel of `other` is computed once for all pixels; a pixel then looks at
+    2 x reach + 1 rows.
 
-def _contour(mask: Mask) -> Mask:
-    """The pixels of a mask that have a neighbour outside it."""
-    padded = np.pad(mask, 1, mode="edge")
-    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return mask & ~inside
+    Args:
+        contour: (H, W) bool, not empty.
+        other: (H, W) bool.
+        reach: largest distance, between the centres of pixels.
 
-
-def _share_near(contour: Mask, other: Mask, reach: int) -> float:
-    """The share of a contour's pixels that lie within `reach` pixels of another contour.
-
-    In each row of the photo the nearest pixel of `other` is known; a pixel then has to look at 2 x reach + 1 rows.
+    Returns:
+        In [0, 1].
     """
-    gaps = np.pad(_gaps(other), ((reach, reach), (0, 0)), constant_values=reach + 1)
-    rows, columns = np.nonzero(contour)
+    width = other.shape[1]
+    columns = np.arange(width, dtype=np.int32)
+    before = np.maximum.accumulate(np.where(other, columns, -2 * width), axis=1)
+    after = np.minimum.accumulate(np.where(other, columns, 3 * width)[:, ::-1], axis=1)[:, ::-1]
+    gaps = np.pad(np.minimum(columns - before, after - columns), ((reach, reach), (0, 0)), constant_values=reach + 1)
+    rows, positions = np.nonzero(contour)
     near = np.zeros(len(rows), dtype=bool)
     for step in range(-reach, reach + 1):
-        near |= gaps[rows + reach + step, columns] <= math.isqrt(reach**2 - step**2)
+        near |= gaps[rows + reach + step, positions] <= math.isqrt(reach**2 - step**2)
     return float(near.mean())
-
-
-def _gaps(contour: Mask) -> npt.NDArray[np.int32]:
-    """(H, W): how many columns the nearest contour pixel of the same row is away; more than W where there is none."""
-    width = contour.shape[1]
-    columns = np.arange(width, dtype=np.int32)
-    before = np.maximum.accumulate(np.where(contour, columns, -2 * width), axis=1)
-    after = np.minimum.accumulate(np.where(contour, columns, 3 * width)[:, ::-1], axis=1)[:, ::-1]
-    return np.minimum(columns - before, after - columns)

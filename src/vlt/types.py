@@ -1,16 +1,20 @@
-"""The words of this package, and the values that flow between its rooms.
+"""The values that are passed between the sub-packages of vlt, and the glossary of its terms.
 
 Glossary:
-    image: (H, W, 3) uint8 RGB, a photo as read. `images`: (B, 3, H, W) float in [0, 1], a batch at the model's size.
-    expression: str, what a person says. `words`: (T,) token ids (int64) or (T, D) vectors (float32).
-    word_mask: (T,) bool, True where there is a word, False on padding.
-    target: (H, W) bool, the truth at the photo's size. mask: bool, after the threshold.
-    logits: scores before the sigmoid.
-    B batch, T words, Q queries, C channels, (H, W) photo or input, (h, w) features.
-    Sizes are (height, width). Boxes are (x0, y0, x1, y1) in pixels of the photo.
+    image: (H, W, 3) uint8 RGB, as read. images: (U, 3, H, W) float in [0, 1], a batch at the network's input size.
+    expression: str, what a person writes. words: (T,) token ids (int64) or (T, D) word vectors (float32).
+    word_mask: (T,) bool, True = a word, False = padding.
+    target: the mask of an object that an expression refers to; several or none are possible.
+    ground truth: (H, W) bool, the union of an expression's targets at the image's own size.
+    logits: scores before the sigmoid. mask: (H, W) bool, after the threshold.
+    referent: an object that an expression refers to. distractor: another object of its category in the same image.
+    cue: a kind of information in an expression, such as colour or position, see `vlt.text.cues`.
+    presence: whether anything in the image matches an expression.
+    B batch, T words, Q queries, C channels, (H, W) image or input, (h, w) feature map.
+    Sizes are (height, width). Boxes are (x0, y0, x1, y1) in pixels of the image; x1 and y1 lie just outside.
 
-One way for data to flow:
-    Referral -> Sample -> Batch -> VLT -> logits -> mask -> Report
+Data flow:
+    Referral -> Sample -> Batch -> Engine -> logits -> mask -> Prediction / Report
 """
 
 from __future__ import annotations
@@ -20,18 +24,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
+import numpy as np
+import numpy.typing as npt
+
+from vlt.geometry import Letterbox
+
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
     import torch
 
-    from vlt.geometry import Letterbox
-
-    Image: TypeAlias = npt.NDArray[np.uint8]
-    Mask: TypeAlias = npt.NDArray[np.bool_]
-
+Image: TypeAlias = npt.NDArray[np.uint8]
+Mask: TypeAlias = npt.NDArray[np.bool_]
+FloatArray: TypeAlias = npt.NDArray[np.float32]
 Size: TypeAlias = tuple[int, int]
 Box: TypeAlias = tuple[float, float, float, float]
+
+NO_CATEGORY = -1
+"""Category of a referral without a target, or with a target of an unknown category."""
 
 
 class RLE(TypedDict):
@@ -41,13 +49,17 @@ class RLE(TypedDict):
     counts: str
 
 
+Target: TypeAlias = RLE | Path | Mask
+"""The mask of one object: run lengths, the path of a grey PNG (object where > 0), or an array."""
+
+
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """One sentence about a referral.
+    """One referring expression of a data set.
 
     Attributes:
         sent_id: unique within a data set.
-        text: the sentence, stripped.
+        text: the expression, stripped.
     """
 
     sent_id: int
@@ -56,11 +68,11 @@ class Expression:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a referent stands among the things of its category in its photo; 1 of 1 where it is the only one.
+    """Rank of a target among the objects of its category in its image; 1 of 1 where it is the only one.
 
     Attributes:
-        same: how many things of its category there are, itself included.
-        rank: its place among them by area, 1 for the largest; crowds, which are several, are no rivals in this.
+        same: number of objects of its category, itself included.
+        rank: its place among them by area, 1 for the largest; crowd annotations are not counted as larger.
     """
 
     same: int
@@ -69,22 +81,22 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Referral:
-    """Who is meant, where: one object of one photo and the expressions that mean it.
+    """Expressions about one image, and the objects they refer to: one, several, or none.
 
     Attributes:
         ref_id: unique within a data set.
-        image: path of the photo, or the photo itself where it was drawn in memory.
-        target: run lengths, the path of a grey PNG (object where > 0), or a mask in memory.
+        image: path of the image, or its pixels if it was drawn in memory.
+        targets: the mask of each object referred to; empty: nothing in the image matches the expressions.
         expressions: at least one.
-        category: index of the object's category, 0-based and contiguous; -1 for none or an unknown one.
-        box: of the object, xyxy in pixels of the photo.
-        standing: of the object among others of its category; None where it is not known, or not one object is meant.
-        scene: of a drawn photo, the same for referrals about the same one and for no others; None for a file.
+        category: index of the target's category, 0-based and contiguous; `NO_CATEGORY` for none or an unknown one.
+        box: around all targets; None where it is not known or there is no target.
+        standing: rank of a single target among the objects of its category; None where it is not known.
+        scene: number of the drawn scene that several referrals share; None for a file.
     """
 
     ref_id: int
     image: Path | Image
-    target: RLE | Path | Mask
+    targets: tuple[Target, ...]
     expressions: tuple[Expression, ...]
     category: int = 0
     box: Box | None = None
@@ -97,20 +109,20 @@ Referrals: TypeAlias = Sequence[Referral]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One expression about one photo, ready for the model.
+    """One training expression with its image and ground truth, at the network's input size.
 
     Attributes:
-        image: (3, H, W) float32 in [0, 1], letterboxed to the model's input size.
+        image: (3, H, W) float32 in [0, 1], letterboxed.
         words: (T,) int64 ids or (T, D) float32 vectors, T the expression's own length.
-        target: (1, H, W) float32 in [0, 1], letterboxed like the image; soft at the edges. None when only asking.
-        letterbox: the way from photo to input and back.
-        referral: where it comes from.
-        expression: which of the referral's expressions.
+        target: (1, H, W) float32 in [0, 1], letterboxed like the image, soft at the edges.
+        letterbox: maps the image to the input and back.
+        referral: the referral of the expression.
+        expression: the expression as read: after augmentation.
     """
 
-    image: torch.Tensor
-    words: torch.Tensor
-    target: torch.Tensor | None
+    image: FloatArray
+    words: npt.NDArray[np.float32] | npt.NDArray[np.int64]
+    target: FloatArray
     letterbox: Letterbox
     referral: Referral
     expression: Expression
@@ -118,14 +130,15 @@ class Sample:
 
 @dataclass(slots=True)
 class Batch:
-    """Many samples, padded; what the model and the loss see.
+    """Several samples, padded and stacked: the input of the network and the loss.
 
     Attributes:
-        images: (U, 3, H, W) float32 in [0, 1]; each distinct photo once, U <= B.
-        image_index: (B,) int64, which photo each expression is about.
+        images: (U, 3, H, W) float32 in [0, 1]; each distinct image once, U <= B.
+        image_index: (B,) int64, the image of each expression.
         words: (B, T) int64 ids or (B, T, D) float32 vectors, padded with zeros.
-        word_mask: (B, T) bool, True where there is a word.
-        targets: (B, 1, H, W) float32 in [0, 1], or None.
+        word_mask: (B, T) bool, True = a word.
+        targets: (B, 1, H, W) float32 in [0, 1].
+        presence: (B,) bool, whether each expression refers to something in its image.
         letterboxes: one per expression.
         referrals: one per expression.
         expressions: one per expression.
@@ -135,7 +148,8 @@ class Batch:
     image_index: torch.Tensor
     words: torch.Tensor
     word_mask: torch.Tensor
-    targets: torch.Tensor | None
+    targets: torch.Tensor
+    presence: torch.Tensor
     letterboxes: list[Letterbox] = field(default_factory=list)
     referrals: list[Referral] = field(default_factory=list)
     expressions: list[Expression] = field(default_factory=list)
@@ -145,13 +159,14 @@ class Batch:
         return len(self.word_mask)
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same batch with its tensors on `device`."""
+        """Return the same batch with its tensors on `device`."""
         return Batch(
             images=self.images.to(device, non_blocking=True),
             image_index=self.image_index.to(device, non_blocking=True),
             words=self.words.to(device, non_blocking=True),
             word_mask=self.word_mask.to(device, non_blocking=True),
-            targets=None if self.targets is None else self.targets.to(device, non_blocking=True),
+            targets=self.targets.to(device, non_blocking=True),
+            presence=self.presence.to(device, non_blocking=True),
             letterboxes=self.letterboxes,
             referrals=self.referrals,
             expressions=self.expressions,

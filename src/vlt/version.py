@@ -1,3 +1,3 @@
-"""The package's version, where both the build and the checkpoints read it."""
+"""Version of the package, read by the build and written into checkpoints."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

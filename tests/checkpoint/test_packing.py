@@ -79,7 +79,10 @@ def test_the_same_reader_gives_a_network_that_answers_alike(packed, tiny_model, 
     loaded = load_checkpoint(packed)
     assert loaded.config == tiny_config
     assert {tensor.dtype for tensor in loaded.model.parameters()} == {torch.float32}
-    images, words = torch.rand(1, 3, 64, 64, generator=torch.manual_seed(0)), tiny_text("red circle").values[None]
+    images, words = (
+        torch.rand(1, 3, 64, 64, generator=torch.manual_seed(0)),
+        torch.tensor(tiny_text("red circle").values[None]),
+    )
     with torch.inference_mode():
         found, expected = loaded.model(images, words), tiny_model(images, words)
     assert 0 < (found - expected).abs().max() < 0.2 * expected.std()
@@ -92,12 +95,14 @@ def test_one_row_would_share_one_scale_and_stays_exact():
 
 def test_what_is_known_of_the_model_stays_known(packed, tiny_checkpoint):
     before, after = (json.loads((folder / "meta.json").read_text()) for folder in (tiny_checkpoint, packed))
+    after["sha256"].pop("weights.safetensors")
+    before["sha256"].pop("weights.safetensors")
     assert after == before | {"packed": True}
 
 
 def test_reports_and_licences_travel_along_and_stay(tiny_checkpoint, tmp_path):
     report = {"scores": {"miou": 0.5}, "provenance": {"split": "val"}}
-    (tmp_path / "report.json").write_text(json.dumps(report))
+    (tmp_path / "report.json").write_text(json.dumps(report), encoding="utf-8-sig")  # as Windows programs write it
     pack_checkpoint(tiny_checkpoint, tmp_path / "one", reports=[tmp_path / "report.json"], licences=["all: free"])
     pack_checkpoint(tmp_path / "one", tmp_path / "two")
     for name in ("one", "two"):
@@ -110,8 +115,8 @@ def test_reports_and_licences_travel_along_and_stay(tiny_checkpoint, tmp_path):
     [
         (None, r"report\.json cannot be read \(No such file or directory\); `vlt test` writes one\.$"),
         ("{", r"report\.json cannot be read"),
-        ("[]", r"report\.json is no report of `vlt test`"),
-        ('{"scores": {}}', r"report\.json is no report of `vlt test`"),
+        ("[]", r"report\.json is not a report of `vlt test`"),
+        ('{"scores": {}}', r"report\.json is not a report of `vlt test`"),
     ],
 )
 def test_what_is_no_report(tiny_checkpoint, tmp_path, content, sentence):
@@ -127,7 +132,9 @@ def test_weights_that_are_no_numbers_are_not_packed(tiny_config, tiny_text, tmp_
     with torch.no_grad():
         model.query_balance.confidence.bias.fill_(torch.nan)
     save_checkpoint(tmp_path / "one", model=model, config=tiny_config, text=tiny_text, meta={})
-    with pytest.raises(CheckpointError, match=r"one are not all finite \(query_balance\.confidence\.bias\)"):
+    with pytest.raises(
+        CheckpointError, match=r"weights\.safetensors are not all finite \(query_balance\.confidence\.bias\)"
+    ):
         pack_checkpoint(tmp_path / "one", tmp_path / "two")
 
 
@@ -183,16 +190,16 @@ def test_truncated(folder, keep):
 
 
 def test_what_needs_no_other_weights_can_be_changed(tiny_checkpoint, tmp_path):
-    changes = ["model.image_size=[96, 64]", "evaluate.threshold=0.25"]
+    changes = ["model.image_size=[96, 64]", "inference.threshold=0.25"]
     pack_checkpoint(tiny_checkpoint, tmp_path / "one", assignments=changes)
     config = load_checkpoint(tmp_path / "one").config
-    assert (config.model.input_size, config.evaluate.threshold) == ((96, 64), 0.25)
+    assert (config.model.input_size, config.inference.threshold) == ((96, 64), 0.25)
 
 
 def test_reports_do_not_outlive_a_change_of_what_they_are_about(tiny_checkpoint, tmp_path):
     (tmp_path / "report.json").write_text(json.dumps({"scores": {}, "provenance": {}}))
     pack_checkpoint(tiny_checkpoint, tmp_path / "one", reports=[tmp_path / "report.json"], licences=["all: free"])
-    pack_checkpoint(tmp_path / "one", tmp_path / "two", assignments=["evaluate.mirror=true"])
+    pack_checkpoint(tmp_path / "one", tmp_path / "two", assignments=["inference.flip=true"])
     meta = load_checkpoint(tmp_path / "two").meta
     assert (meta["reports"], meta["licences"]) == ([], ["all: free"])
 
@@ -200,7 +207,11 @@ def test_reports_do_not_outlive_a_change_of_what_they_are_about(tiny_checkpoint,
 @pytest.mark.parametrize(
     ("change", "error", "sentence"),
     [
-        ("model.heads=4", ConfigError, r"model\.heads cannot be changed in a trained model; what can are evaluate"),
+        (
+            "model.heads=4",
+            ConfigError,
+            r"model\.heads cannot be changed in a trained model; only inference",
+        ),
         ("model.image_size=[97, 64]", ConfigError, r"97, not a multiple of"),
         ("evaluate.treshold=1", ConfigError, r"the changed configuration"),
     ],
@@ -209,3 +220,16 @@ def test_other_changes_are_refused(tiny_checkpoint, tmp_path, change, error, sen
     with pytest.raises(error, match=sentence):
         pack_checkpoint(tiny_checkpoint, tmp_path / "one", assignments=[change])
     assert not (tmp_path / "one").exists()
+
+
+def test_exact_weights_are_not_replaced(tiny_checkpoint, tmp_path):
+    folder = shutil.copytree(tiny_checkpoint, tmp_path / "exact")
+    before = (folder / "weights.safetensors").read_bytes()
+    for target in (folder, tmp_path / "exact" / ".." / "exact"):
+        with pytest.raises(CheckpointError, match=r"not packed, whose exact weights would be lost"):
+            pack_checkpoint(folder, target)
+    with pytest.raises(CheckpointError, match=r"lies among the checkpoints of a run"):
+        pack_checkpoint(folder, tmp_path / "run" / "checkpoints" / "packed")
+    assert (folder / "weights.safetensors").read_bytes() == before
+    for _ in range(2):
+        pack_checkpoint(folder, tmp_path / "packed")

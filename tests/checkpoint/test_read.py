@@ -6,11 +6,13 @@ import shutil
 import pytest
 import torch
 import yaml
+from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
 from vlt.checkpoint import load_checkpoint, usable_device
-from vlt.data.text import build_text
+from vlt.cli import main
 from vlt.errors import CheckpointError, ConfigError
+from vlt.text.reader import build_text
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ def test_what_was_written_is_read(folder, tiny_model, tiny_config, tiny_text):
     assert loaded.meta["split"] == "val"
     assert loaded.text.fingerprint == tiny_text.fingerprint
     assert not any(module.training for module in loaded.model.modules())
-    images, words = torch.rand(1, 3, 64, 64), tiny_text("red circle").values[None]
+    images, words = torch.rand(1, 3, 64, 64), torch.tensor(tiny_text("red circle").values[None])
     with torch.inference_mode():
         assert torch.equal(loaded.model(images, words), tiny_model(images, words))
 
@@ -55,6 +57,7 @@ def test_half_precision_weights_are_read_into_the_models_own(folder, tiny_model)
         folder,
         lambda tensors: tensors.update({key: t.half() if t.is_floating_point() else t for key, t in tensors.items()}),
     )
+    edit_meta(folder, sha256={})
     loaded = load_checkpoint(folder).model.state_dict()
     for key, tensor in tiny_model.state_dict().items():
         assert loaded[key].dtype == tensor.dtype
@@ -99,7 +102,7 @@ def test_broken_config(folder, content):
 
 def test_missing_config(folder):
     (folder / "config.yaml").unlink()
-    refused(folder, r"is damaged, or of a newer vlt: There is no configuration file .*config\.yaml")
+    refused(folder, r"is damaged, since it lacks config\.yaml; copy the checkpoint again\.$")
 
 
 @pytest.mark.parametrize("keep", [0, 4, 100, 20_000])
@@ -154,3 +157,115 @@ def test_devices():
 def test_a_device_that_is_not_there(folder):
     with pytest.raises(ConfigError, match=r"The device 'cuda' cannot be used here"):
         load_checkpoint(folder, "cuda")
+
+
+# ---------------------------------------------------------------- weights that must not be used
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_not_finite_are_refused(folder, value):
+    def edit(tensors):
+        for key in sorted(key for key, tensor in tensors.items() if tensor.is_floating_point())[:7]:
+            tensors[key].view(-1)[0] = value
+            named.append(key)
+
+    named = []
+    edit_weights(folder, edit)
+    sentence = refused(folder, r"weights\.safetensors are not all finite \(.* and 2 more\).*take an earlier checkpoint")
+    assert ", ".join(named[:5]) in sentence
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "vocabulary.npz"])
+@pytest.mark.parametrize("place", [0.5, 0.9, 0.999])
+def test_a_flipped_bit_is_noticed(folder, name, place):
+    content = bytearray((folder / name).read_bytes())
+    content[int(place * len(content))] ^= 1
+    (folder / name).write_bytes(content)
+    refused(folder, rf"{name.replace('.', chr(92) + '.')}|vocabulary")
+    result = CliRunner().invoke(main, ["info", str(folder)])
+    assert (result.exit_code, result.stdout) == (1, "")
+
+
+def test_the_smallest_flip_in_a_weight_is_noticed(folder):
+    """It would pass for a weight: only the hash knows."""
+    content = bytearray((folder / "weights.safetensors").read_bytes())
+    content[-4] ^= 1  # the lowest bit of the last number
+    (folder / "weights.safetensors").write_bytes(content)
+    refused(folder, r"weights\.safetensors is damaged or was changed: its SHA-256 is \w{12}…, but meta\.json states")
+
+
+def test_a_checkpoint_of_version_0_1_states_no_hashes(folder):
+    meta = json.loads((folder / "meta.json").read_text())
+    assert set(meta.pop("sha256")) == {"vocabulary.npz", "weights.safetensors"}
+    (folder / "meta.json").write_text(json.dumps(meta))
+    load_checkpoint(folder)
+
+
+@pytest.mark.parametrize("hashes", [3, ["a"], None, "abc"])
+def test_hashes_that_are_none(folder, hashes):
+    edit_meta(folder, sha256=hashes)
+    refused(folder, r"meta\.json states no SHA-256 by file")
+
+
+def test_a_file_that_was_written_is_missing(folder):
+    edit_meta(folder, sha256={"refiner.safetensors": "ab" * 32})
+    refused(folder, r"is damaged, since it lacks refiner\.safetensors; copy the checkpoint again\.$")
+    load_checkpoint(folder, refine=False)
+
+
+def test_a_misfit_names_the_first_and_counts_the_others(folder):
+    edit_weights(folder, dict.clear)
+    sentence = refused(folder, r"do not fit the network of its config\.yaml \(missing: .* and \d+ more\)\.$")
+    assert sentence.count(",") == 4
+
+
+def test_keys_of_version_0_1_in_a_checkpoint_are_read_without_a_word(folder, recwarn):
+    path = folder / "config.yaml"
+    values = yaml.safe_load(path.read_text())
+    del values["inference"]
+    values["evaluate"] = {"threshold": 0.25, "batch_size": 5, "mirror": True, "half": None, "select_by": "oiou"}
+    path.write_text(yaml.safe_dump(values))
+    inference = load_checkpoint(folder).config.inference
+    assert (inference.threshold, inference.batch_size, inference.flip) == (0.25, 5, True)
+    assert not recwarn
+
+
+@pytest.mark.parametrize("device", ["mps", "toaster", "x" * 5000, 3.5, [1]])
+def test_what_is_said_of_a_device_is_short(device):
+    with pytest.raises(ConfigError) as caught:
+        usable_device(device)
+    assert len(str(caught.value)) < 220 + len(str(device))
+    assert str(caught.value).endswith("; take 'cpu'.")
+
+
+@pytest.mark.parametrize("path", [3, b"run", 1.5, ["run"]])
+def test_what_is_no_path(path):
+    with pytest.raises(CheckpointError, match=r"^A checkpoint is named by its path, not by .*\.$"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("device", ["meta", "privateuseone", [], 3])
+def test_devices_that_cannot_compute(device):
+    with pytest.raises(ConfigError, match=r"cannot be used here \(.*\); take 'cpu'\."):
+        usable_device(device)
+
+
+def test_a_url_is_no_checkpoint():
+    with pytest.raises(CheckpointError, match=r"^https://example\.org/model is a URL, which is not supported"):
+        load_checkpoint("https://example.org/model")
+
+
+def test_missing_files_are_named_with_the_remedy(folder):
+    named = [path.name for path in folder.iterdir() if path.name not in ("meta.json", "weights.safetensors")]
+    assert len(named) > 1
+    for name in named:
+        (folder / name).rename(folder / "aside")
+        with pytest.raises(CheckpointError, match=rf"lacks {name}; copy the checkpoint again\.$"):
+            load_checkpoint(folder)
+        (folder / "aside").rename(folder / name)
+
+
+def test_a_byte_order_mark_in_meta_json_is_no_damage(folder):
+    path = folder / "meta.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert load_checkpoint(folder).meta["format"]

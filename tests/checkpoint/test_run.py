@@ -6,7 +6,14 @@ import shutil
 
 import pytest
 
-from vlt.checkpoint import find_checkpoint, load_checkpoint, prune_checkpoints, read_pointer, run, set_pointer
+from vlt.checkpoint import (
+    directory,
+    find_checkpoint,
+    load_checkpoint,
+    prune_checkpoints,
+    read_pointer,
+    set_pointer,
+)
 from vlt.errors import CheckpointError
 
 
@@ -40,7 +47,7 @@ def test_a_full_disk_leaves_the_pointer(run_dir, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     set_pointer(run_dir, "best", "epoch-1")
-    monkeypatch.setattr(run, "sync", full_disk)
+    monkeypatch.setattr(directory, "sync", full_disk)
     with pytest.raises(CheckpointError, match=r"The pointer .*best could not be written: No space left on device"):
         set_pointer(run_dir, "best", "epoch-2")
     assert read_pointer(run_dir, "best") == "epoch-1"
@@ -56,14 +63,26 @@ def test_where_a_path_leads(run_dir):
     assert load_checkpoint(run_dir).path == checkpoints / "epoch-1"
 
 
+def test_a_path_in_the_home_folder(run_dir, monkeypatch):
+    monkeypatch.setenv("HOME", str(run_dir))
+    assert find_checkpoint("~/checkpoints/epoch-2") == run_dir / "checkpoints" / "epoch-2"
+
+
 def test_paths_that_lead_nowhere(run_dir):
     (run_dir / "notes.txt").touch()
     (run_dir / "empty").mkdir()
+    (run_dir / "photos" / "dogs").mkdir(parents=True)
+    (run_dir / "stopped" / "resume").mkdir(parents=True)
+    (run_dir / "stopped" / "config.yaml").touch()
     for path, sentence in {
         run_dir: r"has no best checkpoint yet; let `vlt train` finish an epoch",
         run_dir / "nowhere": r"There is no checkpoint .*nowhere; `vlt train` and `vlt convert` write one",
         run_dir / "notes.txt": r"notes.txt is a file, but a checkpoint is a directory .*name the directory",
-        run_dir / "empty": r"empty is no checkpoint: it has no meta.json",
+        run_dir / "photos": r"photos is no checkpoint: it has no meta.json",
+        run_dir / "empty": r"empty has no checkpoint yet: no epoch .* was finished; run its `vlt train` command again",
+        run_dir / "stopped": r"stopped has no checkpoint yet: no epoch .* was finished; run its `vlt train` command",
+        3: r"^A checkpoint is named by its path, not by 3 \(int\)\.$",
+        b"run": r"^A checkpoint is named by its path, not by b'run' \(bytes\)\.$",
     }.items():
         with pytest.raises(CheckpointError, match=sentence):
             find_checkpoint(path)

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import vlt
-from vlt.checkpoint import load_checkpoint, pack_checkpoint, shipped
+from vlt.checkpoint import directory, load_checkpoint, pack_checkpoint
 from vlt.cli import main
 from vlt.errors import CheckpointError
 
@@ -20,13 +20,13 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_without_a_name_it_is_loaded(tiny_checkpoint, monkeypatch):
-    monkeypatch.setattr(shipped, "SHIPPED", tiny_checkpoint)
+    monkeypatch.setattr(directory, "SHIPPED", tiny_checkpoint)
     assert load_checkpoint().path == tiny_checkpoint
-    assert vlt.load(device="cpu").config == load_checkpoint(tiny_checkpoint).config
+    assert vlt.load(device="cpu").settings == load_checkpoint(tiny_checkpoint).config.inference
 
 
 def test_where_there_is_none_one_sentence_says_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setattr(shipped, "SHIPPED", tmp_path)
+    monkeypatch.setattr(directory, "SHIPPED", tmp_path)
     with pytest.raises(CheckpointError, match=r"^No trained model comes with this copy of vlt; .*--checkpoint RUN"):
         vlt.load()
     for command in (["info"], ["predict", str(ROOT / "examples" / "shapes.png"), "star", "--json"]):
@@ -64,13 +64,21 @@ def test_a_wheel_holds_it(tiny_checkpoint, tmp_path):
 
 
 def test_it_keeps_within_its_size():
-    assert sum(path.stat().st_size for path in shipped.SHIPPED.rglob("*") if path.is_file()) <= 64e6
+    assert sum(path.stat().st_size for path in directory.SHIPPED.rglob("*") if path.is_file()) <= 64e6
 
 
 def test_it_says_what_it_is():
     result = CliRunner().invoke(main, ["info"])
     assert result.exit_code == 0, result.output
-    for part in ("dinov2", "bert", "refiner", "MobileSAM: Apache-2.0", "COCO labels none seen", "measured"):
+    for part in (
+        "dinov2",
+        "bert",
+        "refiner",
+        "MobileSAM: Apache-2.0",
+        "COCO labels none seen",
+        "selected    on split val_a",
+        "split val_b, 336",
+    ):
         assert part in result.stdout
 
 

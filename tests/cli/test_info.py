@@ -5,8 +5,9 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from vlt.checkpoint import load_checkpoint
+from vlt.checkpoint import load_checkpoint, save_checkpoint
 from vlt.cli import main
+from vlt.config import parse_config
 
 
 def run(*arguments):
@@ -52,8 +53,10 @@ def test_lines(packed):
     lines = run("info", packed).stdout.splitlines()
     assert "network     vlt: darknet53, gru, 4 queries" in lines
     assert "input       64 x 64 pixels, 8 words or word pieces" in lines
-    assert "trained on  synthetic, split train, fingerprint not stated" in lines
-    assert "measured    photos val, half b, refined: mIoU 65.4, oIoU 70.0, Pr@0.5 72.0 over 641 sentences" in lines
+    assert "prediction  threshold 0.5, no test-time augmentation, outlines not refined" in lines
+    assert "trained on  drawn shapes, split train; fingerprint not stated" in lines
+    scores = "mIoU 65.4, oIoU 70.0, Pr@0.5 72.0"
+    assert f'tested      on data set "photos", split val_b, 641 expressions, refined: {scores}' in lines
     assert "licence     net: Apache-2.0" in lines
     assert "licence     data: CC BY 4.0" in lines
 
@@ -61,7 +64,7 @@ def test_lines(packed):
 def test_what_is_not_stated_is_said_so(tiny_checkpoint):
     lines = run("info", tiny_checkpoint).stdout.splitlines()
     assert "licence     not stated" in lines
-    assert not [line for line in lines if line.startswith(("measured", "chosen")) or "packed" in line]
+    assert not [line for line in lines if line.startswith(("tested", "selected")) or "packed" in line]
 
 
 def test_a_damaged_model_is_noticed(packed):
@@ -69,3 +72,45 @@ def test_a_damaged_model_is_noticed(packed):
     result = run("info", packed)
     assert (result.exit_code, result.stdout) == (1, "")
     assert "is missing or damaged" in result.stderr
+
+
+def test_each_number_names_its_split(tiny_config, tiny_model, tiny_text, tmp_path):
+    """A checkpoint of version 0.1 names the whole split, and the half that selected it in its configuration."""
+    values = tiny_config.model_dump(mode="json")
+    del values["inference"]
+    values["evaluate"] = {"threshold": 0.5, "batch_size": 3, "mirror": True, "half": "a", "select_by": "miou"}
+    values["data"] = {"name": "refer", "root": "d", "dataset": "fresh", "images": "i", "val_split": "val"}
+    config = parse_config(values, "test")
+    meta = {
+        "metric": "miou",
+        "split": "val",
+        "score": 0.478,
+        "epoch": 2,
+        "step": 7,
+        "data_fingerprint": "0123456789abc",
+    }
+    save_checkpoint(tmp_path / "one", model=tiny_model, config=config, text=tiny_text, meta=meta)
+    stored = json.loads((tmp_path / "one" / "meta.json").read_text())
+    report = {"scores": REPORT["scores"], "provenance": {"dataset": "fresh", "split": "val_b", "flip": True}}
+    stored |= {"commit": "1234-dirty", "reports": [report]}
+    (tmp_path / "one" / "meta.json").write_text(json.dumps(stored))
+    lines = run("info", tmp_path / "one").stdout.splitlines()
+    assert "selected    on split val_a, by miou 47.8 (epoch 2, step 7)" in lines
+    assert any(
+        line.startswith('tested      on data set "fresh", split val_b, 641 expressions, with flip: ') for line in lines
+    )
+    assert 'trained on  data set "fresh", split train; fingerprint 0123456789ab' in lines
+    assert "prediction  threshold 0.5, averaged with the flipped image, outlines not refined" in lines
+    assert any("commit 1234 with uncommitted changes, seed 0" in line for line in lines)
+    assert "dirty" not in "".join(lines)
+    facts = json.loads(run("info", tmp_path / "one", "--json").stdout)
+    assert facts["inference"] == {"threshold": 0.5, "flip": True, "refine": False, "input_size": [64, 64]}
+    assert facts["training"]["split"] == "val_a"
+
+
+def test_json_for_a_console_of_another_encoding(tiny_checkpoint, tmp_path):
+    assert (
+        run("pack", tiny_checkpoint, tmp_path / "packed", "--licence", "free \N{SMILE}\N{GRINNING FACE}").exit_code == 0
+    )
+    result = CliRunner(charset="cp1252").invoke(main, ["info", str(tmp_path / "packed"), "--json"])
+    assert json.loads(result.stdout)["licences"] == ["free \N{SMILE}\N{GRINNING FACE}"]

@@ -22,7 +22,7 @@ def test_refer_takes_the_originals_spelling_and_ours(join, tmp_path, monkeypatch
         heard.append((arguments, options))
         return "the report"
 
-    monkeypatch.setattr("vlt.data.prepare.refer.prepare_refer", prepare_refer)
+    monkeypatch.setattr("vlt.prepare.refer.prepare_refer", prepare_refer)
     options = {"data-root": tmp_path, "output-dir": tmp_path / "out", "dataset": "refcoco+", "split": "unc"}
     typed = [part for name, value in options.items() for part in (f"--{name.replace('-', join)}", value)]
     result = prepare("refer", *typed, f"--generate{join}mask")
@@ -53,6 +53,7 @@ def instances(tmp_path):
     for number in range(1, 9):
         pixels = np.full((60, 80, 3), 255, np.uint8)
         pixels[20:40, 10:30], pixels[20:40, 50:70] = (255, 0, 0), (0, 0, 255)
+        pixels[0, 0] = number  # copies of an image would be merged
         PILImage.fromarray(pixels).save(tmp_path / "images" / f"{number}.png")
         photos.append({"id": number, "file_name": f"{number}.png", "height": 60, "width": 80})
         for place, left in enumerate((10, 50)):
@@ -78,8 +79,10 @@ def test_coco(instances):
     result = prepare("coco", *options, "--output-dir", instances / "out", "--name", "boxes", "--per-target", "2")
     assert result.exit_code == 0, result.stderr
     assert result.stdout.startswith("boxes: refs / images / sentences")
-    written = [json.loads(path.read_text()) for path in (instances / "out" / "anns" / "boxes").glob("[tv]*.json")]
-    assert sum(len(split) for split in written) == 16
+    folder = instances / "out" / "anns" / "boxes"
+    written = [json.loads(path.read_text()) for path in folder.glob("[tv]*.json")]
+    halves = [entry for path in folder.glob("val_*.json") for entry in json.loads(path.read_text())]
+    assert sum(len(split) for split in written) == 16 + len(halves)
     assert {len(referral["sentences"]) for split in written for referral in split} <= {1, 2}
 
 
@@ -89,7 +92,20 @@ def test_coco_with_sentences_that_people_wrote(instances):
     result = prepare("coco", *options, "--output-dir", instances / "out", "--expressions", instances / "table.tsv")
     assert result.exit_code == 0, result.stderr
     assert result.stdout.startswith("hand: refs / images / sentences")
-    assert "2 are meant, in 2 of 2 sentences" in result.stdout
+    assert "2 are targets, in 2 of 2 expressions" in result.stdout
+
+
+def test_coco_writes_nothing_outside_and_replaces_nothing_silently(instances):
+    options = ["--instances", instances / "instances.json", "--images", instances / "images"]
+    result = prepare("coco", *options, "--output-dir", instances / "out", "--name", "../evil")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: '../evil' cannot be the name of a data set")
+    assert not (instances / "out").exists()
+    assert prepare("coco", *options, "--output-dir", instances / "out", "--seed", "1").exit_code == 0
+    result = prepare("coco", *options, "--output-dir", instances / "out", "--seed", "2")
+    assert result.exit_code == 1
+    assert "holds another data set, made from seed 1, not 2; take another name" in result.stderr
+    assert prepare("coco", *options, "--output-dir", instances / "out", "--seed", "1").exit_code == 0
 
 
 def test_coco_without_its_file(instances):

@@ -1,5 +1,6 @@
-"""What holds for every command: quick help, one sentence per error, results apart from the rest."""
+"""Rules for every command: quick help, one sentence per error, only results on stdout."""
 
+import os
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from click.testing import CliRunner
 
 import vlt
 from vlt.cli import main
-from vlt.cli.shell import Shell
+from vlt.cli.shell import Shell, set_threads, writable_file
 from vlt.errors import InputError, VLTWarning
 
 COMMANDS = ["prepare refer", "prepare coco", "prepare scenes", "train", "test", "predict", "info", "pack", "convert"]
@@ -24,6 +25,15 @@ def run(*arguments):
 def python(*arguments, **options):
     command = [sys.executable, "-m", "vlt", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **options)
+
+
+HEAVY = ("torch", "transformers", "onnxruntime", "numpy", "pydantic")
+
+
+def test_help_loads_nothing_heavy():
+    code = f"import sys, vlt.cli; print([name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "[]\n"
 
 
 @pytest.mark.parametrize("command", ["", "prepare", *COMMANDS])
@@ -66,27 +76,76 @@ def test_a_configuration_error_exits_with_2_and_another_with_1(tmp_path):
     assert result.stderr.startswith("error: There is no configuration file")
     result = run("predict", str(tmp_path / "none.jpg"), "dog", "--checkpoint", str(tmp_path), "--json")
     assert result.exit_code == 1
-    assert result.stderr.startswith("error: There is no photo")
+    assert result.stderr.startswith("error: There is no image")
     assert result.stderr.count("\n") == 1
     assert result.stdout == ""
 
 
-ASKED = ["predict", "none.jpg", "dog", "--checkpoint", "none", "--json"]
+MISSING = ["predict", "none.jpg", "dog", "--checkpoint", "none", "--json"]
 
 
-@pytest.mark.parametrize("arguments", [["--debug", *ASKED], [*ASKED, "--debug"]])
+@pytest.mark.parametrize("arguments", [["--debug", *MISSING], [*MISSING, "--debug"]])
 def test_debug_shows_the_traceback(arguments):
     assert isinstance(run(*arguments).exception, InputError)
     done = python(*arguments)
     assert done.returncode == 1
     assert "Traceback" in done.stderr
-    assert done.stderr.splitlines()[-1] == "vlt.errors.InputError: There is no photo none.jpg; check the path."
+    assert done.stderr.splitlines()[-1] == "vlt.errors.InputError: There is no image none.jpg; check the path."
 
 
 def test_without_debug_there_is_none():
-    done = python(*ASKED)
+    done = python(*MISSING)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "error: There is no photo none.jpg; check the path.\n"
+    assert done.stderr == "error: There is no image none.jpg; check the path.\n"
+
+
+# ---------------------------------------------------------------- threads and files
+
+
+@pytest.fixture
+def no_threads(monkeypatch):
+    """No number of threads in the environment, and none that a test leaves there."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")
+        monkeypatch.delenv(name)
+    return monkeypatch
+
+
+@pytest.mark.skipif(not hasattr(os, "getloadavg"), reason="the load of the machine is not known here")
+def test_a_busy_machine_is_told_about_threads(no_threads, capsys):
+    no_threads.setattr(os, "cpu_count", lambda: 2)
+    no_threads.setattr(os, "getloadavg", lambda: (3.5, 0, 0))
+    set_threads(None)
+    assert capsys.readouterr() == ("", "note: the CPU is busy (load 3.5 on 2 cores); --threads 1 may be faster.\n")
+    no_threads.setattr(os, "getloadavg", lambda: (1.5, 9, 9))
+    set_threads(None)
+    no_threads.setattr(os, "getloadavg", lambda: (3.5, 0, 0))
+    no_threads.setenv("OMP_NUM_THREADS", "2")
+    set_threads(None)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_threads_are_set_before_torch_is_imported():
+    code = """
+import sys
+from vlt.cli.shell import set_threads
+set_threads(1)
+assert "torch" not in sys.modules
+import torch
+print(torch.get_num_threads())
+"""
+    environment = {key: value for key, value in os.environ.items() if not key.endswith("NUM_THREADS")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60, env=environment
+    )
+    assert done.stdout == "1\n"
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_to_write(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(click.BadParameter, match="permission denied"):
+        writable_file(tmp_path / "a.png")
 
 
 # ---------------------------------------------------------------- a shell with commands that fail
@@ -101,6 +160,8 @@ def shell():
 @click.argument("what")
 def act(what):
     """Does it."""
+    if what == "letters":
+        click.echo("кот \N{DOG FACE}")
     if what == "warn":
         for _ in range(3):
             warnings.warn(VLTWarning("Some words are unknown."), stacklevel=1)
@@ -116,6 +177,12 @@ def test_warnings_are_one_line_each_on_stderr():
     result = CliRunner().invoke(shell, ["act", "warn"])
     assert result.stdout == "result\n"
     assert result.stderr == "warning: Some words are unknown.\n"
+
+
+def test_letters_that_the_console_lacks_are_escaped():
+    result = CliRunner(charset="cp1252").invoke(shell, ["act", "letters"])
+    assert (result.exit_code, result.exception) == (0, None)
+    assert result.stdout == "\\u043a\\u043e\\u0442 \\U0001f436\n"
 
 
 def test_warnings_of_the_caller_stay_as_they_were():

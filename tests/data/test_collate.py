@@ -1,89 +1,75 @@
-"""Batches: padding is zero and masked, photos appear once, companions change nothing."""
+"""Batches: each image once, every value in the row of its sample, and samples independent of each other."""
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlt.config import ReferenceConfig, VLTConfig
-from vlt.data.collate import Collate, pad_to, pad_words
+from vlt.data.collate import Collate
 from vlt.geometry import Letterbox
 from vlt.types import Expression, Referral, Sample
 
 LENGTHS = st.lists(st.integers(1, 9), min_size=1, max_size=6)
-PHOTOS = st.lists(st.integers(0, 3), min_size=1, max_size=8)
+IMAGES = st.lists(st.integers(0, 3), min_size=1, max_size=8)
 
 
-def referral(ref_id: int) -> Referral:
-    return Referral(ref_id, np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), bool), (Expression(ref_id, "dog"),))
+def referral(ref_id: int, *, targets: int = 1) -> Referral:
+    masks = (np.ones((4, 4), bool),) * targets
+    return Referral(ref_id, np.zeros((4, 4, 3), np.uint8), masks, (Expression(ref_id, "dog"),))
 
 
-def sample(number: int, words: torch.Tensor, *, image: torch.Tensor | None = None, target: bool = True) -> Sample:
+def sample(number: int, words: np.ndarray, *, image: np.ndarray | None = None, targets: int = 1) -> Sample:
     return Sample(
-        image=torch.full((3, 4, 4), float(number)) if image is None else image,
+        image=np.full((3, 4, 4), number, np.float32) if image is None else image,
         words=words,
-        target=torch.full((1, 4, 4), float(number)) if target else None,
+        target=np.full((1, 4, 4), number, np.float32),
         letterbox=Letterbox((4, 4 + number), (4, 4)),
-        referral=referral(number),
+        referral=referral(number, targets=targets),
         expression=Expression(number, "dog"),
     )
 
 
-def some_words(lengths: list[int], *, dim: int | None) -> list[torch.Tensor]:
-    """Words none of which is zero, each expression's its own."""
+def some_words(lengths: list[int], *, dim: int | None) -> list[np.ndarray]:
+    """Words none of which is zero, different for each expression."""
     if dim is None:
-        return [torch.arange(length) + 1 + 100 * number for number, length in enumerate(lengths)]
-    return [torch.rand(length, dim) + 1 for length in lengths]
+        return [np.arange(length) + 1 + 100 * number for number, length in enumerate(lengths)]
+    return [np.full((length, dim), number + 1, np.float32) for number, length in enumerate(lengths)]
 
 
-@given(LENGTHS, st.sampled_from([None, 3]), st.sampled_from([None, 9, 12]))
-def test_padding_is_zero_and_masked_and_words_are_untouched(lengths, dim, length):
-    words = some_words(lengths, dim=dim)
-    padded, mask = pad_words(words, length)
-    expected = (len(lengths), length or max(lengths))
-    assert tuple(mask.shape) == expected
-    assert mask.dtype == torch.bool
-    assert padded.shape == expected + (() if dim is None else (dim,))
-    assert padded.dtype == words[0].dtype
-    assert not padded[~mask].any()
-    for row, row_mask, original in zip(padded, mask, words, strict=True):
-        assert torch.equal(row[row_mask], original)
-        assert row_mask.tolist() == [position < len(original) for position in range(len(row))]
-
-
-@given(PHOTOS)
-def test_each_photo_appears_once_and_every_sample_finds_its_own(photos):
-    images = [torch.full((3, 4, 4), float(number)) for number in range(4)]
-    batch = Collate(None)([sample(0, torch.tensor([1]), image=images[photo]) for photo in photos])
-    assert batch.images.shape == (len(set(photos)), 3, 4, 4)
+@given(IMAGES)
+def test_each_image_appears_once_and_every_sample_finds_its_own(chosen):
+    images = [np.full((3, 4, 4), number, np.float32) for number in range(4)]
+    batch = Collate(None)([sample(0, np.array([1]), image=images[number]) for number in chosen])
+    assert batch.images.shape == (len(set(chosen)), 3, 4, 4)
+    assert batch.images.dtype == torch.float32
     assert batch.image_index.dtype == torch.int64
-    assert batch.images[batch.image_index, 0, 0, 0].tolist() == photos
+    assert batch.images[batch.image_index, 0, 0, 0].tolist() == chosen
 
 
-def test_equal_photos_of_different_tensors_stay_apart():
-    """Only sharing is looked at, never pixels: comparing them would cost more than it saves."""
-    image = torch.zeros(3, 4, 4)
-    batch = Collate(None)([sample(0, torch.tensor([1]), image=one) for one in (image, image.clone(), image)])
+def test_equal_images_in_different_arrays_stay_apart():
+    """Identity is compared, not pixels, which would cost more than it saves."""
+    image = np.zeros((3, 4, 4), np.float32)
+    batch = Collate(None)([sample(0, np.array([1]), image=one) for one in (image, image.copy(), image)])
     assert batch.image_index.tolist() == [0, 1, 0]
 
 
-@given(LENGTHS, st.sampled_from([None, 9]))
-def test_everything_of_a_sample_stands_in_its_row(lengths, length):
-    samples = [sample(number, words) for number, words in enumerate(some_words(lengths, dim=None))]
+@given(LENGTHS, st.sampled_from([None, 2]), st.sampled_from([None, 9]))
+def test_every_value_of_a_sample_stands_in_its_row(lengths, dim, length):
+    samples = [sample(number, words) for number, words in enumerate(some_words(lengths, dim=dim))]
     batch = Collate(length)(samples)
     assert len(batch) == len(samples)
+    assert batch.words.dtype == (torch.int64 if dim is None else torch.float32)
     for row, one in enumerate(samples):
-        assert torch.equal(batch.images[batch.image_index[row]], one.image)
-        assert torch.equal(batch.words[row][batch.word_mask[row]], one.words)
-        assert torch.equal(batch.targets[row], one.target)
+        assert np.array_equal(batch.images[batch.image_index[row]], one.image)
+        assert np.array_equal(batch.words[row][batch.word_mask[row]], one.words)
+        assert np.array_equal(batch.targets[row], one.target)
         assert batch.letterboxes[row] is one.letterbox
         assert batch.referrals[row] is one.referral
         assert batch.expressions[row] is one.expression
 
 
 @given(LENGTHS)
-def test_companions_change_nothing_where_padding_is_seen(lengths):
+def test_samples_of_a_batch_do_not_change_each_other_where_padding_is_seen(lengths):
     samples = [sample(number, words) for number, words in enumerate(some_words(lengths, dim=2))]
     together = Collate(9)(samples)
     for row, one in enumerate(samples):
@@ -92,17 +78,23 @@ def test_companions_change_nothing_where_padding_is_seen(lengths):
         assert torch.equal(alone.word_mask[0], together.word_mask[row])
 
 
-def test_without_targets_there_are_none():
-    assert Collate(None)([sample(1, torch.tensor([1]), target=False)] * 2).targets is None
+def test_presence_follows_the_referral_and_not_the_size_of_its_target():
+    """A small target may vanish from the network's input; the expression refers to something all the same."""
+    counts = [1, 0, 2]
+    batch = Collate(None)([sample(0, np.array([1]), targets=count) for count in counts])
+    assert not batch.targets.any()
+    assert batch.presence.dtype == torch.bool
+    assert batch.presence.tolist() == [True, False, True]
 
 
-def test_who_sees_padding_is_padded_to_max_words():
-    assert pad_to(ReferenceConfig()) == 15
-    assert pad_to(ReferenceConfig(max_words=20)) == 20
-    assert pad_to(VLTConfig(mask_padding=False, max_words=7)) == 7
-    assert pad_to(VLTConfig()) is None
-
-
-def test_longer_than_pad_to_is_an_error_not_a_cut():
-    with pytest.raises(RuntimeError):
-        pad_words([torch.arange(5)], 3)
+def test_a_batch_moves_with_all_its_tensors():
+    batch = Collate(None)([sample(1, np.array([1, 2]))])
+    moved = batch.to("meta")
+    tensors = ("images", "image_index", "words", "word_mask", "targets", "presence")
+    assert all(getattr(moved, name).device.type == "meta" for name in tensors)
+    assert all(getattr(moved, name).shape == getattr(batch, name).shape for name in tensors)
+    assert (moved.letterboxes, moved.referrals, moved.expressions) == (
+        batch.letterboxes,
+        batch.referrals,
+        batch.expressions,
+    )

@@ -17,11 +17,10 @@ from refer_fixture import rectangle
 from vlt.data.masks import (
     decode_rle,
     encode_rle,
+    mask_box,
     read_segmentation,
     read_target,
     rle_area,
-    rle_box,
-    segmentation_mask,
 )
 from vlt.errors import DataError
 from vlt.types import RLE
@@ -36,6 +35,10 @@ def boxes_as_pixels(boxes: list[list[int]]) -> np.ndarray[Any, Any]:
     for left, top, right, bottom in boxes:
         mask[top:bottom, left:right] = True
     return mask
+
+
+def segmentation_mask(segmentation: object, size: tuple[int, int]) -> np.ndarray[Any, Any]:
+    return decode_rle(read_segmentation(segmentation, size).rle)
 
 
 # ---------------------------------------------------------------- run lengths
@@ -54,7 +57,7 @@ def test_masks_survive_run_lengths(mask: np.ndarray[Any, Any]) -> None:
 
 @given(MASKS)
 def test_the_box_is_the_tightest(mask: np.ndarray[Any, Any]) -> None:
-    box = rle_box(encode_rle(mask))
+    box = mask_box(mask)
     if box is None:
         assert not mask.any()
         return
@@ -85,7 +88,7 @@ def test_any_text_is_a_mask_of_the_size_or_refused(counts: str) -> None:
 @pytest.mark.parametrize(
     ("counts", "sentence"),
     [
-        (";23000", "add up to 23 pixels, but the photo has 5 x 7"),
+        (";23000", "add up to 23 pixels, but the image has 5 x 7"),
         ("", "are damaged"),
         ("\x7f", "are damaged"),
         ("é", "are damaged"),
@@ -111,8 +114,26 @@ def test_polygons_are_united(corners: list[tuple[int, int, int, int]]) -> None:
 
 def test_polygons_with_too_few_points_are_left_out_and_counted() -> None:
     outline = read_segmentation([[1, 1], [0, 0, 3, 3], [], [0, 0, 3, 0, 3, 3, 9], rectangle(0, 0, 2, 2)], SIZE)
-    assert outline.degenerate == 4
+    few = "fewer than three points"
+    assert outline.left_out == (few, few, few, "an odd number of coordinates")
     np.testing.assert_array_equal(decode_rle(outline.rle), boxes_as_pixels([[0, 0, 2, 2]]))
+
+
+def test_polygons_may_be_lists_of_pairs() -> None:
+    boxes = [[0, 0, 2, 2], [3, 1, 6, 4]]
+    flat = [rectangle(*box) for box in boxes]
+    pairs = [[polygon[i : i + 2] for i in range(0, len(polygon), 2)] for polygon in flat]
+    for polygons in (flat, pairs, [flat[0], pairs[1]]):
+        outline = read_segmentation(polygons, SIZE)
+        assert outline.left_out == ()
+        np.testing.assert_array_equal(decode_rle(outline.rle), boxes_as_pixels(boxes))
+    np.testing.assert_array_equal(segmentation_mask(pairs[0], SIZE), boxes_as_pixels(boxes[:1]))  # one, without a list
+    assert read_segmentation([[[0, 0], [3, 3]]], SIZE).left_out == ("fewer than three points",)
+
+
+def test_counts_beyond_32_bits_are_refused() -> None:
+    with pytest.raises(DataError, match=r"add up to 4294967331 pixels, but the image has 5 x 7"):
+        read_segmentation({"size": [5, 7], "counts": [2**32 + 35]}, SIZE)
 
 
 def test_run_lengths_in_every_dress() -> None:
@@ -140,15 +161,23 @@ def test_nothing_is_an_empty_mask(nothing: object) -> None:
     [
         ("polygon", "A segmentation is str, neither polygons nor run lengths"),
         ([1.0, 1.0, 4.0, 1.0, 4.0, 4.0], "not a flat list of coordinates"),
-        ([[[0, 0], [1, 1], [2, 2], [0, 1], [0, 2], [1, 2]]], "not a flat list of coordinates"),
+        ([[[0, 0, 2], [1, 1, 2], [2, 2, 2]]], "not a flat list of coordinates"),
+        ([[[[0, 0], [1, 1], [2, 2], [0, 1]]]], "not a flat list of coordinates"),
+        ([[0, 0, 1, 0, [1], 1]], "not a flat list of coordinates"),
+        ([[[0, 0], [3, 0], [3, "a"]]], "holds something that is no number"),
         ([[0, 0, 1, 0, "a", 1]], "holds something that is no number"),
+        ([["0", "0", "3", "0", "3", "3"]], "holds something that is no number"),
+        ([[False, False, True, False, True, True]], "holds something that is no number"),
+        ([[0, 0, 3, 0, 3, None]], "holds something that is no number"),
+        ([[{"x": 0, "y": 0}, {"x": 3, "y": 0}, {"x": 3, "y": 3}]], "holds something that is no number"),
+        ([[0, 0, 3, 0, 3, 10**400]], "does not lie between"),
         ([[0, 0, float("nan"), 0, 1, 1]], "between -100000 and 100000"),
         ([[0, 0, 1e9, 0, 1, 1]], "between -100000 and 100000"),
-        ({"size": [5, 8], "counts": [40]}, r"for the size \[5, 8\], but the photo has \[5, 7\]"),
+        ({"size": [5, 8], "counts": [40]}, r"for the size \[5, 8\], but the image has \[5, 7\]"),
         ({"counts": [35]}, "for the size None"),
-        ({"size": [5, 7], "counts": [30]}, "add up to 30 pixels, but the photo has 5 x 7"),
-        ({"size": [5, 7], "counts": [36, -1]}, "no whole number of at least 0"),
-        ({"size": [5, 7], "counts": [17.5, 17.5]}, "no whole number of at least 0"),
+        ({"size": [5, 7], "counts": [30]}, "add up to 30 pixels, but the image has 5 x 7"),
+        ({"size": [5, 7], "counts": [36, -1]}, "are not all whole numbers of at least 0"),
+        ({"size": [5, 7], "counts": [17.5, 17.5]}, "are not all whole numbers of at least 0"),
         ({"size": [5, 7]}, "counts of run lengths are NoneType"),
         ({"size": [5, 7], "counts": ";2"}, "add up to 13 pixels"),
     ],

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlt.data.masks import encode_rle, read_target
+from vlt.data.masks import encode_rle, read_targets
 from vlt.data.prepared import read_prepared, write_prepared
 from vlt.errors import DataError
 from vlt.types import Expression, Referral, Standing
@@ -37,17 +37,19 @@ def images(tmp_path: Path) -> Path:
 def referrals(images: Path) -> list[Referral]:
     return [
         Referral(
-            1, images / "a.jpg", encode_rle(mask_of(1)), (Expression(10, "red"), Expression(11, "")), 3, (2, 1, 5, 3)
+            1, images / "a.jpg", (encode_rle(mask_of(1)),), (Expression(10, "red"), Expression(11, "")), 3, (2, 1, 5, 3)
         ),
-        Referral(2, images / "sub" / "b.jpg", mask_of(2), (Expression(12, "blue"),), 0, (2, 1, 5, 4), Standing(3, 2)),
-        Referral(3, images / "a.jpg", np.zeros((6, 8), bool), (Expression(13, "a whale"),), -1),
+        Referral(
+            2, images / "sub" / "b.jpg", (mask_of(2),), (Expression(12, "blue"),), 0, (2, 1, 5, 4), Standing(3, 2)
+        ),
+        Referral(3, images / "a.jpg", (np.zeros((6, 8), bool),), (Expression(13, "a whale"),), -1),
     ]
 
 
 def same(one: Referral, other: Referral) -> bool:
     fields = ("ref_id", "image", "expressions", "category", "box", "standing")
     equal = all(getattr(one, name) == getattr(other, name) for name in fields)
-    return equal and bool((read_target(one.target) == read_target(other.target)).all())
+    return equal and bool((read_targets(one.targets, (1, 1)) == read_targets(other.targets, (1, 1))).all())
 
 
 @pytest.mark.parametrize("generate_mask", [False, True])
@@ -64,21 +66,24 @@ def test_what_is_written_is_read_back(
 
 def test_a_box_that_was_not_given_is_the_masks(tmp_path: Path, images: Path) -> None:
     write_prepared(
-        tmp_path, "mine", {"val": [Referral(1, Path("a.jpg"), mask_of(1), (Expression(1, "a"),))]}, generate_mask=False
+        tmp_path,
+        "mine",
+        {"val": [Referral(1, Path("a.jpg"), (mask_of(1),), (Expression(1, "a"),))]},
+        generate_mask=False,
     )
     assert read_prepared(tmp_path, "mine", "val", images)[0].box == (2, 1, 5, 3)
 
 
 def test_a_photo_in_memory_cannot_be_prepared(tmp_path: Path) -> None:
-    drawn = Referral(7, np.zeros((6, 8, 3), np.uint8), mask_of(1), (Expression(1, "a"),), 0, (2, 1, 5, 3))
-    with pytest.raises(DataError, match="Referral 7 has a photo in memory"):
+    drawn = Referral(7, np.zeros((6, 8, 3), np.uint8), (mask_of(1),), (Expression(1, "a"),), 0, (2, 1, 5, 3))
+    with pytest.raises(DataError, match="Referral 7 has an image in memory"):
         write_prepared(tmp_path, "mine", {"val": [drawn]}, generate_mask=False)
 
 
 def test_the_kind_of_masks_asked_for_last_is_read(tmp_path: Path, images: Path, referrals: list[Referral]) -> None:
     for generate_mask in (False, True, False):
         write_prepared(tmp_path, "mine", {"val": referrals}, generate_mask=generate_mask, images=images)
-        target = read_prepared(tmp_path, "mine", "val", images)[0].target
+        target = read_prepared(tmp_path, "mine", "val", images)[0].targets[0]
         assert isinstance(target, Path) == generate_mask
 
 
@@ -99,12 +104,68 @@ def test_a_set_of_the_originals_script_is_read(tmp_path: Path, images: Path) -> 
         Referral(
             49971,
             images / "a.jpg",
-            mask_of(1),
+            (mask_of(1),),
             (Expression(142196, "man in black"), Expression(142197, "left")),
             0,
             (2, 1, 5, 3),
         ),
     )
+
+
+@pytest.mark.parametrize("generate_mask", [False, True])
+def test_several_targets_and_none_are_read_back(tmp_path: Path, images: Path, generate_mask: bool) -> None:
+    said = (Expression(1, "a"),)
+    written = [
+        Referral(12, images / "a.jpg", (), said, -1),
+        Referral(13, images / "a.jpg", (mask_of(1),), said),
+        Referral(14, images / "a.jpg", (mask_of(1), encode_rle(~mask_of(3))), said),
+    ]
+    write_prepared(tmp_path, "mine", {"val": written}, generate_mask=generate_mask, images=images)
+    entries = json.loads((tmp_path / "anns/mine/val.json").read_bytes())
+    assert [entry.get("targets_num") for entry in entries] == [0, None, 2], "one target is the original's schema"
+    none, one, two = read_prepared(tmp_path, "mine", "val", images)
+    assert [len(each.targets) for each in (none, one, two)] == [0, 1, 2]
+    assert [each.box for each in (none, one, two)] == [None, (2, 1, 5, 3), (0, 0, 8, 6)]
+    for target, mask in zip([*one.targets, *two.targets], (mask_of(1), mask_of(1), ~mask_of(3)), strict=True):
+        np.testing.assert_array_equal(read_targets((target,), (1, 1)), mask)
+    folder = tmp_path / "masks/mine"
+    if generate_mask:
+        assert {path.name for path in folder.iterdir()} == {"13.png", "14.0.png", "14.1.png"}
+    else:
+        packed = json.loads(gzip.decompress((folder / "masks.json.gz").read_bytes()))
+        assert (packed["format"], list(packed["masks"])) == (2, ["13", "14.0", "14.1"])
+
+
+@pytest.mark.parametrize("generate_mask", [False, True])
+def test_a_set_without_any_target_needs_no_mask(tmp_path: Path, images: Path, generate_mask: bool) -> None:
+    none = [Referral(1, images / "a.jpg", (), (Expression(1, "a whale"),), -1)]
+    write_prepared(tmp_path, "mine", {"val": none}, generate_mask=generate_mask, images=images)
+    assert read_prepared(tmp_path, "mine", "val", images) == none
+
+
+def test_an_older_set_with_an_empty_mask_in_place_of_no_target_is_read(tmp_path: Path, images: Path) -> None:
+    """As gRefCOCO was written before: a united mask or an empty one, one for each entry."""
+    old = [Referral(1, images / "a.jpg", (np.zeros((6, 8), bool),), (Expression(1, "a whale"),), -1)]
+    write_prepared(tmp_path, "mine", {"val": old}, generate_mask=False, images=images)
+    assert json.loads(gzip.decompress((tmp_path / "masks/mine/masks.json.gz").read_bytes()))["format"] == 1
+    [read] = read_prepared(tmp_path, "mine", "val", images)
+    assert (len(read.targets), read.box, read.category) == (1, None, -1)
+    assert not read_targets(read.targets, (1, 1)).any()
+
+
+def test_one_of_two_masks_that_is_missing(tmp_path: Path, images: Path) -> None:
+    two = [Referral(14, images / "a.jpg", (mask_of(1), mask_of(2)), (Expression(1, "a"),))]
+    write_prepared(tmp_path, "mine", {"val": two}, generate_mask=True, images=images)
+    (tmp_path / "masks/mine/14.1.png").unlink()
+    with pytest.raises(DataError, match=r"has no mask for segment_id 14 \(1 of 1 are missing\)"):
+        read_prepared(tmp_path, "mine", "val", images)
+
+
+def test_annotations_with_a_byte_order_mark(tmp_path: Path, images: Path, referrals: list[Referral]) -> None:
+    write_prepared(tmp_path, "mine", {"val": referrals}, generate_mask=False, images=images)
+    path = tmp_path / "anns/mine/val.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(read_prepared(tmp_path, "mine", "val", images)) == 3
 
 
 # ---------------------------------------------------------------- refused
@@ -138,12 +199,12 @@ def change(path: Path, edit: Callable[[Any], object]) -> None:
         (lambda refs: refs[0]["sentences"][1].update(sent=None), "entry 0, key 'sentences', entry 1, key 'sent'"),
         (lambda refs: refs[0].update(sentences=[]), "entry 0, key 'sentences'"),
         (lambda refs: refs[0].update(sentences_num=5), "segment_id 1 announces 5 sentences but has 2"),
-        (lambda refs: refs.append(refs[0]), "segment_id 1 stands there twice"),
+        (lambda refs: refs.append(refs[0]), "holds segment_id 1 twice"),
         (lambda refs: refs[1]["standing"].pop("rank"), "entry 1, key 'standing', key 'rank': Field required"),
         (lambda refs: refs[1]["standing"].update(rank=4), "entry 1, key 'standing': Value error, rank 4 of 3"),
         (lambda refs: refs[1]["standing"].update(same=0), "key 'standing', key 'same': Input should be greater than 0"),
         (lambda refs: refs.clear(), r"train\.json holds no referrals"),
-        (lambda refs: refs[0].update(img_name="lost.jpg"), r"lacks 1 of the 3 photos .*lost\.jpg \(segment_id 1\)"),
+        (lambda refs: refs[0].update(img_name="lost.jpg"), r"lacks 1 of the 3 images .*lost\.jpg \(segment_id 1\)"),
         (
             lambda refs: refs[1].update(segment_id=8),
             r"masks\.json\.gz has no mask for segment_id 8 \(1 of 3 are missing\)",
@@ -161,10 +222,13 @@ def test_annotations_that_cannot_be_used(
 @pytest.mark.parametrize(
     ("edit", "sentence"),
     [
-        (lambda masks: masks.update(format=2), r"masks\.json\.gz, key 'format': Input should be 1"),
+        (lambda masks: masks.update(format=3), r"masks\.json\.gz, key 'format': Input should be 1 or 2"),
         (lambda masks: masks.pop("masks"), "key 'masks': Field required"),
         (lambda masks: masks["masks"]["2"].update(size=[6]), "key 'masks', key '2', key 'size'"),
-        (lambda masks: masks["masks"].update(x=masks["masks"]["2"]), "a mask's key is no number"),
+        (
+            lambda masks: masks["masks"].update(x=masks["masks"]["2"]),
+            "key 'masks', key 'x': String should match pattern",
+        ),
     ],
 )
 def test_masks_that_cannot_be_used(prepared: Path, images: Path, edit: Callable[[Any], object], sentence: str) -> None:
@@ -203,7 +267,7 @@ def test_splits_sets_and_folders_that_are_not_there(prepared: Path, images: Path
         read_prepared(prepared, "mine", "val", images)
     with pytest.raises(DataError, match=r"There is no .*yours/val\.json; run `vlt prepare` to make .*yours"):
         read_prepared(prepared, "yours", "val", images)
-    with pytest.raises(DataError, match=r"There is no folder of photos .*nowhere; name the one with a\.jpg in it"):
+    with pytest.raises(DataError, match=r"There is no folder of images .*nowhere; name the one with a\.jpg in it"):
         read_prepared(prepared, "mine", "train", tmp_path / "nowhere")
     (prepared / "anns/mine/dir.json").mkdir()
     with pytest.raises(DataError, match=r"dir\.json cannot be read: Is a directory"):

@@ -1,4 +1,4 @@
-"""Samples: what is drawn, mirrored, shared and refused; and that workers change nothing."""
+"""Training samples: expressions drawn, images flipped and shared, errors; and the same batches from workers."""
 
 from collections import Counter
 
@@ -13,13 +13,14 @@ from torch.utils.data import DataLoader
 
 from vlt.config import VLTConfig
 from vlt.data.collate import Collate
-from vlt.data.expressions import swap_left_right
 from vlt.data.masks import encode_rle
-from vlt.data.samples import EvaluateSamples, TrainSamples, mask_words
-from vlt.data.synthetic import SyntheticReferrals
-from vlt.data.text import TextReader, build_text
+from vlt.data.samples import TrainSamples
 from vlt.errors import DataError
 from vlt.geometry import Letterbox
+from vlt.synth.shapes import SyntheticReferrals
+from vlt.text.augment import mask_words
+from vlt.text.mirror import swap_left_right
+from vlt.text.reader import TextReader, build_text
 from vlt.types import Expression
 
 SIZE = (32, 64)
@@ -33,10 +34,6 @@ def text_for(referrals) -> TextReader:
 
 def train_samples(referrals, *, antialias: bool = True, **options):
     return TrainSamples(referrals, text_for(referrals), SIZE, antialias, **{"epoch": 0, "seed": 0, **options})
-
-
-def evaluate_samples(referrals):
-    return EvaluateSamples(referrals, text_for(referrals), SIZE, True)
 
 
 def refusal(samples, index: int = 0) -> str:
@@ -54,8 +51,8 @@ def assert_same(one, other) -> None:
     assert torch.equal(one.images[one.image_index], other.images[other.image_index])
     assert torch.equal(one.words, other.words)
     assert torch.equal(one.word_mask, other.word_mask)
-    assert (one.targets is None) == (other.targets is None)
-    assert one.targets is None or torch.equal(one.targets, other.targets)
+    assert torch.equal(one.targets, other.targets)
+    assert torch.equal(one.presence, other.presence)
     assert one.expressions == other.expressions
     assert one.letterboxes == other.letterboxes
     assert [each.ref_id for each in one.referrals] == [each.ref_id for each in other.referrals]
@@ -64,14 +61,14 @@ def assert_same(one, other) -> None:
 # ---------------------------------------------------------------- training
 
 
-def test_a_sample_is_the_letterboxed_photo_and_mask_and_the_words_of_its_sentence():
+def test_a_sample_is_the_letterboxed_image_and_mask_and_the_words_of_its_expression():
     one = referral(3, "left dog")
     sample = train_samples([one], antialias=False)[0]
     letterbox = Letterbox((20, 30), SIZE, antialias=False)
     assert sample.letterbox == letterbox
-    assert torch.equal(sample.image, letterbox.image(one.image))
-    assert torch.equal(sample.target, letterbox.target(one.target))
-    assert torch.equal(sample.words, text_for([one])("left dog").values)
+    assert np.array_equal(sample.image, letterbox.image(one.image))
+    assert np.array_equal(sample.target, letterbox.target(one.targets[0]))
+    assert np.array_equal(sample.words, text_for([one])("left dog").values)
     assert sample.referral is one
     assert sample.expression is one.expressions[0]
 
@@ -81,14 +78,29 @@ def test_targets_in_all_their_forms_are_the_same(tmp_path):
     PILImage.fromarray(photo(3)).save(tmp_path / "3.bmp")
     forms = [
         referral(3),
-        referral(3, target=encode_rle(mask())),
-        referral(3, target=tmp_path / "3.png"),
+        referral(3, targets=(encode_rle(mask()),)),
+        referral(3, targets=(tmp_path / "3.png",)),
         referral(3, image=tmp_path / "3.bmp"),
     ]
     samples = train_samples(forms)
     for index in range(1, 4):
-        assert torch.equal(samples[index].target, samples[0].target)
-        assert torch.equal(samples[index].image, samples[0].image)
+        assert np.array_equal(samples[index].target, samples[0].target)
+        assert np.array_equal(samples[index].image, samples[0].image)
+
+
+def test_the_ground_truth_is_the_union_of_all_targets_and_zero_without_any():
+    other = np.zeros((20, 30), bool)
+    other[12:18, 8:25] = True
+    several, union, none = train_samples(
+        [
+            referral(1, targets=(mask(), encode_rle(other))),
+            referral(1, targets=(mask() | other,)),
+            referral(1, targets=()),
+        ]
+    )
+    assert np.array_equal(several.target, union.target)
+    assert not np.array_equal(several.target, train_samples([referral(1)])[0].target)
+    assert not none.target.any()
 
 
 def test_item_i_depends_on_seed_epoch_and_i_alone():
@@ -107,99 +119,102 @@ def test_item_i_depends_on_seed_epoch_and_i_alone():
     assert again[::-1] == drawn(epoch=2, seed=1)
 
 
-def test_every_sentence_is_drawn_about_equally_often():
+def test_every_expression_is_drawn_about_equally_often():
     one = referral(1, "dog", "left dog", "red dog")
     counts = Counter(train_samples([one], epoch=epoch)[0].expression.text for epoch in range(600))
     assert set(counts) == {"dog", "left dog", "red dog"}
     assert min(counts.values()) > 150
 
 
-def test_mirrored_samples_swap_left_and_right_in_photo_mask_and_words():
+def test_an_expression_without_a_mirrored_form_gets_its_image_unflipped_beside_flipped_ones():
+    image = photo(1)
+    pair = [referral(1, "left dog", image=image), referral(2, "number 12", image=image)]
+    alone = [train_samples([one], flip=1.0)[0].image for one in pair]
+    flipped, straight, again = (train_samples([*pair, pair[0]], flip=1.0)[index].image for index in range(3))
+    shared = train_samples([*pair, pair[0]], flip=1.0)
+    in_turn = [shared[index].image for index in range(3)]
+    assert not np.array_equal(*alone)
+    for found, expected in zip(in_turn, (flipped, straight, again), strict=True):
+        assert np.array_equal(found, expected)
+    assert np.array_equal(in_turn[1], Letterbox((20, 30), SIZE).image(image))
+
+
+def test_flipped_samples_swap_left_and_right_in_image_mask_and_words():
     one = referral(1, "left dog")
     straight, mirrored = train_samples([one])[0], train_samples([one], flip=1.0)[0]
     letterbox = Letterbox((20, 30), SIZE)
-    assert torch.equal(mirrored.image, letterbox.image(np.ascontiguousarray(one.image[:, ::-1])))
-    assert torch.equal(mirrored.target, letterbox.target(np.ascontiguousarray(one.target[:, ::-1])))
-    assert not torch.equal(mirrored.target, straight.target)
+    assert np.array_equal(mirrored.image, letterbox.image(np.ascontiguousarray(one.image[:, ::-1])))
+    assert np.array_equal(mirrored.target, letterbox.target(np.ascontiguousarray(one.targets[0][:, ::-1])))
+    assert not np.array_equal(mirrored.target, straight.target)
     assert mirrored.expression == Expression(100, "right dog")
-    assert torch.equal(mirrored.words, text_for([one])("right dog").values)
+    assert np.array_equal(mirrored.words, text_for([one])("right dog").values)
     assert mirrored.referral is one
 
 
-def test_words_without_sides_stay_as_they_are_when_mirrored():
+def test_words_without_sides_stay_when_flipped():
     one = referral(1, "red dog")
     mirrored = train_samples([one], flip=1.0)[0]
     assert mirrored.expression == one.expressions[0]
-    assert not torch.equal(mirrored.image, train_samples([one])[0].image)
+    assert not np.array_equal(mirrored.image, train_samples([one])[0].image)
 
 
-def test_where_the_words_forbid_it_nothing_is_mirrored():
+def test_an_expression_without_mirrored_form_keeps_its_image():
     text = "guy right behind her"
     assert swap_left_right(text) is None
     one = referral(1, text)
     sample = train_samples([one], flip=1.0)[0]
-    assert torch.equal(sample.image, train_samples([one])[0].image)
+    assert np.array_equal(sample.image, train_samples([one])[0].image)
     assert sample.expression.text == text
 
 
-def test_flip_is_how_often():
+def test_flip_is_a_probability():
     one = referral(1, "left dog")
     texts = [train_samples([one], epoch=epoch, flip=0.25)[0].expression.text for epoch in range(400)]
     assert 60 < texts.count("right dog") < 140
     assert all(train_samples([one], epoch=epoch)[0].expression.text == "left dog" for epoch in range(20))
 
 
-# ---------------------------------------------------------------- evaluation
+# ---------------------------------------------------------------- shared images
 
 
-def test_every_sentence_is_asked_in_order_without_a_target():
-    many = [referral(1, "a", "b"), referral(2, "c"), referral(3, "d", "e", "f")]
-    samples = evaluate_samples(many)
-    asked = [samples[index] for index in range(len(samples))]
-    assert [sample.expression.text for sample in asked] == list("abcdef")
-    assert [sample.referral.ref_id for sample in asked] == [1, 1, 2, 3, 3, 3]
-    assert all(sample.target is None for sample in asked)
-    assert torch.equal(asked[2].image, Letterbox((20, 30), SIZE).image(many[1].image))
-
-
-def test_consecutive_samples_about_one_photo_share_its_tensor(tmp_path):
+def test_consecutive_samples_about_one_image_share_its_array(tmp_path):
     for name in ("a", "b"):
         PILImage.fromarray(photo(ord(name))).save(tmp_path / f"{name}.png")
     many = [
-        referral(1, "a", "b", image=tmp_path / "a.png"),
+        referral(1, "a", image=tmp_path / "a.png"),
         referral(2, "c", image=tmp_path / "a.png"),
         referral(3, "d", image=tmp_path / "b.png"),
         referral(4, "e", image=tmp_path / "a.png"),
     ]
-    batch = Collate(None)(list(evaluate_samples(many)))
-    assert batch.image_index.tolist() == [0, 0, 0, 1, 2]
-    assert [one.ref_id for one in batch.referrals] == [1, 1, 2, 3, 4]
+    samples = train_samples(many)
+    batch = Collate(None)([samples[index] for index in range(4)])
+    assert batch.image_index.tolist() == [0, 0, 1, 2]
+    assert [one.ref_id for one in batch.referrals] == [1, 2, 3, 4]
 
 
-def test_the_shared_photo_is_the_right_one_in_any_order():
-    drawn_when_asked = SyntheticReferrals(6, (64, 64), 0, "val")
-    samples, alone = evaluate_samples(drawn_when_asked), evaluate_samples(drawn_when_asked)
+def test_the_shared_image_is_the_right_one_in_any_order():
+    generated = SyntheticReferrals(6, (64, 64), 0, "val")
+    samples = train_samples(generated)
     order = np.random.default_rng(0).permutation(np.repeat(np.arange(len(samples)), 2))
-    expected = [evaluate_samples(drawn_when_asked)[index].image for index in range(len(alone))]
+    expected = [train_samples(generated)[index].image for index in range(len(samples))]
     for index in order:
-        assert torch.equal(samples[index].image, expected[index])
+        assert np.array_equal(samples[index].image, expected[index])
 
 
-def test_scenes_drawn_when_asked_are_shared_by_their_sentences():
+def test_scenes_generated_on_access_are_shared_by_their_referrals():
     scenes = SyntheticReferrals(6, (64, 64), 0, "val")
-    batch = Collate(None)(list(evaluate_samples(scenes)))
-    assert len(batch) > len(scenes)
-    assert len(batch.images) == len(scenes)
+    samples = train_samples([referral for referral in scenes for _ in range(2)])
+    batch = Collate(None)([samples[index] for index in range(12)])
+    assert len(batch) == 2 * len(batch.images) == 12
 
 
 # ---------------------------------------------------------------- workers
 
 
-@pytest.mark.parametrize("kind", ["train", "evaluate"])
-def test_workers_give_the_same_batches(kind, tmp_path):
+def test_workers_give_the_same_batches(tmp_path):
     PILImage.fromarray(photo(9)).save(tmp_path / "photo.png")
     many = [*SyntheticReferrals(5, (64, 64), 0, "train"), referral(9, "left dog", image=tmp_path / "photo.png")]
-    samples = train_samples(many, epoch=3, flip=0.5) if kind == "train" else evaluate_samples(many)
+    samples = train_samples(many, epoch=3, flip=0.5)
     alone, together = (
         list(DataLoader(samples, batch_size=4, num_workers=workers, collate_fn=Collate(6))) for workers in (0, 2)
     )
@@ -211,36 +226,36 @@ def test_workers_give_the_same_batches(kind, tmp_path):
 # ---------------------------------------------------------------- refused
 
 
-@pytest.mark.parametrize("make", [train_samples, evaluate_samples])
-def test_a_missing_photo_names_referral_and_path(make, tmp_path):
-    sentence = refusal(make([referral(7, image=tmp_path / "no.jpg")]))
-    assert sentence == f"Referral 7: There is no photo {tmp_path / 'no.jpg'}; check the path."
+def test_a_missing_image_names_referral_and_path(tmp_path):
+    sentence = refusal(train_samples([referral(7, image=tmp_path / "no.jpg")]))
+    assert sentence == f"Referral 7: There is no image {tmp_path / 'no.jpg'}; check the path."
 
 
-@pytest.mark.parametrize("make", [train_samples, evaluate_samples])
-def test_a_blank_sentence_names_its_referral(make):
-    assert refusal(make([referral(7, " ")])).startswith("Referral 7: The expression is empty or blank")
+def test_a_blank_expression_names_its_referral():
+    assert refusal(train_samples([referral(7, " ")])).startswith("Referral 7: The expression is empty or blank")
 
 
 def test_a_missing_or_damaged_mask_names_its_referral(tmp_path):
-    assert refusal(train_samples([referral(7, target=tmp_path / "7.png")])).startswith("Referral 7: There is no mask ")
+    assert refusal(train_samples([referral(7, targets=(tmp_path / "7.png",))])).startswith(
+        "Referral 7: There is no mask "
+    )
     broken = {**encode_rle(mask()), "size": [20, 31]}
-    assert refusal(train_samples([referral(7, target=broken)])).startswith("Referral 7: Run lengths add up to 600")
+    assert refusal(train_samples([referral(7, targets=(broken,))])).startswith("Referral 7: Run lengths add up to 600")
 
 
-def test_a_mask_of_another_size_than_the_photo():
-    sentence = refusal(train_samples([referral(7, target=mask(30, 20))]))
-    assert sentence == ("Referral 7: the photo in memory has 20 x 30 pixels, but its mask 30 x 20; make them one size.")
+def test_a_mask_of_another_size_than_the_image():
+    sentence = refusal(train_samples([referral(7, targets=(mask(30, 20),))]))
+    assert sentence == ("Referral 7: the image in memory has 20 x 30 pixels, but its mask 30 x 20; make them one size.")
 
 
-# ---------------------------------------------------------------- two readings of each
+# ---------------------------------------------------------------- two views of each
 
 
 WORDS = st.lists(st.sampled_from(["left", "dog", "the", "red", "by"]), min_size=1, max_size=9)
 
 
 @given(WORDS, st.floats(0, 1), st.integers(0, 99))
-def test_masking_hides_the_share_that_was_asked_for_and_leaves_a_word(words, ratio, key):
+def test_masking_masks_the_given_share_and_leaves_a_word(words, ratio, key):
     masked = mask_words(" ".join(words), ratio, "?", (0, key)).split()
     assert len(masked) == len(words)
     assert all(now in ("?", before) for now, before in zip(masked, words, strict=True))
@@ -248,11 +263,11 @@ def test_masking_hides_the_share_that_was_asked_for_and_leaves_a_word(words, rat
 
 
 def hidden(sample) -> int:
-    """How many of a sample's words are read as nothing."""
-    return int((sample.words == 0).all(dim=1).sum())
+    """The number of a sample's words that are zero."""
+    return int((sample.words == 0).all(axis=1).sum())
 
 
-def test_the_second_reading_is_another_sentence_with_words_masked():
+def test_the_second_view_is_another_expression_with_words_masked():
     samples = train_samples([referral(0), referral(1, "left dog", "brown dog", "dog on grass")], mask_ratio=0.5)
     assert len(samples) == 4
     for epoch in range(8):
@@ -263,22 +278,22 @@ def test_the_second_reading_is_another_sentence_with_words_masked():
         assert (hidden(first), hidden(second)) == (0, 1)
 
 
-def test_a_single_sentence_is_masked_in_both_readings_and_not_always_alike():
+def test_a_single_expression_is_masked_in_both_views_and_not_always_alike():
     readings = [
         [train_samples([referral(0, "big brown left dog")], mask_ratio=0.5, epoch=epoch)[i] for i in range(2)]
         for epoch in range(8)
     ]
     assert {hidden(sample) for pair in readings for sample in pair} == {2}
-    assert any(not torch.equal(first.words, second.words) for first, second in readings)
+    assert any(not np.array_equal(first.words, second.words) for first, second in readings)
 
 
-def test_first_readings_are_the_samples_of_a_run_without_contrast():
+def test_first_views_are_the_samples_of_a_run_without_contrast():
     referrals = [referral(number, "left dog", "brown dog", "wet dog") for number in range(4)]
     plain, contrasted = train_samples(referrals), train_samples(referrals, mask_ratio=0.5)
     assert all(plain[i].expression == contrasted[2 * i].expression for i in range(4))
 
 
-def test_chatter_is_how_often():
+def test_chatter_is_a_probability():
     sentences = ["the dog", "left cat"]
     referrals = [referral(number, sentences[number % 2]) for number in range(40)]
     said = [sample.expression.text for sample in train_samples(referrals, chatter=0.5)]
@@ -292,21 +307,21 @@ def test_chatter_is_how_often():
 # ---------------------------------------------------------------- light
 
 
-def test_light_is_how_often_and_new_in_each_epoch():
+def test_light_is_a_probability_and_drawn_anew_in_each_epoch():
     referrals = [referral(i) for i in range(60)]
     plain = train_samples(referrals)
     shown = [train_samples(referrals, light=0.5, epoch=epoch) for epoch in (0, 1)]
-    changed = [[not torch.equal(each[i].image, plain[i].image) for i in range(60)] for each in shown]
+    changed = [[not np.array_equal(each[i].image, plain[i].image) for i in range(60)] for each in shown]
     assert 15 <= sum(changed[0]) <= 45
     assert changed[0] != changed[1]
     again = train_samples(referrals, light=0.5)
-    assert all(torch.equal(again[i].image, shown[0][i].image) for i in range(60))
-    assert all(torch.equal(again[i].target, plain[i].target) for i in range(60))
+    assert all(np.array_equal(again[i].image, shown[0][i].image) for i in range(60))
+    assert all(np.array_equal(again[i].target, plain[i].target) for i in range(60))
 
 
-def test_sentences_about_one_photo_see_it_in_one_light(tmp_path):
+def test_expressions_about_one_image_share_its_brightness(tmp_path):
     PILImage.fromarray(photo()).save(tmp_path / "photo.png")
     about_one = [referral(i, image=tmp_path / "photo.png") for i in range(3)]
     samples = train_samples(about_one, light=1.0)
     assert samples[0].image is samples[1].image
-    assert torch.equal(samples[2].image, samples[0].image)
+    assert np.array_equal(samples[2].image, samples[0].image)

@@ -3,26 +3,30 @@ import pytest
 
 from vlt.data.masks import encode_rle
 from vlt.errors import DataError
-from vlt.evaluate import centred_box, dummies, evaluate, mean_box_share, whole_photo
-from vlt.geometry import Letterbox
-from vlt.types import Batch, Expression, Referral
+from vlt.evaluate import centred_box, evaluate, mean_box_share, whole_image
+from vlt.types import Expression, Referral
 
 
-def batch_of(*sizes):
-    letterboxes = [Letterbox(size, (64, 96)) for size in sizes]
-    return Batch(*[None] * 5, letterboxes=letterboxes)
+def images_of(*sizes):
+    return [np.zeros((*size, 3), np.uint8) for size in sizes]
 
 
 def referral(size, rows, columns, encode=lambda mask: mask):
     mask = np.zeros(size, dtype=bool)
     mask[rows, columns] = True
-    photo = np.zeros((*size, 3), dtype=np.uint8)
-    return Referral(ref_id=5, image=photo, target=encode(mask), expressions=(Expression(1, "a"), Expression(2, "b c")))
+    image = np.zeros((*size, 3), dtype=np.uint8)
+    return Referral(
+        ref_id=5, image=image, targets=(encode(mask),), expressions=(Expression(1, "a"), Expression(2, "b c"))
+    )
 
 
-def test_whole_photo():
-    masks = list(whole_photo(batch_of((3, 5), (1, 1))))
-    assert [(mask.shape, mask.dtype, mask.all()) for mask in masks] == [((3, 5), bool, True), ((1, 1), bool, True)]
+def test_whole_image():
+    masks = list(whole_image(images_of((3, 5), (1, 1)), [["a"], ["b", "c"]]))
+    assert [len(some) for some in masks] == [1, 2]
+    assert [(mask.shape, mask.dtype, mask.all()) for mask in (masks[0][0], masks[1][1])] == [
+        ((3, 5), bool, True),
+        ((1, 1), bool, True),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -34,7 +38,8 @@ def test_whole_photo():
     ],
 )
 def test_centred_box(size, share, rows, columns):
-    (mask,) = centred_box(share)(batch_of(size))
+    [[mask, other]] = centred_box(share)(images_of(size), [["a", "b"]])
+    assert np.array_equal(mask, other)
     expected = np.zeros(size, dtype=bool)
     expected[slice(*rows), slice(*columns)] = True
     assert np.array_equal(mask, expected)
@@ -50,13 +55,21 @@ def test_the_mean_box_by_hand():
 
 
 def test_the_mean_box_of_nothing_is_refused():
-    with pytest.raises(DataError, match="none of the 1 referrals has a target with a pixel"):
+    with pytest.raises(DataError, match="none of the 1 referrals has a target"):
         mean_box_share([referral((10, 10), slice(0, 0), slice(0, 0))])
 
 
-def test_dummies_are_evaluated_like_a_model(text, config):
+def test_a_referral_without_a_target_has_no_box():
+    one = referral((10, 20), slice(2, 7), slice(0, 4))
+    none = Referral(ref_id=6, image=one.image, targets=(), expressions=one.expressions, category=-1)
+    assert mean_box_share([one, none]) == mean_box_share([one])
+    with pytest.raises(DataError, match="none of the 1 referrals has a target"):
+        mean_box_share([none])
+
+
+def test_baselines_are_evaluated_like_a_model():
     train = [referral((40, 60), slice(10, 30), slice(15, 45))]  # centred, half as high and wide
-    scores = {name: evaluate(answer, text, train, config).scores for name, answer in dummies(train).items()}
-    assert scores["whole photo"].miou == pytest.approx(0.25)
-    assert scores["centred box"].miou == 1
-    assert {one.count for one in scores.values()} == {2}
+    whole, box = (evaluate(each, train).scores for each in (whole_image, centred_box(mean_box_share(train))))
+    assert whole.miou == pytest.approx(0.25)
+    assert box.miou == 1
+    assert whole.count == box.count == 2

@@ -11,205 +11,277 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as PILImage
-from torch import nn
+from predictor_fixture import BrokenEngine, RedEngine, make_predictor
 
 from vlt.data.masks import encode_rle
-from vlt.errors import ConfigError, DataError
-from vlt.evaluate import Provenance, Shard, describe_device, evaluate, whole_photo
+from vlt.errors import CheckpointError, ConfigError, DataError
+from vlt.evaluate import Provenance, Shard, evaluate, evaluation, whole_image
 from vlt.geometry import Letterbox
 from vlt.metrics import PROTOCOLS
+from vlt.refine import Refiner
 from vlt.types import Expression
 
 
-def one_by_one(model, text, referrals, config, threshold, smoothing=0.0):
-    """Every sentence on its own, the whole way written out: (sent_id, intersection, union, IoU)."""
+def one_by_one(predictor, referrals, threshold, smoothing=0.0):
+    """Every expression on its own, the whole way written out in torch: (sent_id, intersection, union, IoU)."""
     rows = []
     for referral in referrals:
         for expression in referral.expressions:
             size = referral.image.shape[:2]
-            box = Letterbox(size, config.model.input_size)
-            words = text(expression.text).values[None]
-            with torch.no_grad():
-                logits = model(box.image(referral.image)[None], words, torch.ones_like(words).bool(), torch.tensor([0]))
-            canvas = F.interpolate(logits.sigmoid(), config.model.input_size, mode="bilinear")
+            box = Letterbox(size, predictor.input_size)
+            words = predictor.text(expression.text).values[None]
+            encoded = predictor.engine.encode(box.image(referral.image)[None])
+            logits = predictor.engine.segment(encoded, np.array([0]), words, np.ones(words.shape, bool)).masks
+            canvas = F.interpolate(torch.from_numpy(logits).sigmoid(), predictor.input_size, mode="bilinear")
             (top, left), (height, width) = box.offset, box.inner_size
             inner = canvas[:, :, top : top + height, left : left + width]
             mask = F.interpolate(inner, size, mode="bilinear")[0, 0].numpy() > threshold
-            intersection, union = (mask & referral.target).sum(), (mask | referral.target).sum()
+            intersection, union = (mask & referral.targets[0]).sum(), (mask | referral.targets[0]).sum()
             rows.append((expression.sent_id, intersection, union, (intersection + smoothing) / (union + smoothing)))
     return rows
 
 
 def assert_equal_rows(report, rows):
-    assert [record.sent_id for record in report.records] == [row[0] for row in rows]
-    for record, (_, intersection, union, iou) in zip(report.records, rows, strict=True):
-        assert record.intersection == pytest.approx(intersection, abs=2)  # a pixel on the very threshold may differ
-        assert record.union == pytest.approx(union, abs=2)
-        assert record.iou == pytest.approx(iou, abs=2e-3)
+    assert [result.sent_id for result in report.results] == [row[0] for row in rows]
+    for result, (_, intersection, union, iou) in zip(report.results, rows, strict=True):
+        assert result.intersection == pytest.approx(intersection, abs=2)  # a pixel on the very threshold may differ
+        assert result.union == pytest.approx(union, abs=2)
+        assert result.iou == pytest.approx(iou, abs=2e-3)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 4, 50])
-def test_every_sentence_is_judged_at_the_photos_size_whatever_the_batch(
-    model, text, referrals, make_config, batch_size
-):
-    config = make_config(batch_size=batch_size)
-    report = evaluate(model, text, referrals, config)
-    rows = one_by_one(model, text, referrals, config, 0.5)
+def test_every_expression_is_scored_at_the_images_size_whatever_the_batch(referrals, batch_size):
+    predictor = make_predictor(batch_size=batch_size)
+    report = evaluate(predictor, referrals)
+    rows = one_by_one(predictor, referrals, 0.5)
     assert_equal_rows(report, rows)
     assert report.scores.count == len(rows) == 11
     assert report.scores.miou == pytest.approx(np.mean([row[3] for row in rows]), abs=2e-3)
     assert report.scores.oiou == pytest.approx(sum(r[1] for r in rows) / sum(r[2] for r in rows), abs=2e-3)
-    assert 0.2 < report.scores.miou < 0.95, "the test must see good and bad answers"
+    assert 0.2 < report.scores.miou < 0.95, "the test must see good and bad predictions"
 
 
-def test_the_original_protocol(model, text, referrals, make_config):
-    config = make_config(threshold=0.9)
-    report = evaluate(model, text, referrals, config, protocol="original")
-    assert_equal_rows(report, one_by_one(model, text, referrals, config, 0.35, 1e-10))
+def test_the_original_protocol(referrals):
+    predictor = make_predictor(threshold=0.9)
+    report = evaluate(predictor, referrals, protocol="original")
+    assert_equal_rows(report, one_by_one(predictor, referrals, 0.35, 1e-10))
     assert report.protocol == PROTOCOLS["original"]
     assert list(report.scores.precision) == pytest.approx(np.arange(0.5, 0.99, 0.05))
-    assert [record.iou for record in report.records] == [
-        (record.intersection + 1e-10) / (record.union + 1e-10) for record in report.records
+    assert [result.iou for result in report.results] == [
+        (result.intersection + 1e-10) / (result.union + 1e-10) for result in report.results
     ]
 
 
-def test_our_protocol_takes_the_threshold_from_the_configuration(model, text, referrals, make_config):
-    config = make_config(threshold=0.9)
-    report = evaluate(model, text, referrals, config)
+def test_our_protocol_takes_the_threshold_from_the_settings(referrals):
+    predictor = make_predictor(threshold=0.9)
+    report = evaluate(predictor, referrals)
     assert report.protocol == replace(PROTOCOLS["vlt"], threshold=0.9)
-    assert_equal_rows(report, one_by_one(model, text, referrals, config, 0.9))
+    assert_equal_rows(report, one_by_one(predictor, referrals, 0.9))
 
 
-def test_a_protocol_of_ones_own(model, text, referrals, config):
-    own = replace(PROTOCOLS["original"], name="own", threshold=0.4)
-    assert evaluate(model, text, referrals, config, protocol=own).protocol == own
+class NoSegmenter:
+    """Fails the test if outlines are refined."""
+
+    def encode(self, image):
+        pytest.fail("an image was encoded for the refiner")
 
 
-def test_an_unknown_protocol_is_refused(model, text, referrals, config):
+def test_the_original_protocol_uses_the_bare_network(referrals):
+    """Its own threshold, no test-time augmentation and no refiner; the report says so."""
+    plain = make_predictor()
+    full = make_predictor(refiner=Refiner(NoSegmenter()), flip=True, threshold=0.9)
+    report = evaluate(full, referrals, protocol="original")
+    assert report.results == evaluate(plain, referrals, protocol="original").results
+    used = report.provenance
+    assert (used.threshold, used.flip, used.refined, used.input_size) == (0.35, False, False, (64, 96))
+    assert full.settings.flip, "the predictor itself stays as it is"
+
+
+def test_the_report_says_how_predictions_were_made(referrals):
+    assert "threshold 0.4; flip True; refined False; input_size 64 x 96" in str(
+        evaluate(make_predictor(flip=True, threshold=0.4), referrals)
+    )
+    given = evaluate(make_predictor(), referrals, provenance=Provenance(split="val", seed=9)).provenance
+    assert given == Provenance(
+        split="val",
+        seed=9,
+        threshold=0.5,
+        flip=False,
+        refined=False,
+        input_size=(64, 96),
+        hardware="test machine",
+    )
+    assert evaluate(whole_image, referrals).provenance == Provenance(), "a baseline has none of these settings"
+
+
+def test_a_protocol_of_ones_own(predictor, referrals):
+    own = replace(PROTOCOLS["original"], name="own", threshold=0.4, is_bare=False)
+    report = evaluate(predictor.with_settings(flip=True), referrals, protocol=own)
+    assert report.protocol == own
+    assert (report.provenance.threshold, report.provenance.flip) == (0.4, True)
+
+
+def test_an_unknown_protocol_is_refused(predictor, referrals):
     with pytest.raises(ConfigError, match="no evaluation protocol 'orignal'; known: vlt, original"):
-        evaluate(model, text, referrals, config, protocol="orignal")
+        evaluate(predictor, referrals, protocol="orignal")
 
 
-def test_the_model_sees_each_photo_of_a_batch_once(model, text, referrals, make_config):
-    evaluate(model, text, referrals, make_config(batch_size=5))
-    assert [(photos, sentences) for photos, sentences, *_ in model.seen] == [(1, 5), (2, 5), (1, 1)]
+def test_each_image_is_encoded_once_and_few_at_a_time(referrals, monkeypatch):
+    monkeypatch.setattr(evaluation, "IMAGES_AT_ONCE", 2)
+    engine = RedEngine()
+    evaluate(make_predictor(engine, batch_size=5), referrals)
+    assert engine.encoded == [2, 1], "three images"
+    assert engine.segmented == [(2, 5), (2, 4), (1, 2)]
+    assert engine.most_alive == 2
 
 
-def test_the_model_is_put_back_as_it_was(model, text, referrals, config):
-    evaluate(model, text, referrals, config)
-    assert all(seen[2:] == (False, False, False) for seen in model.seen)
-    assert model.training
-    assert not model.frozen.training, "what was frozen must stay so"
+def test_many_expressions_about_an_image_are_predicted_in_groups(predictor, referrals, monkeypatch):
+    whole = evaluate(predictor, referrals)
+    monkeypatch.setattr(evaluation, "MOST_EXPRESSIONS", 2)
+    assert evaluate(predictor, referrals).results == whole.results
 
 
-def test_the_model_is_put_back_after_an_error_too(model, text, referrals, config):
-    def interrupt(outcome):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        evaluate(model, text, referrals, config, on_sample=interrupt)
-    assert (model.training, model.frozen.training) == (True, False)
-    assert torch.is_grad_enabled()
+def test_worker_processes_change_nothing(predictor, referrals, tmp_path):
+    for referral in referrals:
+        PILImage.fromarray(referral.image).save(tmp_path / f"{referral.scene}.png")
+    stored = [replace(referral, image=tmp_path / f"{referral.scene}.png") for referral in referrals]
+    assert evaluate(predictor, stored, workers=2) == evaluate(predictor, referrals)
 
 
-def test_evaluating_does_not_move_the_random_state(model, text, referrals, config):
+def test_evaluating_does_not_move_the_random_state(predictor, referrals):
     before = torch.get_rng_state()
-    evaluate(model, text, referrals, config)
+    evaluate(predictor, referrals)
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_on_sample_sees_every_answer_in_order(model, text, referrals, config):
+def test_on_outcome_gets_every_prediction_in_order(predictor, referrals):
     outcomes = []
-    report = evaluate(model, text, referrals, config, on_sample=outcomes.append)
-    assert tuple(outcome.record for outcome in outcomes) == report.records
+    report = evaluate(predictor, referrals, on_outcome=outcomes.append)
+    assert tuple(outcome.result for outcome in outcomes) == report.results
     for outcome in outcomes:
-        assert outcome.mask.shape == outcome.target.shape == outcome.referral.image.shape[:2]
+        assert outcome.mask.shape == outcome.ground_truth.shape == outcome.referral.image.shape[:2]
         assert outcome.mask.dtype == bool
-        assert (outcome.mask & outcome.target).sum() == outcome.record.intersection
+        assert (outcome.mask & outcome.ground_truth).sum() == outcome.result.intersection
 
 
-def test_blank_sentences_are_left_out_and_counted(model, text, referrals, config):
-    whole = evaluate(model, text, referrals, config)
-    blank = (Expression(1, ""), Expression(2, " \t"))
+def test_evaluated_is_what_is_predicted(referrals):
+    """With test-time augmentation too: both use the same predictor."""
+    predictor, outcomes = make_predictor(flip=True, threshold=0.6), []
+    evaluate(predictor, referrals, on_outcome=outcomes.append)
+    for outcome in outcomes:
+        (one,) = predictor.predict(outcome.referral.image, outcome.result.expression, warn=False)
+        assert np.array_equal(one.mask, outcome.mask)
+
+
+def test_blank_expressions_are_left_out_and_counted(predictor, referrals):
+    whole = evaluate(predictor, referrals)
+    blank = (Expression(1, " \t"), Expression(2, "\u200b\u3164"))
     first, *rest = referrals
     silent = replace(referrals[-1], ref_id=77, expressions=blank)
     holed = [replace(first, expressions=(*first.expressions, *blank)), silent, *rest]
-    report = evaluate(model, text, holed, config)
-    assert report.blank_sentences == 4
-    assert whole.blank_sentences == 0
-    assert report.records == whole.records
-    with pytest.raises(DataError, match="no sentence to evaluate: 1 referrals, 2 blank sentences"):
-        evaluate(model, text, [silent], config)
+    report = evaluate(predictor, holed)
+    assert report.blank_expressions == 4
+    assert whole.blank_expressions == 0
+    assert report.results == whole.results
+    with pytest.raises(DataError, match="no expression to evaluate: 1 referrals, 2 blank expressions"):
+        evaluate(predictor, [silent])
 
 
-def test_targets_and_photos_in_files_count_as_those_in_memory(model, text, referrals, config, tmp_path):
+def test_expressions_that_are_cut_are_counted(predictor, referrals):
+    """`WordCounts` reads 12 words."""
+    assert evaluate(predictor, referrals).cut_expressions == 1
+    long = (Expression(1, "red " * 12), Expression(2, "red " * 13), Expression(3, "red " * 99))
+    report = evaluate(predictor, [replace(referrals[0], expressions=long)])
+    assert report.cut_expressions == 2
+    assert "2 expressions were cut at model.max_words: their ends were not read" in str(report)
+    assert evaluate(whole_image, referrals).cut_expressions == 0
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_output_that_is_not_finite_is_an_error(referrals, flip):
+    """And not an empty mask, which is right where nothing is referred to."""
+    absent = [replace(referral, targets=()) for referral in referrals]
+    with pytest.raises(CheckpointError, match="network's output for 'small thing' is not finite"):
+        evaluate(make_predictor(BrokenEngine(letters=5), flip=flip), absent[2:3])
+
+
+def test_targets_and_images_in_files_count_as_those_in_memory(predictor, referrals, tmp_path):
     def written(referral, kind):
-        photo, target = tmp_path / f"{referral.ref_id}.png", referral.target
-        PILImage.fromarray(referral.image).save(photo)
+        image, target = tmp_path / f"{referral.ref_id}.png", referral.targets[0]
+        PILImage.fromarray(referral.image).save(image)
         if kind == "png":
-            PILImage.fromarray(target.astype(np.uint8)).save(
-                tmp_path / "target.png"
-            )  # 0 and 1: the object is what is > 0
-            return replace(referral, image=photo, target=tmp_path / "target.png")
-        return replace(referral, image=photo, target=encode_rle(target))
+            # 0 and 1: the object is what is > 0
+            PILImage.fromarray(target.astype(np.uint8)).save(tmp_path / "target.png")
+            return replace(referral, image=image, targets=(tmp_path / "target.png",))
+        return replace(referral, image=image, targets=(encode_rle(target),))
 
     for kind in ("rle", "png"):
         stored = [written(referrals[0], kind)]
-        report = evaluate(model, text, stored, config)
-        assert report.records == evaluate(model, text, referrals[:1], config).records
+        assert evaluate(predictor, stored).results == evaluate(predictor, referrals[:1]).results
 
 
-def test_a_target_of_another_size_is_refused(text, referrals, config):
-    wrong = replace(referrals[3], target=np.ones((4, 5), dtype=bool))
-    with pytest.raises(DataError, match=r"(?s)3.*(4, 5|4 x 5).*50"):
-        evaluate(whole_photo, text, [wrong], config)
+def test_several_targets_are_united(predictor, referrals):
+    target = referrals[0].targets[0]
+    left, right = target.copy(), target.copy()
+    left[:, 48:] = False
+    right[:, 30:48] = False
+    (kept, *_) = referrals
+    split = evaluate(predictor, [replace(kept, targets=(left, encode_rle(right)))])
+    assert split.results == evaluate(predictor, [replace(kept, targets=(left | right,))]).results
 
 
-def test_anything_that_gives_masks_is_judged_by_the_same_code(text, referrals, config):
-    report = evaluate(whole_photo, text, referrals, config)
-    expected = [referral.target.mean() for referral in referrals for _ in referral.expressions]
-    assert [record.iou for record in report.records] == pytest.approx(expected)
+def test_without_a_target_only_an_empty_mask_is_right(predictor, referrals):
+    nothing = replace(referrals[0], targets=(), category=-1)
+    report = evaluate(predictor, [nothing])
+    assert [(result.iou, result.target) for result in report.results] == [(0, 0)] * 2
+    assert (report.presence.n_acc, report.presence.absent) == (0, 2)
+    strict = evaluate(predictor.with_settings(threshold=1), [nothing, referrals[1]])
+    assert [result.iou for result in strict.results] == [1, 1, 0, 0, 0]
+    assert strict.presence == (1, 0, 2)
 
 
-def test_what_the_configuration_and_the_device_tell_is_filled_in(model, text, referrals, config):
-    given = evaluate(model, text, referrals, config, provenance=Provenance(split="val", seed=9)).provenance
-    assert (given.dataset, given.split, given.seed, given.hardware) == ("synthetic", "val", 9, describe_device("cpu"))
-    assert evaluate(model, text, referrals, config).provenance.seed == 3
-    assert "CPU" in describe_device("cpu")
+@pytest.mark.parametrize(
+    ("targets", "sentence"),
+    [
+        ((np.ones((4, 5), dtype=bool),), "Referral 3: its ground truth has 4 x 5 pixels, but its image 50 x 120"),
+        ((np.ones((50, 120), bool), np.ones((4, 5), bool)), "Referral 3: .*masks of different sizes"),
+        (({"size": [50, 120], "counts": "~~"},), "Referral 3: Run lengths .* damaged"),
+    ],
+)
+def test_ground_truth_that_does_not_fit_is_refused(referrals, targets, sentence):
+    with pytest.raises(DataError, match=sentence):
+        evaluate(whole_image, [replace(referrals[3], targets=targets)])
 
 
-class Leaning(nn.Module):
-    """Believes more than a model the further to one side, by so much."""
-
-    def __init__(self, model, slope):
-        super().__init__()
-        self.model = model
-        self.slope = slope
-
-    def forward(self, images, *asked):
-        return self.model(images, *asked) + torch.linspace(-self.slope, self.slope, images.shape[-1])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_cannot_be_read_is_named_with_its_referral(predictor, referrals, tmp_path, workers):
+    missing = replace(referrals[3], image=tmp_path / "none.jpg")
+    with pytest.raises(DataError, match=r"Referral 3: There is no image .*none\.jpg"):
+        evaluate(predictor, [*referrals[:3], missing], workers=workers)
 
 
-def test_the_mirrored_photo_is_a_second_opinion_where_the_words_allow_it(model, text, referrals, make_config):
-    def masks(model, *, mirror):
+def test_anything_that_gives_masks_is_scored_by_the_same_code(referrals):
+    report = evaluate(whole_image, referrals)
+    expected = [referral.targets[0].mean() for referral in referrals for _ in referral.expressions]
+    assert [result.iou for result in report.results] == pytest.approx(expected)
+
+
+def test_the_flipped_image_is_used_where_the_words_allow_it(referrals):
+    def masks(slope, *, flip):
         found = []
-        evaluate(model, text, referrals, make_config(mirror=mirror), on_sample=found.append)
-        return {outcome.record.expression: outcome.mask for outcome in found}
+        evaluate(make_predictor(RedEngine(slope=slope), flip=flip), referrals, on_outcome=found.append)
+        return {outcome.result.expression: outcome.mask for outcome in found}
 
-    one, other, alone = (
-        masks(Leaning(model, 8), mirror=True),
-        masks(Leaning(model, -8), mirror=True),
-        masks(Leaning(model, 8), mirror=False),
-    )
+    one, other, alone = masks(8, flip=True), masks(-8, flip=True), masks(8, flip=False)
     unclear = {"that what is left"}
-    assert {said for said in one if np.array_equal(one[said], other[said])} == set(one) - unclear
-    assert {said for said in one if np.array_equal(one[said], alone[said])} == unclear
+    assert {text for text in one if np.array_equal(one[text], other[text])} == set(one) - unclear
+    assert {text for text in one if np.array_equal(one[text], alone[text])} == unclear
 
 
-def test_progress_goes_to_stderr_when_asked_for(model, text, referrals, config, capsys):
-    evaluate(model, text, referrals, config)
+def test_progress_goes_to_stderr_on_request(predictor, referrals, capsys):
+    evaluate(predictor, referrals)
     assert capsys.readouterr() == ("", "")
-    evaluate(model, text, referrals, config, progress=True)
+    evaluate(predictor, referrals, progress=True)
     out, err = capsys.readouterr()
     assert out == ""
     assert "11/11" in err
@@ -219,14 +291,14 @@ def test_progress_goes_to_stderr_when_asked_for(model, text, referrals, config, 
 
 
 @given(count=st.integers(0, 200), world=st.integers(1, 12))
-def test_shares_cover_every_sentence_once_and_are_even(count, world):
+def test_shares_cover_every_expression_once_and_are_even(count, world):
     shares = [Shard(rank, world).indices(count) for rank in range(world)]
     assert [index for share in shares for index in share] == list(range(count))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
 @pytest.mark.parametrize("world", [2, 3, 13])
-def test_processes_together_report_what_one_does(model, text, referrals, config, world):
+def test_processes_together_report_what_one_does(predictor, referrals, world):
     """Each process is played in turn; `gather` gives what the others had, as the real one would."""
     parts = []
 
@@ -234,13 +306,13 @@ def test_processes_together_report_what_one_does(model, text, referrals, config,
         parts.append(mine)
         return alone
 
-    alone = list(evaluate(model, text, referrals, config).records)
+    alone = list(evaluate(predictor, referrals).results)
     for rank in range(world):
-        evaluate(model, text, referrals, config, shard=Shard(rank, world, keep))
-    gathered = [record for part in parts for record in part]
-    assert gathered == alone, "no sentence may be missing, twice or out of order"
-    report = evaluate(model, text, referrals, config, shard=Shard(world - 1, world, lambda mine: gathered))
-    assert report == evaluate(model, text, referrals, config)
+        evaluate(predictor, referrals, shard=Shard(rank, world, keep))
+    gathered = [result for part in parts for result in part]
+    assert gathered == alone, "no expression may be missing, twice or out of order"
+    report = evaluate(predictor, referrals, shard=Shard(world - 1, world, lambda mine: gathered))
+    assert report == evaluate(predictor, referrals)
 
 
 TWO_PROCESSES = """
@@ -248,30 +320,23 @@ import json
 import sys
 import torch
 from accelerate import Accelerator
-from vlt.config import parse_config
-from vlt.data.synthetic import SyntheticReferrals
-from vlt.data.text import build_text
-from vlt.evaluate import Shard, evaluate, whole_photo
+from vlt.synth.shapes import SyntheticReferrals
+from vlt.evaluate import Shard, evaluate, whole_image
 from vlt.metrics import ReferringMetrics
 
-config = parse_config({
-    "model": {"image_size": [64, 64], "backbone": {"name": "darknet53"}}, "data": {"name": "synthetic"},
-    "output_dir": "unused", "evaluate": {"batch_size": 4},
-}, "test")
 referrals = SyntheticReferrals(7, (48, 64), 0, "val")
-text = build_text(config.model, [e.text for r in referrals for e in r.expressions])
 accelerator = Accelerator(cpu=True)
 outcomes = []
-report = evaluate(whole_photo, text, referrals, config, shard=Shard.of(accelerator), on_sample=outcomes.append)
+report = evaluate(whole_image, referrals, shard=Shard.of(accelerator), on_outcome=outcomes.append)
 metrics = ReferringMetrics(report.protocol)  # the other way: each process counts its own, torchmetrics adds them up
 for outcome in outcomes:
-    record = outcome.record
-    counts = (torch.tensor([count]) for count in (record.intersection, record.union, record.boundary))
+    result = outcome.result
+    counts = (torch.tensor([count]) for count in (result.intersection, result.union, result.boundary))
     metrics.update(*counts)
 synchronised = metrics.compute()
 assert (synchronised.count, synchronised.oiou) == (report.scores.count, report.scores.oiou)
 assert abs(synchronised.miou - report.scores.miou) < 1e-12
-sent_ids = [record.sent_id for record in report.records]
+sent_ids = [result.sent_id for result in report.results]
 # A file for each: what two processes print at once may be mixed.
 with open(f"{sys.argv[1]}.{accelerator.process_index}.json", "w") as file:
     json.dump([accelerator.num_processes, report.to_dict(), sent_ids], file)
@@ -305,6 +370,6 @@ def test_two_real_processes_report_what_one_does(tmp_path):
     assert len(alone[1]) > 7
 
 
-def test_records_are_plain_values(model, text, referrals, config):
-    record = evaluate(model, text, referrals, config).records[0]
-    assert json.loads(json.dumps(asdict(record))) == asdict(record)
+def test_results_are_plain_values(predictor, referrals):
+    result = evaluate(predictor, referrals).results[0]
+    assert json.loads(json.dumps(asdict(result))) == asdict(result)

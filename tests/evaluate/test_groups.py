@@ -1,21 +1,21 @@
-"""Groups of sentences by what they mean, and what is said of sentences that mean nothing."""
+"""Groups of results by their target, and expressions that nothing in the image matches."""
 
 import numpy as np
 import pytest
 
 from vlt.data.masks import encode_rle
-from vlt.evaluate import Record, Report, evaluate
+from vlt.evaluate import ExpressionResult, Report, evaluate
 from vlt.metrics import PROTOCOLS
 from vlt.types import Expression, Referral, Standing
 
 
-def record(intersection, union, target, *, photo=1000, **about):
+def result(intersection, union, target, *, photo=1000, **about):
     iou = intersection / union if union else 1.0
-    return Record(1, 1, "the left zebra", iou, intersection, union, 0.5, target, photo, **about)
+    return ExpressionResult(1, 1, "the left zebra", iou, intersection, union, 0.5, target, photo, **about)
 
 
-def counts(records, name):
-    report = Report.of(records, PROTOCOLS["vlt"], input_size=(64, 96))
+def counts(results, name):
+    report = Report.of(results, PROTOCOLS["vlt"])
     return {group: scores.count for group, scores in report.groups.get(name, {}).items()}
 
 
@@ -30,7 +30,7 @@ def counts(records, name):
     ],
 )
 def test_groups_by_the_others_of_a_category(standing, group):
-    assert counts([record(1, 2, 2, standing=standing)], "standing") == group
+    assert counts([result(1, 2, 2, standing=standing)], "standing") == group
 
 
 @pytest.mark.parametrize(
@@ -45,13 +45,13 @@ def test_groups_by_the_others_of_a_category(standing, group):
     ],
 )
 def test_groups_by_the_size_of_the_target(target, group):
-    assert counts([record(1, target, target)], "size") == {group: 1}
+    assert counts([result(1, target, target)], "size") == {group: 1}
 
 
-def test_sentences_without_a_referent_are_reported_apart():
-    wrong, right = record(0, 7, 0), record(0, 0, 0)
-    silent, answered = record(0, 9, 9), record(3, 12, 9)
-    report = Report.of([wrong, right, right, silent, answered], PROTOCOLS["vlt"], input_size=(64, 96))
+def test_expressions_without_a_referent_are_reported_apart():
+    wrong, right = result(0, 7, 0), result(0, 0, 0)
+    silent, found = result(0, 9, 9), result(3, 12, 9)
+    report = Report.of([wrong, right, right, silent, found], PROTOCOLS["vlt"])
     assert {name: scores.count for name, scores in report.groups["referent"].items()} == {
         "with a referent": 2,
         "without a referent": 3,
@@ -59,33 +59,36 @@ def test_sentences_without_a_referent_are_reported_apart():
     assert report.groups["referent"]["without a referent"].miou == report.presence.n_acc == pytest.approx(2 / 3)
     assert (report.presence.t_acc, report.presence.absent) == (0.5, 3)
     assert report.to_dict()["presence"] == {"n_acc": report.presence.n_acc, "t_acc": 0.5, "absent": 3}
-    assert "66.67 % of 3 answered with an empty mask (N-acc), of the others 50.00 %" in str(report)
+    assert "3 without a referent: 66.67 % empty masks (N-acc); with one: 50.00 % non-empty masks (T-acc)" in str(report)
     assert sum(scores.count for scores in report.groups["size"].values()) == 2, "nothing has no size"
 
 
-def test_nothing_is_said_of_referents_where_every_sentence_has_one():
-    report = Report.of([record(3, 12, 9)], PROTOCOLS["vlt"], input_size=(64, 96))
+def test_referents_are_not_reported_where_every_expression_has_one():
+    report = Report.of([result(3, 12, 9)], PROTOCOLS["vlt"])
     assert report.presence is None
     assert "referent" not in report.groups
     assert "N-acc" not in str(report)
 
 
 def test_without_a_single_referent_there_is_no_t_acc():
-    report = Report.of([record(0, 0, 0)], PROTOCOLS["vlt"], input_size=(64, 96))
+    report = Report.of([result(0, 0, 0)], PROTOCOLS["vlt"])
     assert report.presence == (1, None, 1)
     assert "T-acc" not in str(report)
 
 
-def test_an_empty_answer_to_nothing_is_right(text, config):
-    """The whole way: from a referral with an empty mask to the report."""
-    photo = np.zeros((40, 60, 3), dtype=np.uint8)
-    empty = Referral(1, photo, encode_rle(np.zeros((40, 60), bool)), (Expression(1, "a whale"),), -1)
-    there = Referral(2, photo, np.pad(np.ones((4, 6), bool), ((18, 18), (27, 27))), (Expression(2, "left dot"),), 0)
+@pytest.mark.parametrize("targets", [(), (encode_rle(np.zeros((40, 60), bool)),)], ids=["no target", "an empty mask"])
+def test_an_empty_mask_for_nothing_is_right(targets):
+    """The whole way: from a referral without a target to the report."""
+    image = np.zeros((40, 60, 3), dtype=np.uint8)
+    dot = np.pad(np.ones((4, 6), bool), ((18, 18), (27, 27)))
+    empty = Referral(1, image, targets, (Expression(1, "a whale"),), -1, scene=1)
+    there = Referral(2, image, (dot,), (Expression(2, "left dot"),), 0, scene=1)
 
-    def silence(batch):
-        return (np.zeros(letterbox.photo_size, dtype=bool) for letterbox in batch.letterboxes)
+    def find_nothing(images, expressions):
+        nothing = np.zeros((40, 60), dtype=bool)
+        return [[nothing] * len(texts) for texts in expressions]
 
-    report = evaluate(silence, text, [empty, there], config)
-    assert [one.iou for one in report.records] == [1, 0]
-    assert [one.boundary for one in report.records] == [1, 0]
+    report = evaluate(find_nothing, [empty, there])
+    assert [one.iou for one in report.results] == [1, 0]
+    assert [one.boundary for one in report.results] == [1, 0]
     assert report.presence[:2] == (1, 0)

@@ -5,29 +5,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlt.data.expressions import CUES, cues
 from vlt.errors import DataError
-from vlt.evaluate import Provenance, Record, Report, scores_table
+from vlt.evaluate import ExpressionResult, Provenance, Report, scores_table
 from vlt.metrics import PROTOCOLS, Scores
+from vlt.text.cues import CUES, cues
 from vlt.version import __version__
 
 VLT = PROTOCOLS["vlt"]
 
 
-def record(expression, intersection=1, union=2, *, ref_id=1, sent_id=1, boundary=0.5, target=2, photo=100, **about):
+def result(expression, intersection=1, union=2, *, ref_id=1, sent_id=1, boundary=0.5, target=2, photo=100, **about):
     iou = intersection / union if union else 1.0
-    return Record(ref_id, sent_id, expression, iou, intersection, union, boundary, target, photo, **about)
+    return ExpressionResult(ref_id, sent_id, expression, iou, intersection, union, boundary, target, photo, **about)
 
 
-def report_of(*records, **about):
-    return Report.of(records, VLT, input_size=(64, 96), **about)
+def report_of(*results, **about):
+    return Report.of(results, VLT, **about)
 
 
-RECORDS = [record("zebra", 3, 4, boundary=1.0), record("red left zebra", 1, 4), record("second zebra from left", 0, 8)]
+RESULTS = [result("zebra", 3, 4, boundary=1.0), result("red left zebra", 1, 4), result("second zebra from left", 0, 8)]
 
 
 def test_scores_by_hand():
-    report = report_of(*RECORDS)
+    report = report_of(*RESULTS)
     assert report.scores.miou == pytest.approx((3 / 4 + 1 / 4 + 0) / 3)
     assert report.scores.oiou == pytest.approx(4 / 16)
     assert report.scores.precision == pytest.approx({0.5: 1 / 3, 0.6: 1 / 3, 0.7: 1 / 3, 0.8: 0, 0.9: 0})
@@ -43,8 +43,8 @@ def test_scores_by_hand():
 
 
 @given(words=st.lists(st.integers(1, 60), min_size=1, max_size=20))
-def test_every_sentence_has_one_length(words):
-    report = report_of(*(record(" ".join(["word"] * count)) for count in words))
+def test_every_expression_has_one_length(words):
+    report = report_of(*(result(" ".join(["word"] * count)) for count in words))
     assert sum(scores.count for scores in report.groups["length"].values()) == len(words)
 
 
@@ -53,19 +53,19 @@ def test_every_sentence_has_one_length(words):
     [("1-2 words", (1, 2)), ("3-5 words", (3, 5)), ("6-10 words", (6, 10)), ("11+ words", (11, 500))],
 )
 def test_limits_of_the_lengths(group, words):
-    report = report_of(*(record("a  " * count) for count in words))
+    report = report_of(*(result("a  " * count) for count in words))
     assert list(report.groups["length"]) == [group]
 
 
-def test_every_sentence_has_a_cue():
-    by_cue = report_of(*RECORDS).groups["cue"]
-    assert set(by_cue) == set().union(*(cues(one.expression) for one in RECORDS)) <= set(CUES)
+def test_every_expression_has_a_cue():
+    by_cue = report_of(*RESULTS).groups["cue"]
+    assert set(by_cue) == set().union(*(cues(one.expression) for one in RESULTS)) <= set(CUES)
     assert list(by_cue) == [cue for cue in CUES if cue in by_cue], "in the order of the glossary"
 
 
-def test_json_says_everything_the_numbers_depend_on(tmp_path):
-    provenance = Provenance(dataset="refcoco", split="val", commit="abc", command="vlt test x.yaml")
-    report = report_of(*RECORDS, blank_sentences=2, provenance=provenance)
+def test_json_states_everything_the_numbers_depend_on(tmp_path):
+    provenance = Provenance("refcoco", "val", input_size=(64, 96), commit="abc", command="vlt test x.yaml")
+    report = report_of(*RESULTS, blank_expressions=2, cut_expressions=1, provenance=provenance)
     report.write(tmp_path / "new" / "report.json")
     read = json.loads((tmp_path / "new" / "report.json").read_text())
     assert read == report.to_dict()
@@ -79,40 +79,45 @@ def test_json_says_everything_the_numbers_depend_on(tmp_path):
         "smoothing": 0.0,
         "is_bare": False,
         "source": VLT.source,
-        "size": "the photo's own",
+        "size": "the image's own",
     }
-    assert (read["blank_sentences"], read["input_size"]) == (2, [64, 96])
+    assert (read["blank_expressions"], read["cut_expressions"]) == (2, 1)
     assert read["provenance"] == {
-        **{"dataset": "refcoco", "split": "val", "half": None, "checkpoint": None, "commit": "abc", "seed": None},
-        **{"refined": None, "mirrored": None, "hardware": None, "command": "vlt test x.yaml", "version": __version__},
+        **{"dataset": "refcoco", "split": "val", "checkpoint": None, "commit": "abc", "seed": None},
+        **{"threshold": None, "flip": None, "refined": None, "input_size": [64, 96], "hardware": None},
+        **{"command": "vlt test x.yaml", "version": __version__},
     }
 
 
-def test_records_are_a_line_each(tmp_path):
-    spoken = [*RECORDS, record("斑马 \n ñ")]
-    report_of(*spoken).write_records(tmp_path / "records.jsonl")
-    lines = (tmp_path / "records.jsonl").read_text(encoding="utf-8").splitlines()
-    assert [json.loads(line) for line in lines] == [asdict(one) for one in spoken]
+def test_results_are_a_line_each(tmp_path):
+    several = [*RESULTS, result("斑马 \n ñ")]
+    report_of(*several).write_results(tmp_path / "results.jsonl")
+    lines = (tmp_path / "results.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == [asdict(one) for one in several]
     assert set(json.loads(lines[0])) >= {"ref_id", "sent_id", "expression", "iou", "boundary", "standing"}
 
 
-def test_what_cannot_be_written_is_said(tmp_path):
+def test_a_report_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
-    for write in (report_of(*RECORDS).write, report_of(*RECORDS).write_records):
+    for write in (report_of(*RESULTS).write, report_of(*RESULTS).write_results):
         with pytest.raises(DataError, match=str(tmp_path / "file")):
             write(tmp_path / "file" / "report.json")
 
 
 def test_the_printed_table_is_aligned_and_states_the_protocol():
-    lines = str(report_of(*RECORDS, blank_sentences=2, provenance=Provenance(split="val"))).splitlines()
-    *table, protocol, left_out, provenance = lines
+    known = Provenance(split="val", threshold=0.5, flip=False, refined=True, input_size=(64, 96))
+    lines = str(report_of(*RESULTS, blank_expressions=2, cut_expressions=3, provenance=known)).splitlines()
+    *table, protocol, left_out, cut, provenance = lines
     precision = ["Pr@0.5", "Pr@0.6", "Pr@0.7", "Pr@0.8", "Pr@0.9"]
-    assert table[0].split() == ["sentences", "mIoU", "oIoU", "boundary", "F", *precision]
+    assert table[0].split() == ["expressions", "mIoU", "oIoU", "boundary", "F", *precision]
     assert table[1].split() == ["all", "3", "33.33", "25.00", "66.67", "33.33", "33.33", "33.33", "0.00", "0.00"]
     assert len({len(line) for line in table}) == 1, "every row must be as wide as the head"
     assert protocol == str(VLT)
-    assert left_out == "input 64 x 96; 2 blank sentences left out"
-    assert provenance == f"split val; version {__version__}"
+    assert left_out == "2 blank expressions left out"
+    assert cut == "3 expressions were cut at model.max_words: their ends were not read"
+    assert provenance == (
+        f"split val; threshold 0.5; flip False; refined True; input_size 64 x 96; version {__version__}"
+    )
 
 
 def test_rows_of_any_scores_make_a_table():

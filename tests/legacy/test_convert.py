@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-import vlt.data.vectors
+import vlt.text.vectors
 from vlt.checkpoint import load_checkpoint
 from vlt.convert import convert
 from vlt.data.prepared import write_prepared
@@ -52,7 +52,7 @@ def vectors(tmp_path):
 
 
 def test_checkpoint_answers_as_the_weight_file(weights, original, vectors, small_config, tmp_path):
-    with pytest.warns(VLTWarning, match="frequent words only"):
+    with pytest.warns(VLTWarning, match="vocabulary has frequent words only"):
         assert convert(weights, original, tmp_path / "converted", vectors) == tmp_path / "converted"
     weights_before = load_keras_checkpoint(weights, small_config)
     for path in (weights, original, tmp_path / "vectors.txt"):
@@ -60,27 +60,28 @@ def test_checkpoint_answers_as_the_weight_file(weights, original, vectors, small
     checkpoint = load_checkpoint(tmp_path / "converted")
     words = checkpoint.text("left dog")
     assert (words.values[0].tolist(), words.unknown) == (list(range(8)), ())
-    images, padded = torch.rand(1, 3, 64, 64), torch.cat([words.values, torch.zeros(3, 8)])[None]
+    images, padded = torch.rand(1, 3, 64, 64), torch.cat([torch.from_numpy(words.values), torch.zeros(3, 8)])[None]
     with torch.inference_mode():
         torch.testing.assert_close(checkpoint.model(images, padded), weights_before(images, padded), rtol=0, atol=0)
-    assert checkpoint.config.evaluate.threshold == 0.35
+    assert checkpoint.config.inference.threshold == 0.35
     assert checkpoint.config.output_dir == tmp_path / "converted"
     assert json.loads((tmp_path / "converted" / "meta.json").read_text())["converted_from"] == "weights.h5"
 
 
 def test_words_of_the_annotations_are_known(weights, original, vectors, tmp_path, monkeypatch, recwarn):
     """Those of all splits, however rare."""
-    monkeypatch.setattr(vlt.data.vectors, "FREQUENT", 1)
+    monkeypatch.setattr(vlt.text.vectors, "FREQUENT", 1)
     photo = tmp_path / "photo.jpg"
     photo.touch()
     mask = np.ones((4, 4), bool)
     splits = {
-        split: [Referral(number, photo, mask, (Expression(number, text),))]
+        split: [Referral(number, photo, (mask,), (Expression(number, text),))]
         for number, (split, text) in enumerate({"train": "dog", "testA": "zebra"}.items())
     }
     write_prepared(tmp_path, "refcoco", splits, generate_mask=False)
     paths = {"train_set": str(tmp_path / "anns/refcoco/train.json"), "image_path": str(tmp_path)}
     original.write_text(original.read_text() + yaml.safe_dump(paths))
+    (tmp_path / "anns/refcoco/prepare.json").write_text("{}")  # `vlt prepare` leaves its arguments there
     convert(weights, original, tmp_path / "converted", vectors)
     text = load_checkpoint(tmp_path / "converted").text
     assert text("left dog right zebra").unknown == ("right",)
@@ -90,7 +91,7 @@ def test_words_of_the_annotations_are_known(weights, original, vectors, tmp_path
 def test_without_vectors_a_checkpoint_is_written_and_says_so(weights, original, tmp_path):
     spacy_model = ["model.backbone.width=0.0625"]
     original.write_text(original.read_text() + "word_embed: no_such_model\n")
-    with pytest.warns(VLTWarning, match=r"will know no words: .*--set model\.words\.source=text"):
+    with pytest.warns(VLTWarning, match=r"vocabulary is empty.*--set model\.words\.source=text"):
         convert(weights, original, tmp_path / "converted", spacy_model)
     checkpoint = load_checkpoint(tmp_path / "converted")
     assert checkpoint.model(torch.rand(1, 3, 64, 64), torch.rand(1, 5, 8)).shape == (1, 1, 32, 32)

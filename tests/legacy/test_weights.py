@@ -10,7 +10,7 @@ import yaml
 
 from vlt.errors import CheckpointError, ConfigError, VLTWarning
 from vlt.legacy import load_keras_backbone, load_keras_checkpoint
-from vlt.model.darknet import Darknet53
+from vlt.model.backbone import Darknet53
 
 
 @pytest.fixture(scope="module")

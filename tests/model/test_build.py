@@ -7,14 +7,28 @@ from typing import Any
 import pytest
 import torch
 import transformers
+import yaml
 from safetensors.torch import load_file, save_file
 
-from vlt.config import BertConfig, Dinov2Config, GRUConfig, SwinConfig, VLTConfig, WordsConfig
-from vlt.errors import CheckpointError, ConfigError
-from vlt.model.build import BACKBONES, LANGUAGES, build_model, resolve
+from vlt.config import (
+    BertConfig,
+    Darknet53Config,
+    Dinov2Config,
+    GRUConfig,
+    SwinConfig,
+    VLTConfig,
+    WordsConfig,
+    read_config,
+)
+from vlt.errors import CheckpointError, ConfigError, VLTWarning
+from vlt.files import resolve_source
+from vlt.model.build import BACKBONES, LANGUAGES, build_model
+from vlt.model.pretrained import read_architecture, resolve_architecture
 
 SMALL = {"dim": 32, "heads": 4, "feedforward_dim": 32, "mask_dim": 16, "num_queries": 2}
 TINY_DINOV2 = Dinov2Config(architecture={"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2})
+TINY_BERT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 50}
+DARKNET = Darknet53Config(width=0.0625, blocks=(1, 1, 1, 1, 1))
 GRU = GRUConfig(words=WordsConfig(dim=12), hidden_dim=16)
 
 
@@ -53,7 +67,7 @@ def _config(folders: dict[str, str], backbone: str) -> VLTConfig:
 def test_pretrained_weights_arrive_and_can_be_rebuilt_without_the_folder(
     folders: dict[str, str], backbone: str
 ) -> None:
-    config = resolve(_config(folders, backbone))
+    config = resolve_architecture(_config(folders, backbone))
     model = build_model(config)
     source = transformers.AutoModel.from_pretrained(folders[backbone]).state_dict()
     ours = {
@@ -76,20 +90,57 @@ def test_pretrained_weights_arrive_and_can_be_rebuilt_without_the_folder(
         torch.testing.assert_close(rebuilt.eval()(images, words), model.eval()(images, words))
 
 
-def test_keys_that_nobody_reads_stay_out_of_the_architecture(folders: dict[str, str]) -> None:
+def test_keys_that_shape_nothing_stay_out_of_the_architecture(folders: dict[str, str]) -> None:
     path = Path(folders["bert"]) / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"gradient_checkpointing": False, "made_by": "someone"}))
-    config = resolve(_config(folders, "dinov2"))
+    config = resolve_architecture(_config(folders, "dinov2"))
     assert isinstance(config.language, BertConfig)
     assert not {"gradient_checkpointing", "made_by"} & set(config.language.architecture or {})
     build_model(config, pretrained=False)
 
 
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    gone = str(tmp_path / "gone")
-    config = VLTConfig(image_size=(64, 64), backbone=SwinConfig(pretrained=gone), language=GRU, **SMALL)
-    with pytest.raises(CheckpointError, match=gone):
-        resolve(config)
+@pytest.mark.parametrize("name", ["parts/dinov2-small", "minilm", "./parts/x", "/no/where"])
+def test_a_missing_folder_is_never_looked_up_on_a_hub(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name like parts/dinov2-small has the form OWNER/NAME of a hub, where a stranger could own it."""
+    for factory in ("AutoConfig", "AutoModel", "SwinBackbone", "Dinov2Backbone"):
+        monkeypatch.setattr(f"transformers.{factory}.from_pretrained", None)
+    for part in ({"backbone": SwinConfig(pretrained=name)}, {"language": BertConfig(pretrained=name)}):
+        config = VLTConfig(**({"image_size": (64, 64), "backbone": DARKNET, "language": GRU} | SMALL | part))
+        with pytest.raises(CheckpointError, match=rf"There is no folder {name}; tools/README\.md .* hf:OWNER/NAME\.$"):
+            build_model(config)
+
+
+def test_a_name_of_the_hub_is_marked(folders: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def download(name: str) -> Any:
+        asked.append(name)
+        return transformers.BertConfig(hidden_size=48)
+
+    monkeypatch.setattr("transformers.AutoConfig.from_pretrained", download)
+    assert read_architecture("hf:sentence-transformers/minilm")["hidden_size"] == 48
+    assert asked == ["sentence-transformers/minilm"]
+    assert resolve_source(folders["bert"]) == folders["bert"]
+    assert resolve_source("~") == str(Path.home())
+
+
+def test_frozen_random_weights_are_warned_of(tmp_path: Path) -> None:
+    """A flat YAML of the original freezes most of the backbone, whether it names `pretrained_weights` or not."""
+    path = tmp_path / "original.yaml"
+    paths = {"train_set": "data/anns/refcoco/train.json", "image_path": "data/images", "log_path": "runs/x"}
+    path.write_text(yaml.safe_dump(paths))
+    remedy = r"model\.backbone trains its last 2 blocks only .*pretrained_weights.*free_body: 0"
+    small = ["input_size: 64", "rnn_hidden_size: 8", "num_query: 1", "embed_dim: 4"]
+    path.write_text("\n".join([path.read_text(), *small]))
+    with torch.device("meta"):
+        with pytest.warns(VLTWarning, match=remedy):
+            build_model(read_config(path).model)
+        build_model(read_config(path, ["model.backbone.pretrained=darknet53.h5"]).model)
+        build_model(read_config(path, ["model.backbone.trainable_blocks=null"]).model)
+        build_model(read_config(path).model, pretrained=False)
+    bert = BertConfig(tokenizer="unused", architecture=TINY_BERT, trainable_blocks=1)
+    with pytest.warns(VLTWarning, match=r"model\.language trains its last 1 blocks only"):
+        build_model(VLTConfig(image_size=(64, 64), backbone=DARKNET, language=bert, **SMALL))
 
 
 def test_a_file_that_lacks_weights_is_refused(folders: dict[str, str]) -> None:

@@ -5,7 +5,7 @@ import torch
 
 from vlt.config import Dinov2Config, SwinConfig
 from vlt.model.build import build_model
-from vlt.model.initialisation import SkipInitialisation
+from vlt.model.pretrained import SkipInitialisation
 
 BERT = {
     "name": "bert",

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from vlt.model.darknet import Darknet53
+from vlt.model.backbone import Darknet53
 from vlt.model.fusion import SentencePooling, SpatialDynamicAttention
 from vlt.model.language import GRUEncoder, ResetBeforeGRU, SummedGRU, TextFeatures
+from vlt.model.layers import coordinates, map_sinusoid, sinusoid
 from vlt.model.mask_decoder import MaskDecoder
 from vlt.model.photo import BoxHead, PhotoEncoder, ScaleNeck
-from vlt.model.position import coordinates, map_sinusoid, sinusoid
 from vlt.model.query import QueryBalance, QueryGenerator
 from vlt.model.transformer import EncoderLayer, MultiHeadAttention, Transformer
 
@@ -119,7 +119,10 @@ def test_summed_gru_reads_backwards_in_word_order() -> None:
 
 def test_summed_gru_drops_the_same_entries_of_every_word() -> None:
     encoder = SummedGRU(input_dim=64, hidden_dim=3, bidirectional=False, dropout=0.5).train()
-    dropped = encoder._dropped(torch.ones(3, 5, 64))
+    inputs: list[torch.Tensor] = []
+    encoder.forward_gru.register_forward_pre_hook(lambda _, arguments: inputs.append(arguments[0]))
+    encoder(torch.ones(3, 5, 64), None)
+    [dropped] = inputs
     assert torch.equal(dropped[:, 0], dropped[:, 4])
     assert set(dropped.unique().tolist()) == {0.0, 2.0}
     assert not torch.equal(dropped[0], dropped[1])

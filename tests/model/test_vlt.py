@@ -1,4 +1,4 @@
-"""The whole figure: what it promises whatever the parts."""
+"""The whole network: promises that hold for every combination of parts."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ def _config(**options: Any) -> VLTConfig:
 
 def _build(config: VLTConfig | ReferenceConfig) -> VLT:
     torch.manual_seed(0)
-    return build_model(config).eval()
+    return build_model(config, pretrained=False).eval()
 
 
 def _words(config: VLTConfig, batch: int = 2, length: int = 6) -> torch.Tensor:
@@ -137,8 +137,8 @@ def test_every_switch_builds_differs_and_trains(switch: dict[str, Any]) -> None:
         base = _build(_config())(images, words, MASK)
         assert not torch.allclose(model(images, words, MASK), base, atol=1e-6)
     features = model.train().encode(images)
-    told = 0 if features.boxes is None else features.boxes.sum()  # boxes are learnt by a loss of their own
-    (model.answer(features, words, MASK).logits.square().mean() + told).backward()
+    boxes = 0 if features.boxes is None else features.boxes.sum()  # boxes have a loss of their own
+    (model.segment(features, words, MASK).logits.square().mean() + boxes).backward()
     without = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
     assert not without, f"parameters the loss does not reach: {without}"
 
@@ -147,13 +147,13 @@ def test_every_switch_builds_differs_and_trains(switch: dict[str, Any]) -> None:
 def test_balance_off_is_truly_off() -> None:
     config = _config(query_balance=False)
     model = _build(config)
-    answer = model.answer(model.encode(_images(config)), _words(config), MASK)
-    assert answer.confidence is None
+    output = model.segment(model.encode(_images(config)), _words(config), MASK)
+    assert output.confidence is None
     assert not any("balance" in name for name, _ in model.named_parameters())
     balanced = _build(_config())
     assert balanced.query_balance is not None
     torch.nn.init.constant_(balanced.query_balance.confidence.bias, -100.0)
-    silent = balanced.answer(balanced.encode(_images(config)), _words(config), MASK)
+    silent = balanced.segment(balanced.encode(_images(config)), _words(config), MASK)
     assert silent.confidence is not None
     assert silent.confidence.max() < 1e-20
 
@@ -196,7 +196,7 @@ def test_reference_sizes_come_from_the_configuration() -> None:
         num_queries=3, encoder_layers=1, decoder_layers=1, output_stride=4, backbone=DARKNET,
     )  # fmt: skip
     model = _build(config)
-    answer = model.answer(model.encode(torch.rand(2, 3, 64, 64)), torch.randn(2, 15, 12))
-    assert answer.logits.shape == (2, 1, 16, 16)
-    assert answer.responses.shape == (2, 3, 4, 4)
-    assert answer.text.words.shape == (2, 15, 16)
+    output = model.segment(model.encode(torch.rand(2, 3, 64, 64)), torch.randn(2, 15, 12))
+    assert output.logits.shape == (2, 1, 16, 16)
+    assert output.response_maps.shape == (2, 3, 4, 4)
+    assert output.text.words.shape == (2, 15, 16)

@@ -1,6 +1,4 @@
-"""A refiner travels with a packed checkpoint, sharpens its answers, and can be left out."""
-
-from functools import partial
+"""A refiner is packed with a checkpoint, refines its masks, and can be left out."""
 
 import numpy as np
 import pytest
@@ -9,20 +7,22 @@ from click.testing import CliRunner
 from PIL import Image as PILImage
 from safetensors.torch import save_file
 
-from vlt.checkpoint import describe_checkpoint, load_checkpoint, pack_checkpoint
+from vlt.checkpoint import load_checkpoint, pack_checkpoint
 from vlt.cli import main
-from vlt.data.dataset import load_referrals
+from vlt.cli.info import describe_checkpoint
+from vlt.dataset import load_referrals
 from vlt.errors import CheckpointError
 from vlt.evaluate import evaluate
-from vlt.predict import load
+from vlt.infer import load
+from vlt.infer.torch_engine import torch_predictor
 from vlt.refine.promptable import PromptableSegmenter
 
-PHOTO = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+IMAGE = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Random ones."""
+    """The file of a refiner's weights, random ones."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("refiner") / "refiner.safetensors"
     save_file(PromptableSegmenter().state_dict(), path)
@@ -42,12 +42,14 @@ def test_it_is_packed_to_a_quarter(packed, weights):
 
 def test_packing_again_keeps_it(packed, tmp_path):
     pack_checkpoint(packed, tmp_path / "again")
-    before, after = (load_checkpoint(folder).refiner.segmenter.state_dict() for folder in (packed, tmp_path / "again"))
+    before, after = (
+        load_checkpoint(folder).refiner.segmenter.network.state_dict() for folder in (packed, tmp_path / "again")
+    )
     for name, tensor in before.items():
         torch.testing.assert_close(after[name], tensor, rtol=1e-5, atol=1e-7)
 
 
-def test_what_is_said_of_it(packed):
+def test_the_description_of_a_checkpoint_lists_it(packed):
     facts = describe_checkpoint(load_checkpoint(packed))
     assert facts["parameters"]["refiner"] == sum(one.numel() for one in PromptableSegmenter().parameters())
     assert facts["files"]["refiner.safetensors"] > 9e6
@@ -56,45 +58,49 @@ def test_what_is_said_of_it(packed):
 
 def test_masks_come_from_it_and_scores_do_not(packed, monkeypatch):
     plain, sharp = load(packed, "cpu", refine=False), load(packed, "cpu")
-    left_half = torch.where(torch.arange(256) < 128, 5.0, -5.0).expand(1, 256, 256)
-    monkeypatch.setattr(sharp.refiner, "outline", lambda *_: left_half)
-    [before], [after] = (each.predict(PHOTO, "circle", threshold=0.4) for each in (plain, sharp))
-    assert plain.encode(PHOTO).outlines is None
+    left_half = np.tile(np.where(np.arange(256) < 128, np.float32(5), np.float32(-5)), (1, 256, 1))
+    monkeypatch.setattr(sharp.refiner, "refine", lambda *_: left_half)
+    [before], [after] = (each.predict(IMAGE, "circle", threshold=0.4) for each in (plain, sharp))
+    assert plain.encode(IMAGE).outlines is None
     assert after.mask[:, :45].all()
     assert after.box == (0, 0, 45, 60) != before.box
     assert after.score == before.score
 
 
-def test_a_photo_is_seen_by_it_once(packed):
+def test_an_image_is_encoded_by_it_once(packed, monkeypatch):
     sharp = load(packed, "cpu")
-    seen = sharp.encode(PHOTO)
-    again, direct = (sharp.predict(photo, ["circle", "red square"], threshold=0.3) for photo in (seen, PHOTO))
+    features = sharp.encode(IMAGE)
+    direct = sharp.predict(IMAGE, ["circle", "red square"], threshold=0.3)
+    monkeypatch.setattr(sharp.refiner, "encode", lambda *_: pytest.fail("the image was encoded again"))
+    again = sharp.predict(features, ["circle", "red square"], threshold=0.3)
     assert all(np.array_equal(one.mask, other.mask) for one, other in zip(again, direct, strict=True))
 
 
-def test_an_evaluation_sharpens_with_it(packed, tiny_config, monkeypatch):
+def test_an_evaluation_refines_with_it(packed, tiny_config, monkeypatch):
     loaded = load_checkpoint(packed)
+    monkeypatch.setattr(loaded.refiner, "refine", lambda *_: np.full((1, 256, 256), 5, np.float32))
+    # At threshold 0 the network's mask is nowhere empty, so that the outline replaces each.
+    config = tiny_config.model_copy(
+        update={"inference": tiny_config.inference.model_copy(update={"threshold": 0.0, "flip": True})}
+    )
+    predictor = torch_predictor(loaded.model, loaded.text, config, loaded.refiner)
     referrals = list(load_referrals(tiny_config.data, "val"))[:2]
     masks = []
-    monkeypatch.setattr(loaded.refiner, "outline", lambda *_: torch.full((1, 256, 256), 5.0))
-    judge = partial(evaluate, loaded.model, loaded.text, referrals, tiny_config)
-    report = judge(refiner=loaded.refiner, on_sample=lambda outcome: masks.append(outcome.mask))
-    assert (report.provenance.refined, judge().provenance.refined) == (True, False)
-    mirrored = tiny_config.model_copy(update={"evaluate": tiny_config.evaluate.model_copy(update={"mirror": True})})
-    as_published = partial(evaluate, loaded.model, loaded.text, referrals, mirrored, refiner=loaded.refiner)
-    told = [as_published(protocol=name).provenance for name in ("vlt", "original")]
-    assert [(each.refined, each.mirrored) for each in told] == [(True, True), (False, False)]
+    report = evaluate(predictor, referrals, on_outcome=lambda outcome: masks.append(outcome.mask))
+    plain = evaluate(predictor.with_settings(refine=False), referrals)
+    assert (report.provenance.refined, plain.provenance.refined) == (True, False)
+    by_protocol = [evaluate(predictor, referrals, protocol=name).provenance for name in ("vlt", "original")]
+    assert [(each.refined, each.flip) for each in by_protocol] == [(True, True), (False, False)]
     assert masks
     assert all(mask.all() for mask in masks)
 
 
 def test_the_command_line_can_leave_it_out(packed, tmp_path, monkeypatch):
-
-    photo = tmp_path / "photo.png"
-    PILImage.fromarray(PHOTO).save(photo)
-    monkeypatch.setattr("vlt.refine.Refiner.see", lambda *_: pytest.fail("it was asked"))
+    path = tmp_path / "image.png"
+    PILImage.fromarray(IMAGE).save(path)
+    monkeypatch.setattr("vlt.refine.Refiner.encode", lambda *_: pytest.fail("the refiner was used"))
     run = CliRunner().invoke(
-        main, ["predict", str(photo), "circle", "--checkpoint", str(packed), "--json", "--no-refine"]
+        main, ["predict", str(path), "circle", "--checkpoint", str(packed), "--json", "--no-refine"]
     )
     assert run.exit_code == 0, run.output
 

@@ -1,4 +1,4 @@
-"""The photo encoder: its grid, what windows see, and normalisations folded into convolutions."""
+"""The image encoder: its grid, attention within windows, and normalisations folded into convolutions."""
 
 import pytest
 import torch
@@ -15,14 +15,14 @@ def test_the_map_has_the_stride_that_is_stated():
 
 @pytest.mark.parametrize("size", [(8, 8), (7, 10)])
 def test_attention_stays_within_its_window(size):
-    """Whether the grid is a multiple of the window or has to be filled up."""
+    """Whether the grid is a multiple of the window or has to be padded."""
     torch.manual_seed(0)
     block = WindowBlock(8, 2, 4).eval()
     x = torch.randn(1, 8, *size)
     other = x.clone()
     other[:, :, 0, 0] += torch.randn(8)
     with torch.inference_mode():
-        changed = (block._attended(x) - block._attended(other)).abs().amax(dim=(0, 1)) > 1e-7
+        changed = (block.attend(x) - block.attend(other)).abs().amax(dim=(0, 1)) > 1e-7
     assert changed[:4, :4].all()
     assert not changed[4:].any()
     assert not changed[:, 4:].any()

@@ -1,38 +1,58 @@
-"""The tables that people read are those of the reports."""
+"""The tables in docs/card.md are those of the recorded reports."""
 
 import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 ROOT = Path(__file__).parents[2]
 SHOWN = [("docs/card.md", f"results/default.{part}-b.json") for part in ("val", "hand", "people")]
 
 
 @pytest.mark.parametrize(("page", "report"), SHOWN)
-def test_pages_show_what_the_reports_say(load_tool, page, report):
-    table = load_tool("report_table").table(json.loads((ROOT / report).read_bytes()))
-    assert table in (ROOT / page).read_text()
+def test_pages_show_the_recorded_reports(load_tool, page, report):
+    tool, values, text = load_tool("report_table"), json.loads((ROOT / report).read_bytes()), (ROOT / page).read_text()
+    shown = tool.table(values).rstrip()
+    assert shown in text
+    dataset, split = tool.origin(values)
+    line = text.split(shown, 1)[1].lstrip().splitlines()[0]  # right below the table
+    assert line.startswith(f"Data set {dataset}, split {split}; `vlt test ")
+    assert line.endswith(f"; recorded in `{report}`; {values['provenance']['hardware']}.")
 
 
-def test_a_table_has_a_row_for_each_group_and_dummy(load_tool):
+@pytest.mark.parametrize(
+    "version",
+    [
+        {"dummies": "whole photo", "provenance": {"split": "val", "half": "b"}},
+        {"baselines": "whole image", "provenance": {"split": "val_b"}},
+    ],
+    ids=["0.1", "now"],
+)
+def test_a_table_has_a_row_for_each_group_and_baseline(load_tool, tmp_path, version):
     scores = {"miou": 0.5, "oiou": 0.25, "precision": {"0.5": 1 / 3}, "boundary": 1.0, "count": 1200}
+    section, name = next(iter(version.items()))
     report = {
         "scores": scores,
         "by_cue": {"colour": {**scores, "count": 7}},
-        "dummies": {"noun alone": {**scores, "miou": 0.125}},
+        section: {"noun alone": {**scores, "miou": 0.125}, name: scores},
         "presence": {"absent": 4, "n_acc": 0.25, "t_acc": None},
         "noun_gain": {"full": 0.5, "noun": 0.4, "count": 9},
-        "provenance": {"dataset": "d", "split": "val", "half": "b", "command": "vlt test", "hardware": "a CPU"},
+        "provenance": {"dataset": "d", "command": "vlt test", "hardware": "a CPU", **version["provenance"]},
     }
-    assert load_tool("report_table").table(report).splitlines() == [
-        "|  | sentences | mIoU | oIoU | Pr@0.5 | boundary F |",
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(report))
+    result = CliRunner().invoke(load_tool("report_table").main, [str(path)])
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "|  | expressions | mIoU | oIoU | Pr@0.5 | boundary F |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
         "| **all** | 1,200 | 50.0 | 25.0 | 33.3 | 100.0 |",
         "| colour | 7 | 50.0 | 25.0 | 33.3 | 100.0 |",
         "| *noun alone* | 1,200 | 12.5 | 25.0 | 33.3 | 100.0 |",
+        "| *whole image* | 1,200 | 50.0 | 25.0 | 33.3 | 100.0 |",
         "",
-        "Of 4 sentences without a referent 25 % got an empty mask.",
-        "Where the photo has several of the category (9 sentences): whole sentence 50.0, noun alone 40.0.",
-        "d val, half b; `vlt test`; a CPU.",
+        "Of 4 expressions without a referent 25 % got an empty mask.",
+        "Where the photo has several of the category (9 expressions): whole expression 50.0, noun alone 40.0.",
+        f"Data set d, split val_b; `vlt test`; recorded in `{path}`; a CPU.",
     ]

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from vlt.config import WordsConfig
-from vlt.data.vectors import load_vectors, read_vectors
 from vlt.errors import DataError
+from vlt.text.vectors import load_vectors, read_vectors
 
 ROWS = {"the": [0.5, -1.25], "two words": [9, 9], "zebra": [0.1, 3.0], "café": [-2.0, 0.0]}
 

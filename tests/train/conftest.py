@@ -22,7 +22,7 @@ SMALL = {
     },
     "data": {"name": "synthetic", "size": [64, 64], "train_scenes": 12, "val_scenes": 3},
     "train": {"epochs": 2, "batch_size": 4, "lr": 1e-3, "pictures": 1},
-    "evaluate": {"batch_size": 4},
+    "inference": {"batch_size": 4},
 }
 
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from vlt.train.interrupt import StopRequest
+from vlt.train.resume import StopRequest
 
 
 @pytest.fixture(autouse=True)

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from vlt.data.collate import Collate
-from vlt.train.interrupt import StopRequest
+from vlt.train.data import load_data
 from vlt.train.learner import Gradient, Learner
-from vlt.train.setup import build_network, load_data, start_accelerator
+from vlt.train.resume import StopRequest
+from vlt.train.setup import build_network, start_accelerator
 
 SWIN = {
     "name": "swin",
@@ -105,13 +106,13 @@ def test_the_moving_average_follows_at_its_distance(small, tmp_path):
         learner.update()
         weight = learner.network.fusion.attention.key.weight.detach().clone()
         expected = weight if expected is None else 0.75 * expected + 0.25 * weight
-    torch.testing.assert_close(learner.judged.fusion.attention.key.weight, expected)
-    assert learner.judged is not learner.network
+    torch.testing.assert_close(learner.averaged_network.fusion.attention.key.weight, expected)
+    assert learner.averaged_network is not learner.network
 
 
-def test_without_a_moving_average_the_network_is_judged(small, tmp_path):
+def test_without_a_moving_average_the_network_is_validated(small, tmp_path):
     learner = make(small(tmp_path))
-    assert learner.judged is learner.network
+    assert learner.averaged_network is learner.network
 
 
 @pytest.mark.parametrize(
@@ -146,6 +147,7 @@ def test_contrast_within_photos_needs_several_things_of_one(small, tmp_path):
     assert lost[1] > 0
 
 
+@pytest.mark.filterwarnings("ignore:.*keeps the others at random weights")
 def test_the_average_follows_what_trains_and_shares_what_is_frozen(small, tmp_path):
     frozen = {"name": "darknet53", "width": 0.0625, "blocks": [1, 1, 1, 1, 1], "trainable_blocks": 1}
     config = small(tmp_path, model={"backbone": frozen}, train={"ema": 0.9})
@@ -159,6 +161,8 @@ def test_the_average_follows_what_trains_and_shares_what_is_frozen(small, tmp_pa
             expected[name] = now.detach().clone() if step == 0 else 0.9 * past + 0.1 * now.detach()
     shared = {name for name, p in learner.network.named_parameters() if not p.requires_grad}
     assert shared
-    for (name, average), own in zip(learner.judged.named_parameters(), learner.network.parameters(), strict=True):
+    for (name, average), own in zip(
+        learner.averaged_network.named_parameters(), learner.network.parameters(), strict=True
+    ):
         assert (average.data_ptr() == own.data_ptr()) == (name in shared)
         torch.testing.assert_close(average, expected[name], rtol=1e-4, atol=1e-6)

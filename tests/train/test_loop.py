@@ -11,11 +11,12 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from vlt.checkpoint import load_checkpoint, read_pointer
-from vlt.config import dump_config, load_config
+from vlt.config import dump_config, read_config
 from vlt.errors import CheckpointError, ConfigError, TrainingError
 from vlt.metrics import Scores
 from vlt.train import learner, loop, train
-from vlt.train.loop import Training
+from vlt.train.loop import Training, prepare
+from vlt.train.setup import RunFolder, start_accelerator
 
 EVERYTHING = {
     "model": {"dropout": 0.3},
@@ -51,6 +52,11 @@ def assert_same(one, other):
             assert_same(left, right)
     else:
         assert one == other
+
+
+def prepared(config):
+    """A run that is ready to begin, without its folder."""
+    return prepare(config, start_accelerator(config.train), RunFolder(config.output_dir, is_main=False))
 
 
 @contextmanager
@@ -91,7 +97,7 @@ def test_the_run_directory_holds_what_is_promised(finished):
     assert {path.name for path in run.iterdir()} == {
         *("config.yaml", "checkpoints", "best", "last", "resume", "log", "history.jsonl")
     }
-    assert load_config(run / "config.yaml") == finished
+    assert read_config(run / "config.yaml") == finished
     assert read_pointer(run, "last") == "epoch-002"
     kept = {path.name for path in (run / "checkpoints").iterdir()}
     assert kept == {read_pointer(run, "best"), read_pointer(run, "last")}
@@ -175,10 +181,11 @@ def test_the_moving_average_is_what_is_kept(small, tmp_path):
     assert all(torch.equal(parts["network"][name], kept[name]) for name in statistics)
 
 
+@pytest.mark.filterwarnings("ignore:.*keeps the others at random weights")
 def test_frozen_parts_stay_as_they_are(small, tmp_path):
     backbone = {"name": "darknet53", "width": 0.0625, "blocks": [1, 1, 1, 1, 1], "trainable_blocks": 0}
     config = small(tmp_path / "run", model={"backbone": backbone}, train={"epochs": 1, "weight_decay": 0.5})
-    start = {name: tensor.clone() for name, tensor in Training(config).learner.network.state_dict().items()}
+    start = {name: tensor.clone() for name, tensor in prepared(config).learner.network.state_dict().items()}
     train(config)
     kept = weights(config)
     assert all(torch.equal(start[name], kept[name]) for name in kept if name.startswith("backbone."))
@@ -218,7 +225,7 @@ def test_a_run_may_be_stopped_at_every_step(small, tmp_path, finished):
 
 KILLED = """
 import os, signal, sys
-from vlt.config import load_config
+from vlt.config import read_config
 from vlt.train import learner, train
 passes, loss = 0, learner.segmentation_loss
 def counting(*args, **kwargs):
@@ -228,7 +235,7 @@ def counting(*args, **kwargs):
         os.kill(os.getpid(), signal.SIGKILL)
     return loss(*args, **kwargs)
 learner.segmentation_loss = counting
-train(load_config(sys.argv[1]))
+train(read_config(sys.argv[1]))
 """
 
 
@@ -314,7 +321,7 @@ def spoiled(losses):
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_batch(small, tmp_path, monkeypatch):
     config = small(tmp_path / "run", train={"save_every_steps": 1, "clip_norm": None})
-    third = list(Training(config)._steps())[2]
+    third = list(prepared(config).data.batches(config, 0, skip_steps=0, rank=0, world=1))[2]
     ids = ", ".join(str(referral.ref_id) for batch in third for referral in batch.referrals)
     loss, spoil = learner.segmentation_loss, []
     monkeypatch.setattr(learner, "segmentation_loss", lambda *args: spoiled(loss(*args)) if spoil else loss(*args))
@@ -328,7 +335,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_batch(small, tmp_
 
 
 def steps(config):
-    return Training(config).steps_per_epoch
+    return prepared(config).steps_per_epoch
 
 
 @contextmanager
@@ -345,8 +352,8 @@ def full_disk(room):
 @pytest.mark.parametrize(
     ("moment", "error", "sentence"),
     [
-        ("_train_epoch", TrainingError, "state.pt cannot be written: .*; make room and run the same command again"),
-        ("_validate", CheckpointError, "could not be written"),
+        ("train_epoch", TrainingError, "state.pt cannot be written: .*; make room and run the same command again"),
+        ("finish_epoch", CheckpointError, "could not be written"),
     ],
 )
 def test_a_full_disk_leaves_the_checkpoint_before_and_the_run_goes_on(

@@ -1,17 +1,10 @@
 from itertools import chain
 
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.utils.data import Dataset
 
-from vlt.train.order import batch_loader, by_photo, epoch_order, micro_batches, readings
-
-
-class Numbers(Dataset):
-    def __getitem__(self, index):
-        return index
+from vlt.train.data import epoch_order, group_by_image, micro_batches, repeat_views
 
 
 def test_order_is_a_permutation_that_depends_on_seed_and_epoch_only():
@@ -25,8 +18,8 @@ def test_order_is_a_permutation_that_depends_on_seed_and_epoch_only():
 
 
 @given(st.lists(st.sampled_from("abcde")), st.integers(0, 9))
-def test_by_photo_keeps_all_referrals_and_those_of_a_photo_together(photos, epoch):
-    order = by_photo(epoch_order(len(photos), seed=0, epoch=epoch), photos)
+def test_grouping_keeps_all_referrals_and_those_of_a_photo_together(photos, epoch):
+    order = group_by_image(epoch_order(len(photos), seed=0, epoch=epoch), photos)
     assert sorted(order) == list(range(len(photos)))
     runs = [
         photo for place, photo in enumerate(photos[i] for i in order) if not place or photos[order[place - 1]] != photo
@@ -58,7 +51,7 @@ def test_processes_and_passes_together_see_what_one_pass_sees(share, accumulate,
 
 @given(count=st.integers(0, 40), share=st.integers(1, 4), accumulate=st.integers(1, 2), world=st.integers(1, 3))
 def test_every_pass_holds_both_readings_of_whatever_it_holds(count, share, accumulate, world):
-    order = readings(epoch_order(count, seed=0, epoch=0), 2)
+    order = repeat_views(epoch_order(count, seed=0, epoch=0), 2)
     assert sorted(order) == list(range(2 * count))
     options = {"batch_size": 2 * share * accumulate * world, "accumulate": accumulate, "world": world}
     for batch in chain(*(micro_batches(order, rank=rank, **options) for rank in range(world))):
@@ -76,11 +69,3 @@ def test_skipping_steps_gives_the_tail():
     options = {"batch_size": 4, "accumulate": 2, "rank": 0, "world": 1}
     order = epoch_order(23, seed=0, epoch=0)
     assert micro_batches(order, **options, skip_steps=2) == micro_batches(order, **options)[4:]
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_loading_keeps_the_order_and_the_random_state(workers):
-    before = torch.get_rng_state()
-    loader = batch_loader(Numbers(), [[3, 1], [2, 0], [5, 4]], list, workers=workers, pin=False)
-    assert list(loader) == [[3, 1], [2, 0], [5, 4]]
-    assert torch.equal(before, torch.get_rng_state())

@@ -20,19 +20,21 @@ SWIN = {
 
 SCRIPT = """
 import os, sys, torch
-from vlt.config import load_config
+from vlt.config import read_config
 from vlt.train import loop
-training = loop.Training(load_config(sys.argv[1]))
-{before}
-training.run()
-torch.save(training.learner.network.state_dict(), f"{{sys.argv[2]}}/rank{{os.environ['RANK']}}.pt")
-training.accelerator.end_training()
+from vlt.train.data import views_per_referral
+from vlt.train.setup import RunFolder, start_accelerator
+config = read_config(sys.argv[1])
+accelerator = start_accelerator(config.train, views_per_referral(config))
+with RunFolder(config.output_dir, is_main=accelerator.is_main_process) as folder:
+    training = loop.prepare(config, accelerator, folder)
+    {before}
+    training.run()
+    torch.save(training.learner.network.state_dict(), f"{{sys.argv[2]}}/rank{{os.environ['RANK']}}.pt")
+accelerator.end_training()
 """
 
-STOP_THE_SECOND = """
-if os.environ["RANK"] == "1":
-    training.stop.requested = True
-"""
+STOP_THE_SECOND = """training.stop.requested = os.environ["RANK"] == "1\""""
 
 
 def launch(config, folder, before=""):
@@ -80,7 +82,7 @@ def test_a_stop_reaches_all_processes_and_two_go_on_as_two(small, tmp_path):
     assert launch(whole, tmp_path / "ranks").returncode == 0
     stopped = launch(parted, tmp_path / "stopped", STOP_THE_SECOND)
     assert stopped.returncode != 0
-    assert "Stopped as asked at epoch 1, step 1 of 3" in stopped.stderr
+    assert "Stopped as requested at epoch 1, step 1 of 3" in stopped.stderr
     assert launch(parted, tmp_path / "again").returncode == 0
     for rank in (0, 1):
         one, other = (torch.load(tmp_path / name / f"rank{rank}.pt", weights_only=True) for name in ("ranks", "again"))

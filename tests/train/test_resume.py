@@ -73,7 +73,7 @@ def test_harmless_keys_may_change(small, config):
             "schedule": {"name": "constant"},
             **{"workers": 3, "save_every_steps": 7, "log_every_steps": 1, "pictures": 0, "epochs": 9},
         },
-        evaluate={"batch_size": 2},
+        inference={"batch_size": 2},
     )
     assert changed_keys(config.model_dump(mode="json"), moved) == []
 
@@ -83,7 +83,7 @@ def test_harmless_keys_may_change(small, config):
     [
         ({"train": {"batch_size": 2}}, "train.batch_size: 4 -> 2"),
         ({"train": {"epochs": 1}}, "train.epochs: 2 -> 1"),
-        ({"evaluate": {"threshold": 0.4}}, "evaluate.threshold: 0.5 -> 0.4"),
+        ({"inference": {"threshold": 0.4}}, "inference.threshold: 0.5 -> 0.4"),
         ({"seed": 3}, "seed: 0 -> 3"),
         ({"data": {"train_scenes": 13}}, "data.train_scenes: 12 -> 13"),
         ({"model": {"num_queries": 3}}, "model.num_queries: 2 -> 3"),
@@ -97,9 +97,18 @@ def test_other_keys_are_named_with_both_values(small, config, tmp_path, sections
 
 def test_keys_younger_than_the_saved_configuration_stood_at_their_defaults(small, tmp_path):
     before = small(tmp_path / "run").model_dump(mode="json")
-    del before["loss"]["contrast"]["negatives"], before["evaluate"]["half"]
+    del before["loss"]["contrast"]["negatives"], before["inference"]["flip"]
     assert changed_keys(before, small(tmp_path / "run")) == []
-    assert changed_keys(before, small(tmp_path / "run", evaluate={"half": "a"})) == ["evaluate.half: None -> a"]
+    flipped = small(tmp_path / "run", inference={"flip": True})
+    assert changed_keys(before, flipped) == ["inference.flip: False -> True"]
+
+
+def test_keys_that_were_renamed_since_are_the_same(small, tmp_path):
+    before = small(tmp_path / "run", inference={"threshold": 0.4}).model_dump(mode="json")
+    before["evaluate"] = {"threshold": 0.4, "mirror": False, "batch_size": 4, "half": "a", "select_by": "miou"}
+    del before["inference"]
+    now = small(tmp_path / "run", inference={"threshold": 0.4}, data={"val_split": "val_a"})
+    assert changed_keys(before, now) == []
 
 
 def test_a_longer_run_is_another_where_the_rate_depends_on_the_end(small, tmp_path):

@@ -1,4 +1,4 @@
-from dataclasses import replace
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,28 +7,31 @@ import pytest
 import torch
 
 from vlt.checkpoint import load_checkpoint
-from vlt.errors import CheckpointError, ConfigError
+from vlt.errors import CheckpointError, ConfigError, DataError, VLTWarning
+from vlt.train import data as training_data
 from vlt.train import setup, train
-from vlt.train.setup import build_network, load_data, make_run_dir, start_accelerator
+from vlt.train.data import load_data
+from vlt.train.setup import RunFolder, build_network, load_start, start_accelerator, start_text
 
 
 def test_a_run_folder_that_cannot_be_made_is_refused_first(small, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(setup, "load_referrals", lambda *args: pytest.fail("data were read before the refusal"))
+    monkeypatch.setattr(training_data, "load_referrals", lambda *args: pytest.fail("data were read before the refusal"))
     with pytest.raises(ConfigError, match=r"file/run cannot be made or written to \(Not a directory\); name another"):
         train(small(tmp_path / "file" / "run"))
 
 
 def test_a_run_folder_is_made_with_those_above_it(tmp_path):
-    make_run_dir(tmp_path / "a" / "b")
-    make_run_dir(tmp_path / "a" / "b")
+    for _ in range(2):
+        with RunFolder(tmp_path / "a" / "b", is_main=True) as folder:
+            folder.keep()
     assert (tmp_path / "a" / "b").is_dir()
 
 
 def test_a_checkpoint_is_no_run_folder(tiny_checkpoint):
     before = sorted(tiny_checkpoint.iterdir())
-    with pytest.raises(ConfigError, match=r"is a checkpoint, which answers but cannot be continued"):
-        make_run_dir(tiny_checkpoint)
+    with pytest.raises(ConfigError, match=r"is a checkpoint, which cannot be continued"):
+        RunFolder(tiny_checkpoint, is_main=True).__enter__()
     assert sorted(tiny_checkpoint.iterdir()) == before
 
 
@@ -79,17 +82,6 @@ def test_data_say_what_they_are(small, tmp_path):
     assert (len(data.train), len(data.val)) == (12, 3)
 
 
-def test_training_may_be_judged_by_one_half_of_the_photos(small, tmp_path, monkeypatch):
-    named = [replace(each, image=Path(f"{each.ref_id}.jpg")) for each in load_data(small(tmp_path)).train]
-    monkeypatch.setattr("vlt.train.setup.load_referrals", lambda config, split: named)
-    data = {half: load_data(small(tmp_path, evaluate={"half": half})) for half in ("a", "b", None)}
-    ids = {half: [each.ref_id for each in one.val] for half, one in data.items()}
-    assert all(ids.values())
-    assert sorted(ids["a"] + ids["b"]) == ids[None]
-    assert len({one.fingerprint for one in data.values()}) == 3
-    assert all(len(one.train) == len(named) for one in data.values())
-
-
 def test_all_sentences_are_in_the_vocabulary(small, tmp_path):
     data = load_data(small(tmp_path))
     for referrals in (data.train, data.val):
@@ -107,6 +99,7 @@ def test_a_darknet_file_is_loaded_into_the_backbone(small, tmp_path, monkeypatch
     assert part is network.backbone
 
 
+@pytest.mark.filterwarnings("ignore:.*keeps the others at random weights")
 def test_kept_maps_are_those_of_the_depths_that_are_read(small, tmp_path):
     """Two networks of the same weights share a cache, but no maps, where they read other depths."""
     architecture = {"hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2}
@@ -125,7 +118,7 @@ def test_kept_maps_are_those_of_the_depths_that_are_read(small, tmp_path):
 def test_scenes_are_kept_where_memory_allows_and_are_the_same_either_way(small, tmp_path, monkeypatch):
     kept = load_data(small(tmp_path))
     assert kept.train[3] is kept.train[3]
-    monkeypatch.setattr(setup, "KEPT_BYTES", 12 * 64 * 64 * setup.SCENE_BYTES_PER_PIXEL - 1)
+    monkeypatch.setattr(training_data, "MAX_CACHED_BYTES", 12 * 64 * 64 * training_data.SCENE_BYTES_PER_PIXEL - 1)
     drawn = load_data(small(tmp_path))
     third, _ = drawn.train[3], drawn.train[0]
     assert drawn.train[3] is not third  # drawn again once another was asked for
@@ -136,9 +129,7 @@ def test_scenes_are_kept_where_memory_allows_and_are_the_same_either_way(small, 
 
 def test_both_readings_of_a_thing_must_fit_into_a_pass(small, tmp_path):
     options = {"train": {"batch_size": 6, "accumulate": 2}, "loss": {"contrast": {"weight": 1.0}}}
-    sentence = (
-        r"batch_size is 6, not a multiple of 4 \(1 processes x train\.accumulate 2 x 2 readings .*\); take 4 or 8"
-    )
+    sentence = r"batch_size is 6, not a multiple of 4 \(1 processes x .* 2 x 2 samples per referral .*\); take 4 or 8"
     with pytest.raises(ConfigError, match=sentence):
         train(small(tmp_path / "run", **options))
 
@@ -146,11 +137,71 @@ def test_both_readings_of_a_thing_must_fit_into_a_pass(small, tmp_path):
 def test_with_two_readings_an_epoch_is_twice_as_long(small, tmp_path):
     plain, contrasted = small(tmp_path), small(tmp_path, loss={"contrast": {"weight": 1.0}})
     data = load_data(plain)
-    assert (data.steps(plain), data.steps(contrasted)) == (3, 6)
+    assert (data.steps_per_epoch(plain), data.steps_per_epoch(contrasted)) == (3, 6)
     assert len(data.samples(contrasted, 0)) == len(data.order(contrasted, 0)) == 24
 
 
-# ---------------------------------------------------------------- learning on
+def test_expressions_that_are_cut_are_counted_in_one_warning(small, tmp_path):
+    with pytest.warns(
+        VLTWarning, match=r"expressions of the training and validation data are longer than model"
+    ) as seen:
+        data = load_data(small(tmp_path, model={"max_words": 2}))
+    expressions = [each.text for referrals in (data.train, data.val) for one in referrals for each in one.expressions]
+    cut = sum(len(text.split()) > 2 for text in expressions)
+    [message] = [str(warning.message) for warning in seen if "max_words" in str(warning.message)]
+    assert message.startswith(f"{cut} of {len(expressions)} expressions")
+
+
+# ---------------------------------------------------------------- the folder
+
+
+def entries(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_a_second_run_in_a_folder_is_refused_and_the_first_goes_on(small, tmp_path):
+    config = small(tmp_path / "run", train={"epochs": 1})
+    with RunFolder(config.output_dir, is_main=True) as first:
+        first.keep()
+        with pytest.raises(ConfigError, match=r"Another run is in progress in output_dir .*run; wait for its end"):
+            train(config)
+        assert entries(config.output_dir) == ["resume", "resume/lock"]
+    train(config)
+
+
+def test_a_run_that_fails_before_its_first_step_leaves_nothing(small, tmp_path):
+    with pytest.raises(ConfigError, match="too few for"):
+        train(small(tmp_path / "a" / "run", train={"batch_size": 16}))
+    assert entries(tmp_path) == []
+
+
+def test_a_failed_run_leaves_what_was_there_before(small, tmp_path):
+    (tmp_path / "run" / "log").mkdir(parents=True)
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="too few for"):
+        train(small(tmp_path / "run", train={"batch_size": 16}))
+    assert entries(tmp_path / "run") == ["log", "notes.txt"]
+
+
+def test_a_batch_that_cannot_be_loaded_leaves_nothing_either(small, tmp_path, monkeypatch):
+    def refuse(*args):
+        raise DataError("The image cannot be decoded.")
+
+    monkeypatch.setattr("vlt.data.samples.TrainSamples.__getitem__", refuse)
+    for workers in (0, 2):
+        with pytest.raises(DataError, match=r"^The image cannot be decoded\.$"):
+            train(small(tmp_path / "run", train={"workers": workers}))
+        assert entries(tmp_path) == []
+
+
+def test_missing_pretrained_parts_are_met_before_anything_is_written(small, tmp_path):
+    backbone = {"name": "dinov2", "pretrained": str(tmp_path / "nowhere"), "trainable_blocks": 0}
+    with pytest.raises(CheckpointError, match="nowhere"):
+        train(small(tmp_path / "run", model={"image_size": [56, 56], "backbone": backbone}))
+    assert entries(tmp_path) == []
+
+
+# ---------------------------------------------------------------- starting from a checkpoint
 
 
 def test_a_run_starts_from_the_weights_of_another(small, tmp_path):
@@ -158,7 +209,7 @@ def test_a_run_starts_from_the_weights_of_another(small, tmp_path):
     train(before)
     after = small(tmp_path / "after", train={"start_from": str(before.output_dir)}, seed=5)
     kept = load_checkpoint(before.output_dir).model.state_dict()
-    network = build_network(after, load_data(after).text)
+    network = build_network(after, load_start(before.output_dir))
     assert all(torch.equal(value, kept[name]) for name, value in network.state_dict().items())
     train(after)  # other words in its vocabulary, of the same vectors
 
@@ -170,13 +221,78 @@ def test_weights_of_another_network_are_refused(small, tmp_path):
     with pytest.raises(
         CheckpointError, match=r"of train\.start_from, .*before, do not fit the network of this run's conf"
     ):
-        build_network(after)
+        build_network(after, load_start(before.output_dir))
 
 
-def test_weights_that_know_another_tokenizer_are_refused(small, tmp_path, monkeypatch):
-    before = small(tmp_path / "before")
+ARCHITECTURE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+
+
+@pytest.fixture
+def pretrained(tmp_path):
+    """Folders of a DINOv2 and of a BERT with its tokenizer, of a few kilobytes."""
+    transformers = pytest.importorskip("transformers")
+    transformers.Dinov2Model(transformers.Dinov2Config(**ARCHITECTURE)).save_pretrained(tmp_path / "dinov2")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "red", "circle"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    transformers.BertTokenizerFast(str(tmp_path / "vocab.txt")).save_pretrained(tmp_path / "bert")
+    bert = transformers.BertConfig(vocab_size=len(words), intermediate_size=16, **ARCHITECTURE)
+    transformers.BertModel(bert).save_pretrained(tmp_path / "bert")
+    return {
+        "model": {
+            "image_size": [56, 56],
+            "max_words": 16,
+            "backbone": {"name": "dinov2", "pretrained": str(tmp_path / "dinov2"), "layers": [1, 2]},
+            "language": {"name": "bert", "pretrained": str(tmp_path / "bert")},
+        }
+    }
+
+
+@pytest.mark.filterwarnings("ignore::vlt.errors.VLTWarning")
+def test_a_start_needs_none_of_the_pretrained_parts(small, tmp_path, pretrained):
+    before = small(tmp_path / "before", **pretrained, train={"epochs": 1})
     train(before)
-    monkeypatch.setattr(setup, "TokenReader", SimpleNamespace)
-    after = small(tmp_path / "after", train={"start_from": str(before.output_dir)})
+    shutil.rmtree(tmp_path / "dinov2")
+    shutil.rmtree(tmp_path / "bert")
+    after = small(tmp_path / "after", **pretrained, train={"epochs": 1, "start_from": str(before.output_dir)})
+    train(after)
+    one, other = (load_checkpoint(config.output_dir) for config in (before, after))
+    assert one.config.model == other.config.model
+    assert one.text.fingerprint == other.text.fingerprint
+
+
+@pytest.mark.filterwarnings("ignore::vlt.errors.VLTWarning")
+def test_weights_of_another_tokenizer_are_refused(small, tmp_path, pretrained):
+    before = small(tmp_path / "before", **pretrained, train={"epochs": 1})
+    train(before)
+    tokenizer = tmp_path / "bert" / "tokenizer.json"
+    tokenizer.write_text(tokenizer.read_text().replace('"circle"', '"square"'))
+    after = small(tmp_path / "after", **pretrained, train={"start_from": str(before.output_dir)})
     with pytest.raises(CheckpointError, match=r"start_from .*before was trained with another tokenizer"):
-        build_network(after, SimpleNamespace(fingerprint="f" * 64))
+        start_text(after, load_start(before.output_dir))
+
+
+def test_parts_of_another_kind_are_refused_by_name(small, tmp_path):
+    before = small(tmp_path / "before", train={"epochs": 1})
+    train(before)
+    swin = {"name": "swin", "architecture": {"embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "window_size": 4}}
+    after = small(tmp_path / "after", model={"backbone": swin}, train={"start_from": str(before.output_dir)})
+    with pytest.raises(CheckpointError, match=r"start_from has model\.backbone\.name 'darknet53', but this run 'swin'"):
+        train(after)
+
+
+def test_default_is_the_model_in_the_package(monkeypatch, tiny_checkpoint):
+    asked = []
+    monkeypatch.setattr(
+        setup, "load_checkpoint", lambda path, **_: asked.append(path) or load_checkpoint(tiny_checkpoint)
+    )
+    load_start(Path("default"))
+    load_start(Path("runs/mine"))
+    assert asked == [None, Path("runs/mine")]
+    assert load_start(None) is None
+
+
+def test_a_start_with_a_refiner_says_that_the_run_has_none(tmp_path, tiny_checkpoint):
+    shutil.copytree(tiny_checkpoint, tmp_path / "packed")
+    (tmp_path / "packed" / "refiner.safetensors").write_bytes(b"")
+    with pytest.warns(VLTWarning, match=r"this run will have none; add one to the best of them with `vlt pack RUN OUT"):
+        load_start(tmp_path / "packed")

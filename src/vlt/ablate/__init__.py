@@ -1,4 +1,4 @@
-"""Studies: one change at a time from a base configuration, over several seeds; what is missing runs, all is told."""
+"""Ablation studies: single changes of a base configuration, each trained with several seeds, and their summary."""
 
 from vlt.ablate.run import Run as Run
 from vlt.ablate.run import run_study as run_study
@@ -7,3 +7,6 @@ from vlt.ablate.study import read_study as read_study
 from vlt.ablate.summary import Row as Row
 from vlt.ablate.summary import read_rows as read_rows
 from vlt.ablate.summary import study_table as study_table
+from vlt.ablate.table import read_results as read_results
+from vlt.ablate.table import read_table as read_table
+from vlt.ablate.table import write_table as write_table

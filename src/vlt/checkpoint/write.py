@@ -1,7 +1,8 @@
-"""Writes a checkpoint so that a crash or a full disk at any moment leaves the earlier ones as they were."""
+"""Write a checkpoint so that a crash or a full disk at any moment leaves the earlier ones as they were."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shlex
@@ -18,34 +19,53 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from vlt.checkpoint.layout import CONFIG, FORMAT, META, REFINER, WEIGHTS, aside, is_checkpoint, partial, reason, sync
-from vlt.config import Config, dump_config
-from vlt.data.text import TextReader
+from vlt.checkpoint.directory import (
+    CONFIG,
+    FORMAT,
+    META,
+    REFINER,
+    WEIGHTS,
+    aside,
+    is_checkpoint,
+    partial,
+    reason,
+    sync,
+)
+from vlt.config.reading import dump_config
+from vlt.config.run import Config
 from vlt.errors import CheckpointError
-from vlt.model.build import resolve
+from vlt.model.pretrained import resolve_architecture
 from vlt.model.vlt import VLT
+from vlt.text.reader import TextReader
 from vlt.version import __version__
 
 
 def save_checkpoint(
     folder: Path | str, *, model: VLT, config: Config, text: TextReader, meta: Mapping[str, Any]
 ) -> None:
-    """Writes a checkpoint that appears under its name complete, or not at all.
+    """Write a checkpoint atomically: it appears under its name complete, or not at all.
 
     Args:
         folder: to be made; an empty directory or an earlier checkpoint of that name is replaced.
-        model: whose weights to keep, on any device.
-        config: of the run; its `model` is resolved, so that loading needs no pretrained files.
-        text: what the model's words were read with.
-        meta: what only the caller knows, as JSON values: such as `data_fingerprint`, the `metric`, `split` and `score`
-            that the checkpoint was chosen by, `epoch`, `step`. `version`, `command`, `commit`, `seed` and what
-            `write_checkpoint` adds are added here.
+        model: the model whose weights are written, on any device.
+        config: configuration of the run; its `model` is resolved, so that loading needs no pretrained files.
+        text: the text reader of the model.
+        meta: JSON values that only the caller has, such as `data_fingerprint`, the `metric`, `split` and `score` that
+            selected the checkpoint, `epoch`, `step`. `version`, `command`, `commit`, `seed` and the keys of
+            `write_checkpoint` are added here.
 
     Raises:
         CheckpointError: the folder holds something else, cannot be made, or the disk is full.
     """
-    config = config.model_copy(update={"model": resolve(config.model)})
-    origin = {"version": __version__, "command": _command(), "commit": source_commit(), "seed": config.seed}
+    config = config.model_copy(update={"model": resolve_architecture(config.model)})
+    program = Path(sys.argv[0])
+    name = program.parent.name if program.name == "__main__.py" else program.name  # python -m vlt
+    origin = {
+        "version": __version__,
+        "command": shlex.join([name, *sys.argv[1:]]),
+        "commit": source_commit(),
+        "seed": config.seed,
+    }
     write_checkpoint(folder, tensors=model.state_dict(), config=config, text=text, meta={**meta, **origin})
 
 
@@ -58,34 +78,50 @@ def write_checkpoint(
     meta: Mapping[str, Any],
     refiner: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Writes the parts of a checkpoint as they are; otherwise as `save_checkpoint`, for those who have a model.
+    """Write a checkpoint from tensors and a resolved configuration; `save_checkpoint` writes one from a model.
 
     Args:
         folder: to be made; an empty directory or an earlier checkpoint of that name is replaced.
         tensors: the weights, on any device.
-        config: of the run, its `model` resolved.
-        text: what the model's words were read with.
-        meta: all that is to be told of the model, as JSON values; `format` and `text_fingerprint` are added here.
-        refiner: the weights of one; None: there is none.
+        config: configuration of the run, its `model` resolved.
+        text: the text reader of the model.
+        meta: JSON values about the model; `format`, `text_fingerprint` and `sha256` (of the weight and vocabulary
+            files, by name) are added here.
+        refiner: the weights of a refiner; None: there is none.
 
     Raises:
         CheckpointError: the folder holds something else, cannot be made, or the disk is full.
     """
-    facts = {**meta, "format": FORMAT, "text_fingerprint": text.fingerprint}
     with _whole_directory(Path(folder)) as temporary:
-        # The fingerprint travels inside the weight file too: that is how a foreign vocabulary beside it is noticed.
-        save_file(_separate(tensors), temporary / WEIGHTS, {"text_fingerprint": text.fingerprint})
-        if refiner is not None:
-            save_file(_separate(refiner), temporary / REFINER)
-        (temporary / CONFIG).write_text(dump_config(config), encoding="utf-8")
-        for weights in temporary.glob("*.safetensors"):
-            shutil.copymode(temporary / CONFIG, weights)  # safetensors lets only the owner read
+        # The fingerprint is in the weight file too: a vocabulary of other weights beside it is then noticed.
+        parts = {WEIGHTS: (tensors, {"text_fingerprint": text.fingerprint}), REFINER: (refiner, None)}
+        for name, (weights, metadata) in parts.items():
+            if weights is not None:
+                # Each tensor is copied: safetensors refuses tensors that share memory, such as tied weights.
+                own = {
+                    key: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+                    for key, tensor in weights.items()
+                }
+                save_file(own, temporary / name, metadata)
         text.save(temporary)
+        hashes = {
+            path.relative_to(temporary).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(temporary.rglob("*"))
+            if path.is_file()
+        }
+        (temporary / CONFIG).write_text(dump_config(config), encoding="utf-8")
+        for weight_file in temporary.glob("*.safetensors"):
+            shutil.copymode(temporary / CONFIG, weight_file)  # safetensors lets only the owner read
+        facts = {**meta, "format": FORMAT, "text_fingerprint": text.fingerprint, "sha256": hashes}
         (temporary / META).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
 def source_commit() -> str | None:
-    """The commit of the checkout this package runs from, with `-dirty` after local changes; None without a checkout."""
+    """Read the commit of the checkout this package runs from.
+
+    Returns:
+        40 hexadecimal digits, with `-dirty` appended if files were changed since; None without a checkout.
+    """
     checkout = Path(__file__).resolve().parents[3]
     if not (checkout / ".git").exists():
         return None
@@ -96,51 +132,30 @@ def source_commit() -> str | None:
         return None
 
 
-def _command() -> str:
-    """The command line that this process was started with, without the folder of the program."""
-    program = Path(sys.argv[0])
-    name = program.parent.name if program.name == "__main__.py" else program.name  # python -m vlt
-    return shlex.join([name, *sys.argv[1:]])
-
-
 @contextmanager
 def _whole_directory(folder: Path) -> Iterator[Path]:
-    """A directory to fill; it takes the name `folder` once all of it lies on the disk, and is removed on any error."""
+    """Yield a directory to fill; it takes the name `folder` once all of it is on the disk, and is removed on any error.
+
+    A crash between the two renames leaves an earlier checkpoint at `aside(folder)`.
+    """
     temporary = partial(folder)
     try:
-        _refuse_foreign(folder)
+        if folder.exists() and not (folder.is_dir() and (is_checkpoint(folder) or not any(folder.iterdir()))):
+            raise CheckpointError(f"{folder} exists and is no checkpoint; name a folder that does not exist yet.")
         shutil.rmtree(temporary, ignore_errors=True)  # of an earlier crash
         temporary.mkdir(parents=True)
         yield temporary
         for path in [*temporary.rglob("*"), temporary]:
             sync(path)
-        _take_name(temporary, folder)
+        if is_checkpoint(folder):
+            shutil.rmtree(aside(folder), ignore_errors=True)
+            os.rename(folder, aside(folder))
+        os.rename(temporary, folder)
+        sync(folder.parent)
+        shutil.rmtree(aside(folder), ignore_errors=True)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
             f"The checkpoint {folder} could not be written ({reason(error)}); what was there before is untouched."
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _refuse_foreign(folder: Path) -> None:
-    """Nothing but a checkpoint or an empty directory may be replaced."""
-    if folder.is_dir() and (is_checkpoint(folder) or not any(folder.iterdir())):
-        return
-    if folder.exists():
-        raise CheckpointError(f"{folder} exists and is no checkpoint; name a folder that does not exist yet.")
-
-
-def _take_name(temporary: Path, folder: Path) -> None:
-    """Renames the finished directory; a crash between the two renames leaves the earlier one where `aside` says."""
-    if is_checkpoint(folder):
-        shutil.rmtree(aside(folder), ignore_errors=True)
-        os.rename(folder, aside(folder))
-    os.rename(temporary, folder)
-    sync(folder.parent)
-    shutil.rmtree(aside(folder), ignore_errors=True)
-
-
-def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Each tensor on its own memory: safetensors refuses tensors that share it, as tied weights do."""
-    return {key: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for key, tensor in tensors.items()}

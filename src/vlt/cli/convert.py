@@ -1,4 +1,4 @@
-"""`vlt convert`: the original's weights to a checkpoint of ours."""
+"""`vlt convert`: convert the original's weights to a checkpoint."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ from vlt.cli.shell import PATH, Command, examples, set_option
 def convert(weights: Path, out_dir: Path, config: Path, assignments: tuple[str, ...]) -> None:
     """Convert WEIGHTS of the original (Keras HDF5) into a checkpoint, OUT_DIR; print its path.
 
-    The word vectors that the weights were trained with (spaCy's en_vectors_web_lg) have to be at hand, as a spaCy model
-    or as a text file. The checkpoint keeps the most frequent words, and those of the annotations that CONFIG names.
+    Needs the word vectors that the weights were trained with (spaCy's en_vectors_web_lg), as an installed spaCy model
+    or as a text file named with --set (see below). The checkpoint keeps the most frequent words, and those of the
+    prepared annotations that CONFIG names. Without the vectors, it is written with an empty vocabulary.
     """
     from vlt.convert import convert as run
 

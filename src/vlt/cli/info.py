@@ -1,90 +1,133 @@
-"""`vlt info`: what a model is."""
+"""`vlt info`: describe a model."""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from vlt.cli.shell import PATH, Command, examples
 
+if TYPE_CHECKING:
+    from vlt.checkpoint.read import Checkpoint
+
 
 @click.command(cls=Command, epilog=examples("vlt info runs/tiny", "vlt info runs/tiny --json"))
 @click.argument("checkpoint", type=PATH, required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON: all figures of the reports, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with all scores of the reports.")
 def info(checkpoint: Path | None, as_json: bool) -> None:
-    """Say what the model in CHECKPOINT is: its parts and sizes, what it learnt from, how good it was found.
+    """Describe the model in CHECKPOINT: its parts and sizes, its training data, its scores.
 
-    CHECKPOINT is a run or a checkpoint; without it, the model that comes with the package. It is loaded, so that a
-    damaged one is noticed.
+    CHECKPOINT is a run or a checkpoint; without it, the model in the package is described. Loading it also
+    checks its files for damage.
     """
-    from vlt.checkpoint import describe_checkpoint, load_checkpoint
+    from vlt.checkpoint.read import load_checkpoint
 
     facts = describe_checkpoint(load_checkpoint(checkpoint))
     if as_json:
-        click.echo(json.dumps(facts, indent=1, ensure_ascii=False))
+        is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+        click.echo(json.dumps(facts, indent=1, ensure_ascii=not is_utf8))
         return
-    for title, line in _lines(facts):
+    for title, line in info_lines(facts):
         click.echo(f"{title:<11} {line}")
 
 
-def _lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Title and text of each line."""
-    training = facts["training"]
-    yield from _network(facts)
-    yield "trained by", f"{_stated(training['command'])}; commit {_stated(training['commit'])}, seed {training['seed']}"
-    yield "trained on", f"{_data(training['data'])}, fingerprint {_stated(training['data_fingerprint'])[:12]}"
-    if training["score"] is not None:
-        when = f"epoch {training['epoch']}, step {training['step']}"
-        yield "chosen", f"by {training['metric']} on {training['split']}: {100 * training['score']:.1f} ({when})"
-    for report in facts["reports"]:
-        yield "measured", _report(report)
-    yield "COCO labels", f"{'seen' if facts['backbone_seen_coco_labels'] else 'none seen'} by the backbone beforehand"
-    for licence in facts["licences"] or ["not stated"]:
-        yield "licence", licence
-    files = facts["files"]
-    largest = ", ".join(
-        f"{name} {_megabytes(size)}" for name, size in files.items() if size > sum(files.values()) / 200
-    )
-    yield "size", f"{_megabytes(sum(files.values()))}{', packed' if facts['packed'] else ''} ({largest})"
+def describe_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Collect the facts about a checkpoint.
+
+    Returns:
+        JSON values. `architecture`: the network's name, its parts, its sizes; `input_size` is (height, width) in
+        pixels. `inference`: how predictions are made. `parameters`: their number, in all and in each box of the
+        figure. `training`: command, commit, seed, data, and the metric, split and score that selected the checkpoint;
+        null if the checkpoint does not say. `backbone_seen_coco_labels`: of the backbone's usual weights, before this
+        training. `reports`: of `vlt test`, as they were packed. `licences`: as stated when packing. `files`: size of
+        each in bytes.
+    """
+    from vlt.refine.torch_segmenter import TorchSegmenter
+
+    meta, config = checkpoint.meta, checkpoint.config
+    parts = dict(checkpoint.model.named_children())
+    if checkpoint.refiner is not None and isinstance(checkpoint.refiner.segmenter, TorchSegmenter):
+        parts["refiner"] = checkpoint.refiner.segmenter.network
+    counts = {name: sum(one.numel() for one in part.parameters()) for name, part in parts.items()}
+    language = getattr(config.model, "language", None)
+    split, selecting = meta.get("split"), config.data.val_split
+    if selecting in (f"{split}_a", f"{split}_b"):  # version 0.1 named the whole split, and its half elsewhere
+        split = selecting
+    paths = [path for path in sorted(checkpoint.path.rglob("*")) if path.is_file()]
+    return {
+        "checkpoint": str(checkpoint.path),
+        "packed": bool(meta.get("packed")),
+        "architecture": {
+            "name": config.model.name,
+            "backbone": config.model.backbone.name,
+            "language": language.name if language else "gru",  # the reference network has no other
+            "input_size": list(config.input_size),
+            "max_words": config.model.max_words,
+            "queries": config.model.num_queries,
+            "threshold": config.inference.threshold,
+        },
+        "inference": {
+            "threshold": config.inference.threshold,
+            "flip": config.inference.flip,
+            "refine": config.inference.refine and checkpoint.refiner is not None,
+            "input_size": list(config.input_size),
+        },
+        "parameters": {"total": sum(counts.values()), **counts},
+        "backbone_seen_coco_labels": checkpoint.model.backbone.seen_coco_labels,
+        "training": {
+            **{key: meta.get(key) for key in ("command", "commit", "version", "seed", "epoch", "step")},
+            "data": config.data.model_dump(mode="json"),
+            **{key: meta.get(key) for key in ("data_fingerprint", "metric", "score")},
+            "split": split,
+        },
+        "reports": meta.get("reports", []),
+        "licences": meta.get("licences", []),
+        "files": {str(path.relative_to(checkpoint.path)): path.stat().st_size for path in paths},
+    }
 
 
-def _network(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    network, counts = facts["architecture"], dict(facts["parameters"])
+def info_lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Format the facts about a checkpoint as lines: yields the title and the text of each."""
+    network, inference, training = facts["architecture"], facts["inference"], facts["training"]
+    counts, files = dict(facts["parameters"]), facts["files"]
     height, width = network["input_size"]
     yield "checkpoint", facts["checkpoint"]
     yield "network", f"{network['name']}: {network['backbone']}, {network['language']}, {network['queries']} queries"
     yield "input", f"{height} x {width} pixels, {network['max_words']} words or word pieces"
-    yield "threshold", f"{network['threshold']:g}"
-    total = counts.pop("total")
-    yield "parameters", f"{_millions(total)}: {', '.join(f'{box} {_millions(n)}' for box, n in counts.items())}"
-
-
-def _millions(count: int) -> str:
-    return f"{count / 1e6:.2f} M"
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.1f} MB"
-
-
-def _stated(value: Any) -> str:
-    return "not stated" if value is None else str(value)
-
-
-def _data(data: Mapping[str, Any]) -> str:
-    return f"{data.get('dataset', data['name'])}, split {data['train_split']}"
-
-
-def _report(report: Mapping[str, Any]) -> str:
-    scores, origin = report["scores"], report["provenance"]
-    half = f", half {origin['half']}" if origin.get("half") else ""
-    ways = "".join(f", {way}" for way in ("refined", "mirrored") if origin.get(way))
-    return (
-        f"{origin['dataset']} {origin['split']}{half}{ways}: "
-        f"mIoU {100 * scores['miou']:.1f}, oIoU {100 * scores['oiou']:.1f}, "
-        f"Pr@0.5 {100 * scores['precision']['0.5']:.1f} over {scores['count']} sentences"
-    )
+    flip = "averaged with the flipped image" if inference["flip"] else "no test-time augmentation"
+    refine = "outlines refined" if inference["refine"] else "outlines not refined"
+    yield "prediction", f"threshold {inference['threshold']:g}, {flip}, {refine}"
+    boxes = ", ".join(f"{box} {count / 1e6:.2f} M" for box, count in counts.items() if box != "total")
+    yield "parameters", f"{counts['total'] / 1e6:.2f} M: {boxes}"
+    commit = training["commit"] or "not stated"
+    if commit.endswith("-dirty"):
+        commit = f"{commit.removesuffix('-dirty')} with uncommitted changes"
+    yield "trained by", f"{training['command'] or 'not stated'}; commit {commit}, seed {training['seed']}"
+    data, fingerprint = training["data"], (training["data_fingerprint"] or "not stated")[:12]
+    name = f'data set "{data["dataset"]}"' if data["name"] == "refer" else "drawn shapes"
+    yield "trained on", f"{name}, split {data['train_split']}; fingerprint {fingerprint}"
+    if training["score"] is not None:
+        score = f"{training['metric']} {100 * training['score']:.1f}"
+        when = f"epoch {training['epoch']}, step {training['step']}"
+        yield "selected", f"on split {training['split']}, by {score} ({when})"
+    for report in facts["reports"]:
+        scores, origin = report["scores"], report["provenance"]
+        split = "_".join(part for part in (origin.get("split"), origin.get("half")) if part) or "not stated"
+        ways = {"refined": origin.get("refined"), "with flip": origin.get("flip", origin.get("mirrored"))}
+        how = "".join(f", {way}" for way, is_used in ways.items() if is_used)
+        numbers = {"mIoU": scores["miou"], "oIoU": scores["oiou"], "Pr@0.5": scores["precision"]["0.5"]}
+        shown = ", ".join(f"{name} {100 * value:.1f}" for name, value in numbers.items())
+        where = f'data set "{origin.get("dataset", "not stated")}", split {split}, {scores["count"]} expressions'
+        yield "tested", f"on {where}{how}: {shown}"
+    seen = "seen" if facts["backbone_seen_coco_labels"] else "none seen"
+    yield "COCO labels", f"{seen} in the backbone's pretraining"
+    for licence in facts["licences"] or ["not stated"]:
+        yield "licence", licence
+    total = sum(files.values())
+    largest = ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in files.items() if size > total / 200)
+    yield "size", f"{total / 1e6:.1f} MB{', packed' if facts['packed'] else ''} ({largest})"

@@ -1,4 +1,4 @@
-"""The group that holds the commands."""
+"""The `vlt` command: the group that contains all others."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from vlt.version import __version__
 )
 @click.version_option(__version__, prog_name="vlt")
 def main() -> None:
-    """Point at things in photos with words: prepare data, train, test, predict.
+    """Segment the object that an expression refers to: prepare data, train, test, predict.
 
-    Results go to stdout, everything else to stderr. The exit code is 0 when all went well, 2 for wrong usage or a wrong
+    Results go to stdout, everything else to stderr. The exit code is 0 for success, 2 for wrong usage or a wrong
     configuration, 1 for any other error.
     """
 

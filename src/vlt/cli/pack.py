@@ -1,4 +1,4 @@
-"""`vlt pack`: a checkpoint in its compact form."""
+"""`vlt pack`: write a checkpoint in its compact form."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ from vlt.cli.shell import PATH, Command, examples
     "reports",
     type=PATH,
     multiple=True,
-    help="What `vlt test` wrote about this model, kept for `vlt info`; may be repeated.",
+    help="JSON file that `vlt test` wrote about this model, shown by `vlt info`; may be repeated.",
 )
 @click.option(
-    "--licence", "licences", multiple=True, help="Of a part or of the data, kept for `vlt info`; may be repeated."
+    "--licence",
+    "licences",
+    multiple=True,
+    help="Licence of a part or of the data, shown by `vlt info`; may be repeated.",
 )
-@click.option(
-    "--refiner", type=PATH, help="A file of tools/mobile_sam_from_package.py, which sharpens the model's masks."
-)
+@click.option("--refiner", type=PATH, help="Weights that refine mask outlines, from tools/mobile_sam_from_package.py.")
 @click.option(
     "--set",
     "assignments",
     metavar="A.B=VALUE",
     multiple=True,
-    help="Change a key of the configuration that needs no other weights; may be repeated.",
+    help="Change a key of the configuration that needs no other weights, such as inference.threshold; may be repeated.",
 )
 def pack(
     checkpoint: Path,
@@ -46,12 +47,12 @@ def pack(
     refiner: Path | None,
     assignments: tuple[str, ...],
 ) -> None:
-    """Write CHECKPOINT, or the best of a run, in a quarter of its size to OUT_DIR; print the path and the size.
+    """Write CHECKPOINT, or the best one of a run, to OUT_DIR in a quarter of its size; print the path and the size.
 
-    Matrices are rounded to a byte per weight. Every command reads the result like any
-    checkpoint; a run cannot be continued from it.
+    Matrices are rounded to one byte per weight. Every command reads the result like any checkpoint; a run cannot be
+    resumed from it.
     """
-    from vlt.checkpoint import pack_checkpoint
+    from vlt.checkpoint.packing import pack_checkpoint
 
     pack_checkpoint(checkpoint, out_dir, reports=reports, licences=licences, refiner=refiner, assignments=assignments)
     size = sum(path.stat().st_size for path in out_dir.rglob("*") if path.is_file())

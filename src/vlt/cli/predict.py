@@ -1,106 +1,276 @@
-"""`vlt predict`: a photo and expressions to masks."""
+"""`vlt predict`: images and expressions to masks."""
 
 from __future__ import annotations
 
+import glob
 import json
-from collections.abc import Sequence
-from itertools import cycle
+import os
+import string
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from vlt.cli.shell import PATH, Command, checked, device_option, examples, refine_option, writable_picture
+from vlt.cli.shell import (
+    PATH,
+    Command,
+    device_option,
+    examples,
+    refine_option,
+    set_threads,
+    threads_option,
+    writable_picture,
+)
+from vlt.errors import InputError, VLTError
 
 if TYPE_CHECKING:
-    from vlt.predict import Prediction
+    from vlt.infer.prediction import Prediction
     from vlt.types import Image
 
-COLOURS = {
-    "orange": (255, 96, 0),
-    "blue": (0, 114, 255),
-    "yellow": (240, 228, 66),
-    "pink": (255, 80, 180),
-    "green": (0, 200, 120),
-    "white": (255, 255, 255),
-}
-"""Of the masks in one overlay, in the order of the expressions; then from the first again."""
+STDIN = "-"
+
+
+class Job(NamedTuple):
+    """One image with the files that are written for it.
+
+    Attributes:
+        source: path of the image, or `STDIN`.
+        overlay: file of the overlay; None: none.
+        masks: file of the mask of each expression; empty: none.
+        cutouts: file of the cutout of each expression; empty: none.
+    """
+
+    source: str
+    overlay: Path | None
+    masks: list[Path]
+    cutouts: list[Path]
 
 
 @click.command(
     cls=Command,
     epilog=examples(
         'vlt predict photo.jpg "the dog on the left" "the ball"',
-        'vlt predict photo.jpg "the ball" --checkpoint runs/tiny --json',
+        'vlt predict photo.jpg "the ball" --mask ball.png --cutout ball-cutout.png --json',
+        'vlt predict --expression "the dog" --expression "the ball" photos/*.jpg',
     ),
 )
-@click.argument("image", type=PATH)
-@click.argument("expressions", metavar="EXPRESSION...", nargs=-1, required=True)
+@click.argument("arguments", metavar="IMAGE EXPRESSION...", nargs=-1, required=True)
+@click.option(
+    "-e",
+    "--expression",
+    "expressions",
+    multiple=True,
+    help="Predict this expression on several images: all arguments are then images. May be repeated.",
+)
 @click.option("--checkpoint", type=PATH, help="A run of `vlt train`, or a checkpoint.  [default: the package's own]")
 @click.option(
-    "--output",
-    type=PATH,
-    callback=checked(writable_picture),
-    help="The overlay.  [default: for photo.jpg, ./photo-vlt.png]",
+    "--output", type=PATH, help="Overlay with a legend; a folder for several images.  [default: ./NAME-vlt.png]"
+)
+@click.option("--mask", type=PATH, help="Mask as a grey PNG or WebP, 255 inside; numbered for several expressions.")
+@click.option(
+    "--cutout", type=PATH, help="Image inside the mask, transparent outside (PNG or WebP); numbered likewise."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; an overlay is then written only with --output.")
-@click.option("--threshold", type=click.FloatRange(0, 1), help="Of the probability.  [default: the checkpoint's]")
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    help="Probability above which a pixel belongs to the mask.  [default: the checkpoint's]",
+)
 @refine_option
 @device_option
+@threads_option
 def predict(
-    image: Path,
+    arguments: tuple[str, ...],
     expressions: tuple[str, ...],
     checkpoint: Path | None,
     output: Path | None,
+    mask: Path | None,
+    cutout: Path | None,
     as_json: bool,
     threshold: float | None,
     refine: bool,
     device: str | None,
+    threads: int | None,
 ) -> None:
-    """Find what each EXPRESSION means in the photo IMAGE.
+    """Segment what each EXPRESSION refers to in IMAGE; `-` reads the image from standard input.
 
-    Prints a line per expression and writes one overlay, with a colour for each.
+    Prints a line per expression and writes an overlay with a colour for each. Several images are given after
+    --expression; patterns such as "photos/*.jpg" are expanded.
     """
-    if output is None and not as_json:
-        output = writable_picture(Path(f"{image.stem}-vlt.png"))
-    from vlt.data.photo import read_image
+    sources, texts = split_arguments(arguments, expressions)
+    jobs = plan_files(sources, texts, output, mask, cutout, default_overlay=not as_json)
+    from vlt.data.image import read_image
+    from vlt.text.spelling import common_words, suggest_spelling
 
-    photo = read_image(image)  # before the slow import that follows
-    from vlt.predict import load
+    first = None
+    if len(jobs) == 1:  # a single image that cannot be used is refused before the network is loaded
+        first = read_image(sys.stdin.buffer.read() if sources[0] == STDIN else sources[0])
+    for word in dict.fromkeys(word.strip(string.punctuation) for text in texts for word in text.split()):
+        if suggestion := suggest_spelling(word, common_words()):
+            click.echo(f"note: {word!r} is not a common word; did you mean {suggestion!r}?", err=True)
+    set_threads(threads)
+    from vlt.infer.predictor import check_threshold, load
 
-    predictions = load(checkpoint, device, refine=refine).predict(photo, expressions, threshold=threshold)
+    if threshold is not None:
+        check_threshold(threshold)  # click lets NaN pass
+    predictor = load(checkpoint, device, refine=refine)
+    printed, done = [], 0
+    for job in jobs:
+        try:
+            image = read_image(job.source) if first is None else first
+            predictions = predictor.predict(image, texts, threshold=threshold, warn=done == 0)
+            write_files(job, image, predictions)
+        except VLTError as error:
+            if len(jobs) == 1:
+                raise
+            click.echo(f"error: {error}", err=True)
+            continue
+        done += 1
+        if as_json:
+            found = [prediction.to_dict() for prediction in predictions]
+            printed += [{"image": job.source, **one} for one in found] if len(jobs) > 1 else found
+        else:
+            print_lines(job, predictions, several=len(jobs) > 1)
+        if job.overlay:
+            click.echo(f"overlay: {job.overlay}", err=as_json)
     if as_json:
-        click.echo(json.dumps([_as_json(prediction) for prediction in predictions], ensure_ascii=False))
+        is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+        click.echo(json.dumps(printed, ensure_ascii=not is_utf8))
+    if done < len(jobs):
+        raise InputError(
+            f"{len(jobs) - done} of {len(jobs)} images could not be used, for the reasons above; the rest is done."
+        )
+
+
+def split_arguments(arguments: tuple[str, ...], expressions: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Separate images from expressions, and check the expressions before anything slow is imported.
+
+    Args:
+        arguments: from the command line: an image and expressions; or, if `expressions` are given, only images and
+            patterns of their names.
+        expressions: values of --expression.
+
+    Returns:
+        Images, each once, and expressions; at least one of both.
+
+    Raises:
+        click.UsageError: no expression.
+        InputError: a blank expression; an existing file among the expressions; a pattern that no file matches; standard
+            input beside other images.
+    """
+    from vlt.config.section import as_url
+    from vlt.text.words import split_words
+
+    if expressions:
+        sources, texts = [], list(expressions)
+        for argument in arguments:
+            is_name = os.path.exists(argument) or as_url(argument)
+            is_pattern = any(sign in argument for sign in "*?[") and not is_name
+            matches = sorted(glob.glob(argument, recursive=True)) if is_pattern else [argument]
+            if not matches:
+                raise InputError(f"No file matches {argument!r}; check the pattern.")
+            sources += matches
+        sources = list(dict.fromkeys(sources))
+        if STDIN in sources and len(sources) > 1:
+            raise InputError("Standard input (-) holds one image; give it alone.")
     else:
-        for colour, prediction in zip(cycle(COLOURS), predictions, strict=False):
-            click.echo(f"{colour:<6}  {_describe(prediction)}")
-    if output:
-        _save_overlay(photo, predictions, output)
-        click.echo(f"overlay: {output}", err=as_json)
+        sources, texts = [arguments[0]], list(arguments[1:])
+        if not texts:
+            raise click.UsageError(f'No expression was given; say what to find: vlt predict {arguments[0]} "dog".')
+    for number, text in enumerate(texts, 1):
+        split_words(text, f"Expression {number} of {len(texts)}")
+        if os.path.isfile(text):
+            raise InputError(
+                f"The expression {text!r} is the name of a file; several images are given as: "
+                'vlt predict --expression "the dog" IMAGE IMAGE.'
+            )
+    return sources, texts
 
 
-def _as_json(prediction: Prediction) -> dict[str, Any]:
-    rle = prediction.rle
-    return {
-        "expression": prediction.expression,
-        "score": round(prediction.score, 4),
-        "box": prediction.box,
-        "rle": rle,
-        "size": rle["size"],
-    }
+def plan_files(
+    sources: list[str],
+    texts: list[str],
+    output: Path | None,
+    mask: Path | None,
+    cutout: Path | None,
+    *,
+    default_overlay: bool,
+) -> list[Job]:
+    """Decide which files are written for each image, and check that they can be.
+
+    Raises:
+        InputError: a file that would overwrite an image or another result; a mask or cutout as JPEG.
+        click.BadParameter: a file that cannot be written, or whose name does not end in that of a format.
+    """
+    for option, path in (("--output", output), ("--mask", mask), ("--cutout", cutout)):
+        if path and len(sources) > 1 and not path.is_dir():
+            raise InputError(f"{option} {path} is not a folder, but there are {len(sources)} images; make it first.")
+    jobs = []
+    numbers = range(1, len(texts) + 1) if len(texts) > 1 else range(1)
+    for source in sources:
+        overlay = result_file(output or Path(), source, "-vlt", 0) if output or default_overlay else None
+        masks = [result_file(mask, source, "-mask", number) for number in numbers] if mask else []
+        cutouts = [result_file(cutout, source, "-cutout", number) for number in numbers] if cutout else []
+        jobs.append(Job(source, overlay, masks, cutouts))
+    # A file may have several names (relative, links, letter case), but only one pair of device and inode.
+    images = {(stat.st_dev, stat.st_ino) for stat in map(os.stat, filter(os.path.exists, sources))}
+    written: set[Path] = set()
+    for job in jobs:
+        for path in [*([job.overlay] if job.overlay else []), *job.masks, *job.cutouts]:
+            writable_picture(path)
+            if path != job.overlay and path.suffix.lower() in (".jpg", ".jpeg"):
+                raise InputError(f"{path}: JPEG blurs masks and has no transparency; end the name in .png or .webp.")
+            if path.exists() and (path.stat().st_dev, path.stat().st_ino) in images:
+                raise InputError(f"{path} is an image to predict on and would be overwritten; choose another file.")
+            if path.resolve() in written:
+                raise InputError(f"{path} would be written twice; choose other files or folders for the results.")
+            written.add(path.resolve())
+    return jobs
 
 
-def _describe(prediction: Prediction) -> str:
-    if prediction.box is None:
-        return f"score {prediction.score:.2f}  nothing found: {prediction.expression}"
-    box = ",".join(f"{side:.0f}" for side in prediction.box)
-    share = 100 * prediction.mask.mean()
-    return f"score {prediction.score:.2f}  box {box}  {share:.1f} % of the photo: {prediction.expression}"
+def result_file(option: Path, source: str, tail: str, number: int) -> Path:
+    """Make the path of a result: the option itself, or in the folder that it names a file called after the image.
+
+    Args:
+        option: as given, a file or an existing folder.
+        source: the image.
+        tail: added to the image's name.
+        number: number of the expression, added to the name of the file; 0: there is only one.
+    """
+    stem = "stdin" if source == STDIN else Path(source).stem
+    path = option / f"{stem}{tail}.png" if option.is_dir() else option
+    return path.with_stem(f"{path.stem}-{number}") if number else path
 
 
-def _save_overlay(photo: Image, predictions: Sequence[Prediction], path: Path) -> None:
-    from vlt.visualize import overlay, save_picture
+def write_files(job: Job, image: Image, predictions: list[Prediction]) -> None:
+    """Write the overlay, masks and cutouts of an image."""
+    from vlt.visualize import overlay_with_legend, save_picture
 
-    for colour, prediction in zip(cycle(COLOURS.values()), predictions, strict=False):
-        photo = overlay(photo, prediction.mask, colour=colour)
-    save_picture(photo, path)
+    if job.overlay:
+        legend = [(describe(prediction), prediction.mask) for prediction in predictions]
+        save_picture(overlay_with_legend(image, legend), job.overlay)
+    for path, prediction in zip(job.masks, predictions, strict=False):
+        save_picture(prediction.mask, path)
+    for path, prediction in zip(job.cutouts, predictions, strict=False):
+        save_picture(prediction.cutout(), path)
+
+
+def print_lines(job: Job, predictions: list[Prediction], *, several: bool) -> None:
+    """Print a line per expression: the colour in the overlay, score, box and share of the image."""
+    from vlt.visualize import palette_colour
+
+    for index, prediction in enumerate(predictions):
+        colour, _ = palette_colour(index)
+        start = f"{job.source}: " if several else ""
+        if prediction.box is None:
+            found = f"nothing found above threshold {prediction.threshold:g}"
+        else:
+            box = ",".join(f"{side:.0f}" for side in prediction.box)
+            found = f"box {box}  {100 * prediction.mask.mean():.1f} % of the image"
+        click.echo(f"{start}{colour:<6}  score {prediction.score:.2f}  {found}: {prediction.expression}")
+
+
+def describe(prediction: Prediction) -> str:
+    """Make the text of a prediction for the legend."""
+    return f"{prediction.expression} ({'nothing found' if prediction.box is None else f'{prediction.score:.2f}'})"

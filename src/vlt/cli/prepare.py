@@ -1,4 +1,4 @@
-"""`vlt prepare`: data sets to annotations and masks."""
+"""`vlt prepare`: make annotations and masks from published data sets and from instance files."""
 
 from __future__ import annotations
 
@@ -10,45 +10,50 @@ import click
 from vlt.cli.shell import PATH, Shell, examples
 
 output_dir_option = click.option(
-    "--output-dir", type=PATH, required=True, help="Gets the folders anns/NAME/ and masks/NAME/ of the data set."
+    "--output-dir", type=PATH, required=True, help="Folder in which anns/NAME/ and masks/NAME/ are written."
 )
 generate_mask_option = click.option(
-    "--generate-mask", is_flag=True, help="Write masks as PNGs, not as run lengths in one file."
+    "--generate-mask", is_flag=True, help="Write masks as PNGs instead of run lengths in one file."
 )
 instances_option = click.option(
-    "--instances", type=PATH, required=True, help="Annotation file of COCO's format, with masks or polygons."
+    "--instances", type=PATH, required=True, help="Instance file of COCO's format, with polygons or run lengths."
 )
-images_option = click.option("--images", type=PATH, required=True, help="Folder with its photos.")
-seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Draws what is said and composed.")
+images_option = click.option("--images", type=PATH, required=True, help="Folder of its images.")
+seed_option = click.option(
+    "--seed", type=int, default=0, show_default=True, help="Seed of the random choices: expressions, scenes."
+)
 val_share_option = click.option(
-    "--val-share", type=click.FloatRange(0, 1), help="Share of the photos for validation.  [default: 0.15]"
+    "--val-share", type=click.FloatRange(0, 1), help="Share of the images for validation.  [default: 0.15]"
 )
 
 
 @click.group(cls=Shell)
 def prepare() -> None:
-    """Turn a data set into annotations that `vlt train` reads."""
+    """Prepare a data set for `vlt train` and `vlt test`."""
 
 
 @prepare.command(
     epilog=examples("vlt prepare refer --data-root refer/data --output-dir data --dataset refcoco --split unc")
 )
-@click.option("--data-root", type=PATH, required=True, help="REFER's folder, with a folder per data set.")
+@click.option("--data-root", type=PATH, required=True, help="REFER folder, with a folder per data set.")
 @output_dir_option
 @click.option("--dataset", type=click.Choice(["refcoco", "refcoco+", "refcocog", "refclef", "grefcoco"]), required=True)
 @click.option(
-    "--split", type=click.Choice(["unc", "umd", "google", "berkeley"]), required=True, help="Who split the data set."
+    "--split",
+    type=click.Choice(["unc", "umd", "google", "berkeley"]),
+    required=True,
+    help="Which of the published splits, named after its authors.",
 )
 @generate_mask_option
-@click.option("--images", type=PATH, help="Folder with the photos.  [default: as REFER lays them out]")
+@click.option("--images", type=PATH, help="Folder of the images.  [default: as in REFER's layout]")
 def refer(
     data_root: Path, output_dir: Path, dataset: str, split: str, generate_mask: bool, images: Path | None
 ) -> None:
-    """Prepare a REFER data set.
+    """Prepare RefCOCO, RefCOCO+, RefCOCOg, RefCLEF or gRefCOCO, as published by REFER.
 
-    Prints the counts beside the published ones and every defect met; prepare.json beside the annotations has them all.
+    Prints the counts beside the published ones, and every defect; prepare.json beside the annotations lists them all.
     """
-    from vlt.data.prepare.refer import prepare_refer
+    from vlt.prepare.refer import prepare_refer
 
     report = prepare_refer(data_root, output_dir, dataset, split, generate_mask=generate_mask, images=images)
     click.echo(str(report))
@@ -60,14 +65,16 @@ def refer(
 @instances_option
 @images_option
 @output_dir_option
-@click.option("--name", default="coco", show_default=True, help="Of the data set to be made.")
+@click.option("--name", default="coco", show_default=True, help="Name of the new data set.")
 @seed_option
 @val_share_option
-@click.option("--per-target", type=click.IntRange(min=1), help="Wordings per object, where there are as many.")
+@click.option(
+    "--per-target", type=click.IntRange(min=1), help="Largest number of expressions per object.  [default: 4]"
+)
 @click.option(
     "--expressions",
     type=PATH,
-    help="Sentences that people wrote, in place of drawn ones: a table of image_id, annotation_id and expression.",
+    help="Expressions that people wrote, instead of generated ones: a table of image_id, annotation_id and expression.",
 )
 @generate_mask_option
 def coco(
@@ -79,11 +86,11 @@ def coco(
     generate_mask: bool,
     **choices: Any,
 ) -> None:
-    """Make a referring data set of any instance file of COCO's format.
+    """Make a referring data set from an instance file of COCO's format.
 
-    Each object that can be told from the others gets several expressions, such as "left dog" or "largest red cup".
+    Each object for which there are unambiguous expressions gets several, such as "left dog" or "largest red cup".
     """
-    from vlt.data.prepare.coco import prepare_coco
+    from vlt.prepare.coco import prepare_coco
 
     given = {key: value for key, value in choices.items() if value is not None}
     report = prepare_coco(instances, images, output_dir, name=name, seed=seed, generate_mask=generate_mask, **given)
@@ -97,19 +104,22 @@ def coco(
 )
 @instances_option
 @images_option
-@click.option("--people", type=PATH, help="Street-fashion set: images/, labels/ and labels.json; a person each.")
+@click.option("--people", type=PATH, help="Fashion data set: images/, labels/ and labels.json, one person per image.")
 @output_dir_option
-@click.option("--name", default="scenes", show_default=True, help="Of the data set to be made.")
-@click.option("--scenes", type=click.IntRange(min=0), help="Scenes composed of cutouts.  [default: 3000]")
-@click.option("--crops", type=click.IntRange(min=0), help="Crops of each photo of the instance file.  [default: 2]")
+@click.option("--name", default="scenes", show_default=True, help="Name of the new data set.")
+@click.option("--scenes", type=click.IntRange(min=0), help="Number of scenes composed of cutouts.  [default: 3000]")
+@click.option(
+    "--crops", type=click.IntRange(min=0), help="Number of crops of each image of the instance file.  [default: 2]"
+)
 @seed_option
 @val_share_option
 def scenes(instances: Path, images: Path, output_dir: Path, name: str, seed: int, **given: Any) -> None:
-    """Make a training set in which words decide: photos, crops of them, scenes of several of a kind.
+    """Make a training set with copy-paste augmentation: images, crops of them, and composed scenes.
 
-    Scenes are cut out and pasted together; photos for validation take no part. The photos go to images/NAME/.
+    Most scenes show several objects of one category, so that the category alone does not identify the target.
+    Nothing is cut from images for validation. All images are written to images/NAME/.
     """
-    from vlt.data.compose.prepare import prepare_scenes
+    from vlt.prepare.scenes import prepare_scenes
 
     choices = {key: value for key, value in given.items() if value is not None}
     report = prepare_scenes(instances, images, output_dir, name=name, seed=seed, **choices)

@@ -1,9 +1,10 @@
-"""How the command line behaves, whatever the command: one sentence per error, one line per warning, early refusals."""
+"""Shared parts of all commands: formatting of errors and warnings, early checks, common options."""
 
 from __future__ import annotations
 
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any
 
 import click
 
+from vlt.cli.paths import LocalPath
 from vlt.errors import VLTError, VLTWarning
 
 SETTINGS: dict[str, Any] = {
@@ -19,7 +21,7 @@ SETTINGS: dict[str, Any] = {
     "max_content_width": 100,
     "token_normalize_func": lambda name: name.replace("_", "-"),  # users of the original type --data_root
 }
-PATH = click.Path(path_type=Path)
+PATH = LocalPath()
 
 set_option = click.option(
     "--set", "assignments", metavar="A.B=VALUE", multiple=True, help="Override a key of CONFIG; may be repeated."
@@ -30,7 +32,12 @@ refine_option = click.option(
     "--refine/--no-refine",
     default=True,
     show_default=True,
-    help="Sharpen masks, where the checkpoint brings what that takes.",
+    help="Refine mask outlines if the checkpoint includes a refiner.",
+)
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(1, 1024),
+    help="CPU threads; 1 is fastest while other programs use the CPU.  [default: one per core]",
 )
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
@@ -39,45 +46,65 @@ DEBUG = "vlt.debug"
 
 
 class Command(click.Command):
-    """A command that understands `--debug`."""
+    """A command with the option `--debug`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.params.append(_debug_option())
+        self.params.append(debug_option())
 
 
 class Shell(click.Group):
-    """A group of commands; what goes wrong in them becomes one sentence on stderr and an exit code."""
+    """A group of commands whose errors become one sentence on stderr and an exit code."""
 
     command_class = Command
     group_class = type  # groups inside it are of this kind too
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.params.append(_debug_option())
+        self.params.append(debug_option())
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs the command that `ctx` names."""
+        """Run the command that `ctx` names."""
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):  # letters that the console lacks are escaped, not an error
+                stream.reconfigure(errors="backslashreplace")
         try:
-            with _quiet():
+            with quiet_libraries():
                 return super().invoke(ctx)
         except VLTError as error:
             if ctx.meta.get(DEBUG):
                 raise
             click.echo(f"error: {error}", err=True)
             ctx.exit(error.exit_code)
+        except OSError as error:  # a name that is too long, a disk that is full
+            if ctx.meta.get(DEBUG):
+                raise
+            name = f"{error.filename}: " if error.filename else ""
+            click.echo(f"error: {name}{error.strerror or error}.", err=True)
+            ctx.exit(1)
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
             ctx.exit(130)
 
 
 def examples(*commands: str) -> str:
-    """The end of a help text."""
+    """Format example commands for the end of a help text."""
     return "\n".join(["\b", "Examples:" if len(commands) > 1 else "Example:", *(f"  {one}" for one in commands)])
 
 
+def debug_option() -> click.Option:
+    """Make the option `--debug`, which may stand before or after the name of a command."""
+    return click.Option(
+        ["--debug"],
+        is_flag=True,
+        expose_value=False,
+        callback=lambda context, _, value: context.meta.update({DEBUG: True}) if value else None,
+        help="Show the traceback of an error.",
+    )
+
+
 def writable_file(path: Path) -> Path:
-    """Refuses a file that could not be written, before anything is computed."""
+    """Check that a file can be written, before anything is computed."""
     if path.is_dir():
         raise click.BadParameter(f"{path} is a directory; name a file inside it.")
     if not path.parent.is_dir():
@@ -88,31 +115,38 @@ def writable_file(path: Path) -> Path:
 
 
 def writable_picture(path: Path) -> Path:
-    """Refuses a picture that could not be written, or in a format that its ending does not name."""
+    """Check that a picture can be written, and that its ending names a format."""
     if path.suffix.lower() not in PICTURES:
-        raise click.BadParameter(f"{path} does not say which kind of picture; end it in {' or '.join(PICTURES)}.")
+        raise click.BadParameter(f"{path} names no picture format; end it in {' or '.join(PICTURES)}.")
     return writable_file(path)
 
 
 def checked(check: Callable[[Path], Path]) -> Callable[..., Path | None]:
-    """A callback for an option that runs `check` where the option is given."""
+    """Make a callback that runs `check` where the option is given."""
     return lambda _context, _parameter, path: None if path is None else check(path)
 
 
-def _debug_option() -> click.Option:
-    """Before or after the name of a command."""
-    return click.Option(
-        ["--debug"],
-        is_flag=True,
-        expose_value=False,
-        callback=lambda context, _, value: context.meta.update({DEBUG: True}) if value else None,
-        help="Show the traceback of an error.",
-    )
+def set_threads(threads: int | None) -> None:
+    """Set the number of CPU threads; call it before torch is imported.
+
+    Prints a hint if the machine is busy: PyTorch's threads wait for each other, so one thread is then much faster.
+    """
+    if threads is not None:
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ[name] = str(threads)
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(threads)
+    elif "OMP_NUM_THREADS" not in os.environ and hasattr(os, "getloadavg"):
+        load, cores = os.getloadavg()[0], os.cpu_count() or 1
+        if load > cores:
+            click.echo(
+                f"note: the CPU is busy (load {load:.1f} on {cores} cores); --threads 1 may be faster.", err=True
+            )
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Our own warnings as one line each on stderr; nothing of what the libraries below say to each other."""
+def quiet_libraries() -> Iterator[None]:
+    """Print our own warnings as one line each on stderr, and silence those of the libraries."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

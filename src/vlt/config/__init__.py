@@ -1,9 +1,12 @@
-"""Everything a run can be told, typed, with its defaults; read from YAML and refused early.
+"""Typed configuration of a run: defaults, YAML files, checks.
 
-The sections nest as in the YAML: `model`, `data`, `loss`, `train`, `evaluate`. A key that does not exist is refused
-with the nearest one that does; values that contradict each other are refused before anything is built.
+The sections nest as in YAML: `model`, `data`, `loss`, `train`, `inference`, `evaluate` (docs/configuration.md). An
+unknown key is refused with the nearest known one; values that contradict each other are refused before anything is
+built.
 """
 
+from vlt.config.data import ComposeConfig, DataConfig, ReferDataConfig, SyntheticDataConfig
+from vlt.config.inference import InferenceConfig
 from vlt.config.model import (
     BackboneConfig,
     BertConfig,
@@ -17,20 +20,24 @@ from vlt.config.model import (
     VLTConfig,
     WordsConfig,
 )
-from vlt.config.reading import dump_config, load_config, override, parse_config, read_yaml
+from vlt.config.original import is_original, translate
+from vlt.config.reading import (
+    configure,
+    dump_config,
+    override,
+    parse_config,
+    read_config,
+    translate_model,
+)
 from vlt.config.run import (
-    ComposeConfig,
     Config,
     ContrastConfig,
-    DataConfig,
     EvaluateConfig,
-    Half,
     LossConfig,
-    ReferDataConfig,
     ScheduleConfig,
-    SyntheticDataConfig,
     TrainConfig,
 )
+from vlt.config.yaml_file import read_yaml
 
 __all__ = [
     "BackboneConfig",
@@ -43,7 +50,7 @@ __all__ = [
     "Dinov2Config",
     "EvaluateConfig",
     "GRUConfig",
-    "Half",
+    "InferenceConfig",
     "LanguageConfig",
     "LossConfig",
     "ModelConfig",
@@ -55,9 +62,13 @@ __all__ = [
     "TrainConfig",
     "VLTConfig",
     "WordsConfig",
+    "configure",
     "dump_config",
-    "load_config",
+    "is_original",
     "override",
     "parse_config",
+    "read_config",
     "read_yaml",
+    "translate",
+    "translate_model",
 ]

@@ -1,28 +1,52 @@
-"""What can be said of the networks: backbones, language encoders, and the two ways to join them."""
+"""Configuration of the networks: backbones, language encoders, the reference network and the improved one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from vlt.config.section import Count, Fraction, Positive, Section
+from vlt.config.section import Count, Fraction, LocalPath, PathOrName, Positive, Section
+
+SWITCHES = {"yes": True, "on": True, "no": False, "off": False}
+"""Words that YAML 1.1 reads as booleans; this package reads them as text, since some keys have a choice `no`."""
+
+
+def check_architecture(values: dict[str, Any]) -> dict[str, Any]:
+    """Check the keyword arguments of a `transformers` configuration that the input's size depends on.
+
+    Args:
+        values: keyword arguments; `yes`, `no`, `on` and `off` become booleans.
+
+    Raises:
+        ValueError: `patch_size` is not a whole number above 0, or `depths` is not a list.
+    """
+    values = {key: SWITCHES.get(value, value) if isinstance(value, str) else value for key, value in values.items()}
+    patch_size, depths = values.get("patch_size", 1), values.get("depths", ())
+    if not isinstance(patch_size, int) or patch_size < 1:
+        raise ValueError(f"model.backbone.architecture.patch_size is {patch_size!r}, not a whole number above 0")
+    if not isinstance(depths, Sequence) or isinstance(depths, str):
+        raise ValueError(f"model.backbone.architecture.depths is {depths!r}, not a list of numbers")
+    return values
+
+
+Architecture: TypeAlias = Annotated[dict[str, Any], AfterValidator(check_architecture)]
 
 
 class WordsConfig(Section):
-    """Where the vectors of words come from, for language models that read vectors."""
+    """Source of the word vectors, for language encoders that read vectors."""
 
     source: Literal["hash", "file", "text", "spacy"] = "hash"
-    """hash: a fixed pseudo-random vector per spelling, needing no file; file: our own compact file (.npz);
+    """hash: a fixed pseudo-random vector per spelling, no file needed; file: this package's compact format (.npz);
     text: GloVe or fastText text; spacy: an installed spaCy model with vectors."""
-    path: str | None = None
+    path: PathOrName | None = None
     """The file, or the name of the spaCy model (the original used en_vectors_web_lg)."""
     dim: Positive = 300
+    """Length of a vector."""
 
     @model_validator(mode="after")
-    def _path_where_needed(self) -> WordsConfig:
+    def _check_path(self) -> WordsConfig:
         if (self.path is None) != (self.source == "hash"):
             need = "needs no path" if self.source == "hash" else "needs a path"
             raise ValueError(f"word vectors from source {self.source!r} {need}, but path is {self.path!r}")
@@ -33,42 +57,63 @@ class Darknet53Config(Section):
     """Darknet-53 with the YOLOv3 neck; strides 8, 16, 32."""
 
     name: Literal["darknet53"] = "darknet53"
+    """Selects this backbone."""
     width: Annotated[float, Field(gt=0, le=1, strict=True)] = 1.0
-    """Channels as a share of the published 32 ... 1024."""
+    """Number of channels as a fraction of the published 32 to 1024."""
     blocks: tuple[Positive, Positive, Positive, Positive, Positive] = (1, 2, 8, 8, 4)
     """Residual blocks per stage."""
-    pretrained: Path | None = None
+    pretrained: LocalPath | None = None
     """A Keras HDF5 file with the 52 convolutions of the body and the 6 of the neck (such as MCN's)."""
     trainable_blocks: Count | None = None
-    """How many of the last convolutions train; null: all. 2 is the original's free_body 1, 1 its free_body 2."""
+    """Number of last convolutions that are trained; null: all. 2 is the original's free_body 1, 1 its free_body 2."""
+
+    @property
+    def coarsest_stride(self) -> int:
+        """Stride of the coarsest feature map; both sides of the input must be a multiple of it."""
+        return 32
 
 
 class SwinConfig(Section):
     """Swin transformer from `transformers`; strides 4, 8, 16, 32."""
 
     name: Literal["swin"] = "swin"
+    """Selects this backbone."""
     size: Literal["tiny", "small", "base", "large"] = "tiny"
-    architecture: dict[str, Any] | None = None
-    """Keyword arguments of `transformers.SwinConfig`, over those of `size`."""
-    pretrained: str | None = None
-    """A folder or a hub name for `from_pretrained`; its architecture then replaces `size`."""
+    """Published size; `architecture` overrides parts of it."""
+    architecture: Architecture | None = None
+    """Keyword arguments of `transformers.SwinConfig`, which override those of `size`."""
+    pretrained: PathOrName | None = None
+    """A folder, or `hf:OWNER/NAME` for a model of the hub; its architecture then replaces `size`."""
     trainable_blocks: Count | None = None
-    """How many of the last stages train; null: all."""
+    """Number of last stages that are trained; null: all."""
+
+    @property
+    def coarsest_stride(self) -> int:
+        """Stride of the coarsest feature map; both sides of the input must be a multiple of it."""
+        given = self.architecture or {}
+        return int(given.get("patch_size", 4) * 2 ** (len(given.get("depths", (2, 2, 6, 2))) - 1))
 
 
 class Dinov2Config(Section):
-    """DINOv2 vision transformer from `transformers`; every map at the patch's stride, 14."""
+    """DINOv2 vision transformer from `transformers`; every feature map has the stride of the patches, 14."""
 
     name: Literal["dinov2"] = "dinov2"
+    """Selects this backbone."""
     size: Literal["small", "base", "large", "giant"] = "small"
-    architecture: dict[str, Any] | None = None
-    """Keyword arguments of `transformers.Dinov2Config`, over those of `size`."""
+    """Published size; `architecture` overrides parts of it."""
+    architecture: Architecture | None = None
+    """Keyword arguments of `transformers.Dinov2Config`, which override those of `size`."""
     layers: tuple[Positive, ...] | None = None
-    """Which depths to read, 1-based; null: three quarters and the last."""
-    pretrained: str | None = None
-    """A folder or a hub name for `from_pretrained`; its architecture then replaces `size`."""
+    """Depths whose outputs are used, 1-based; null: three quarters of the depth and the last layer."""
+    pretrained: PathOrName | None = None
+    """A folder, or `hf:OWNER/NAME` for a model of the hub; its architecture then replaces `size`."""
     trainable_blocks: Count | None = None
-    """How many of the last blocks train; null: all."""
+    """Number of last blocks that are trained; null: all."""
+
+    @property
+    def coarsest_stride(self) -> int:
+        """Side of a patch in pixels; both sides of the input must be a multiple of it."""
+        return int((self.architecture or {}).get("patch_size", 14))
 
 
 BackboneConfig: TypeAlias = Annotated[Darknet53Config | SwinConfig | Dinov2Config, Field(discriminator="name")]
@@ -78,26 +123,31 @@ class GRUConfig(Section):
     """Bidirectional GRU over word vectors."""
 
     name: Literal["gru"] = "gru"
+    """Selects this language encoder."""
     words: WordsConfig = WordsConfig()
+    """Source of the word vectors."""
     hidden_dim: Positive = 256
+    """Width of the hidden state, per direction."""
     layers: Positive = 1
+    """Stacked GRU layers."""
 
 
 class BertConfig(Section):
-    """A BERT-family encoder from `transformers`, read at its token states."""
+    """Encoder of the BERT family from `transformers`; its token states are the word features."""
 
     name: Literal["bert"] = "bert"
-    pretrained: str | None = None
-    """A folder or a hub name for `from_pretrained`; its architecture then replaces `architecture`."""
-    tokenizer: str | None = None
-    """A folder or a hub name of the tokenizer; null: the one that lies with `pretrained`."""
-    architecture: dict[str, Any] | None = None
+    """Selects this language encoder."""
+    pretrained: PathOrName | None = None
+    """A folder, or `hf:OWNER/NAME` for a model of the hub; its architecture then replaces `architecture`."""
+    tokenizer: PathOrName | None = None
+    """A folder, or `hf:OWNER/NAME` for one of the hub; null: the one that belongs to `pretrained`."""
+    architecture: Architecture | None = None
     """`model_type` and keyword arguments of its `transformers` configuration; null: BERT base."""
     trainable_blocks: Count | None = None
-    """How many of the last layers train; null: all."""
+    """Number of last layers that are trained; null: all."""
 
     @model_validator(mode="after")
-    def _tokenizer_somewhere(self) -> BertConfig:
+    def _check_tokenizer(self) -> BertConfig:
         if self.pretrained is None and self.tokenizer is None:
             raise ValueError("a bert encoder needs `pretrained`, or a `tokenizer` to read words with")
         return self
@@ -106,36 +156,62 @@ class BertConfig(Section):
 LanguageConfig: TypeAlias = Annotated[GRUConfig | BertConfig, Field(discriminator="name")]
 
 
+def check_input_size(sides: dict[str, int], backbone: Darknet53Config | SwinConfig | Dinov2Config) -> None:
+    """Check that the network's input fits the backbone.
+
+    Args:
+        sides: each side in pixels, by the key to name in the error.
+        backbone: whose coarsest stride must divide each side.
+
+    Raises:
+        ValueError: a side is not a multiple; the two nearest multiples are named.
+    """
+    stride = backbone.coarsest_stride
+    what = "patch" if isinstance(backbone, Dinov2Config) else "coarsest stride"
+    for key, side in sides.items():
+        if side % stride:
+            lower, upper = side // stride * stride, -(-side // stride) * stride
+            near = f"{lower} or {upper}" if lower else f"{upper}"
+            raise ValueError(f"{key} is {side}, not a multiple of {backbone.name}'s {what}, {stride}; take {near}")
+
+
 class ReferenceConfig(Section):
-    """The network of ICCV 2021, oddities included (docs/oddities.md). Names in brackets are the original's keys."""
+    """The network of ICCV 2021, exactly (docs/oddities.md). The original's names of keys stand in brackets."""
 
     name: Literal["reference"] = "reference"
+    """Selects this network."""
     image_size: Positive = 416
-    """Height and width of the input [input_size]; the weights fit this size only."""
+    """Height and width of the input in pixels [input_size]; trained weights fit one size only."""
     output_stride: Literal[2, 4, 8] = 2
-    """[seg_out_stride]"""
+    """Stride of the predicted mask [seg_out_stride]."""
     max_words: Positive = 15
-    """[word_len]; expressions are padded to it, and the padding is seen."""
+    """Words per expression [word_len]; shorter expressions are padded, and the padding is not masked."""
     words: WordsConfig = WordsConfig()
-    """[word_embed, embed_dim]"""
+    """Source of the word vectors [word_embed, embed_dim]."""
     rnn_dim: Positive = 1024
-    """[rnn_hidden_size]"""
+    """Width of the GRU [rnn_hidden_size]."""
     rnn_dropout: Fraction = 0.1
-    """[rnn_drop_out]"""
+    """Dropout in the attention over words [rnn_drop_out]."""
     bidirectional: bool = True
-    """[rnn_bidirectional]"""
+    """Read the words in both directions [rnn_bidirectional]."""
     fused_dim: Positive = 1024
-    """Width of the fused coarsest map [jemb_dim]; the backbone's widest map must have it too."""
+    """Channels of the fused coarsest feature map [jemb_dim]; must equal those of the backbone's widest map."""
     hidden_dim: Positive = 256
     """Width of the encoder's input and of the mask convolutions [hidden_dim]."""
     transformer_dim: Positive = 256
-    """Width of attention, feed-forward and balance [transformer_hidden_dim]."""
+    """Width of attention, feed-forward layers and query balance [transformer_hidden_dim]."""
     encoder_layers: Positive = 2
+    """Transformer encoder layers [transformer_encoder_num]."""
     decoder_layers: Positive = 2
+    """Transformer decoder layers [transformer_decoder_num]."""
     heads: Positive = 8
+    """Attention heads [transformer_head_num]."""
     num_queries: Positive = 16
+    """Generated queries [num_query]."""
     dropout: Fraction = 0.1
+    """Dropout of the transformer."""
     backbone: Darknet53Config = Darknet53Config(trainable_blocks=2)
+    """The visual backbone."""
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -144,13 +220,16 @@ class ReferenceConfig(Section):
 
     @property
     def antialias(self) -> bool:
-        """Whether photos are low-passed before shrinking; the original's OpenCV does not."""
+        """Whether images are low-pass filtered before shrinking; the original's OpenCV resizing is not."""
         return False
 
     @model_validator(mode="after")
-    def _sizes_fit(self) -> ReferenceConfig:
-        _refuse_stride(self.image_size, 32, "model.image_size", "darknet53's coarsest stride")
-        _refuse_heads(self.transformer_dim, self.heads, "model.transformer_dim")
+    def _check_sizes(self) -> ReferenceConfig:
+        check_input_size({"model.image_size": self.image_size}, self.backbone)
+        if self.transformer_dim % self.heads:
+            raise ValueError(
+                f"model.transformer_dim is {self.transformer_dim}, not a multiple of model.heads, {self.heads}"
+            )
         if self.transformer_dim != self.hidden_dim:
             raise ValueError(
                 f"model.transformer_dim is {self.transformer_dim} and model.hidden_dim is {self.hidden_dim}: "
@@ -166,59 +245,70 @@ class ReferenceConfig(Section):
 
 
 class VLTConfig(Section):
-    """The improved network. Each repair of the original is a switch, on by default (docs/oddities.md)."""
+    """The improved network. Each change to the original is a switch, on by default (docs/oddities.md)."""
 
     name: Literal["vlt"] = "vlt"
+    """Selects this network."""
     image_size: tuple[Positive, Positive] = (448, 448)
-    """(height, width) of the input; a multiple of the backbone's coarsest stride or patch."""
+    """(height, width) of the input in pixels; multiples of the backbone's coarsest stride or patch."""
     max_words: Positive = 32
-    """Longer expressions are cut here, with a warning."""
+    """Longer expressions are cut to this many words or word pieces, with a warning."""
     dim: Positive = 256
-    """Width of the fused map, the queries and the transformer."""
+    """Channels of the fused feature map, the queries and the transformer."""
     backbone: BackboneConfig = Dinov2Config()
+    """The visual backbone, chosen by its `name`."""
     language: LanguageConfig = GRUConfig()
+    """The language encoder, chosen by its `name`."""
     map_stride: Positive = 16
-    """The fused map takes the grid of the backbone map whose stride is nearest to this."""
+    """The fused feature map takes the resolution of the backbone's feature map whose stride is nearest to this."""
     fusion: Literal["sentence", "spatial_dynamic"] = "spatial_dynamic"
-    """sentence: one sentence vector everywhere (2021); spatial_dynamic: each position attends to the words (2022)."""
+    """sentence: one sentence vector at every position (2021); spatial_dynamic: each position attends to the words
+    (2022)."""
     queries: Literal["generated", "learned"] = "generated"
-    """generated: from the photo and the words; learned: the same for all inputs (ablation)."""
+    """generated: from the image and the expression; learned: the same for all inputs (ablation)."""
     num_queries: Positive = 16
+    """Number of queries."""
     query_balance: bool = True
-    """Weigh each query's answer by a confidence; off: all count alike."""
+    """Weight each query's response by a predicted confidence; false: all have equal weight."""
     photo_layers: Count = 0
-    """Self-attention over the photo's map before anything is said, computed once per photo."""
+    """Self-attention layers over the image's feature map before words are fused into it; computed once per image."""
     boxes: bool = False
-    """Each position of that map tells the box of the thing it lies on, and what follows knows it. Learnt with
-    `loss.box`; it tells neighbours of a kind apart."""
+    """Predict the bounding box of the object at each position and add it to the features there, which separates
+    neighbouring objects of one category; requires `loss.box` > 0."""
     fusion_stride: Literal[1, 2] = 1
-    """2: words join the photo's map, and are weighed, at a quarter of its positions, which is four times faster; the
-    pixel features keep the full grid."""
+    """Downsample the feature map by this factor before words are fused into it; 2 is four times faster. The pixel
+    features keep their resolution."""
     encoder_layers: Count = 2
-    """Self-attention over the fused map, computed for each expression."""
+    """Self-attention layers over the fused feature map; computed for each expression."""
     key_stride: Positive = 1
-    """Both attend to means of squares of so many positions of the photo's map a side, which saves most of the time at
-    2; 1: to each."""
+    """Pool attention keys by this factor (average pooling), in `photo_layers` and `encoder_layers`; 2 saves most of
+    their time."""
     decoder_layers: Positive = 2
+    """Transformer decoder layers."""
     heads: Positive = 8
+    """Attention heads; must divide `dim`."""
     feedforward_dim: Positive = 512
+    """Width of the transformer's feed-forward layers."""
     dropout: Fraction = 0.1
+    """Dropout of the transformer."""
     map_dropout: Fraction = 0.0
-    """Share of the backbone's channels hidden while training, so that none is relied on alone: for frozen backbones."""
+    """Fraction of the backbone's channels that are dropped in training, against overfitting to single channels of a
+    frozen backbone."""
     mask_dim: Positive = 64
-    """Width of the mask decoder at stride 4."""
+    """Channels of the mask decoder at stride 4."""
 
-    # The repairs.
+    # Changes to the original.
     mask_padding: bool = True
-    """Padding words are hidden everywhere; off: they are seen."""
+    """Mask padding words everywhere; false: they are attended to, as in the original."""
     causal_queries: bool = False
-    """On: query i sees only queries 0..i in the decoder, as in the original."""
+    """Query i attends only to queries 0..i in the decoder, as in the original."""
     positions: Literal["2d", "1d"] = "2d"
-    """Sinusoids over rows and columns, or over the flattened map as in the original."""
+    """Positional encoding: 2d: sinusoids over rows and columns; 1d: over the flattened feature map, as in the
+    original."""
     any_size: bool = True
-    """Queries and masks work at any input size; off: dense layers over all positions, as in the original."""
+    """Queries and masks work at any input size; false: dense layers over all positions, as in the original."""
     pixel_features: bool = True
-    """Pixel features at stride 4 join the mask decoder; off: masks grow from the queries' responses alone."""
+    """Use pixel features at stride 4 in the mask decoder; false: masks come from the queries' responses alone."""
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -227,49 +317,18 @@ class VLTConfig(Section):
 
     @property
     def antialias(self) -> bool:
-        """Whether photos are low-passed before shrinking."""
+        """Whether images are low-pass filtered before shrinking."""
         return True
 
     @model_validator(mode="after")
-    def _sizes_fit(self) -> VLTConfig:
-        stride, what = _coarsest_stride(self.backbone)
-        for side, name in zip(self.image_size, ("height", "width"), strict=True):
-            _refuse_stride(side, stride, f"model.image_size ({name})", what)
-        _refuse_heads(self.dim, self.heads, "model.dim")
+    def _check_sizes(self) -> VLTConfig:
+        height, width = self.image_size
+        check_input_size({"model.image_size (height)": height, "model.image_size (width)": width}, self.backbone)
+        if self.dim % self.heads:
+            raise ValueError(f"model.dim is {self.dim}, not a multiple of model.heads, {self.heads}")
         if self.dim % 4:
             raise ValueError(f"model.dim is {self.dim}: two-dimensional positions need a multiple of 4")
         return self
 
 
 ModelConfig: TypeAlias = Annotated[ReferenceConfig | VLTConfig, Field(discriminator="name")]
-
-
-def _coarsest_stride(backbone: Darknet53Config | SwinConfig | Dinov2Config) -> tuple[int, str]:
-    """The number both sides of the input must be a multiple of, and what it is called."""
-    architecture = getattr(backbone, "architecture", None) or {}
-    if isinstance(backbone, Dinov2Config):
-        return _patch(architecture.get("patch_size", 14)), "dinov2's patch"
-    if isinstance(backbone, SwinConfig):
-        depths = architecture.get("depths", (2, 2, 6, 2))
-        if not isinstance(depths, Sequence) or isinstance(depths, str):
-            raise ValueError(f"model.backbone.architecture.depths is {depths!r}, not a list of numbers")
-        return _patch(architecture.get("patch_size", 4)) * 2 ** (len(depths) - 1), "swin's coarsest stride"
-    return 32, "darknet53's coarsest stride"
-
-
-def _patch(size: Any) -> int:
-    if not isinstance(size, int) or size < 1:
-        raise ValueError(f"model.backbone.architecture.patch_size is {size!r}, not a whole number above 0")
-    return size
-
-
-def _refuse_stride(side: int, stride: int, where: str, what: str) -> None:
-    if side % stride:
-        lower, upper = side // stride * stride, -(-side // stride) * stride
-        near = f"{lower} or {upper}" if lower else f"{upper}"
-        raise ValueError(f"{where} is {side}, not a multiple of {what}, {stride}; take {near}")
-
-
-def _refuse_heads(dim: int, heads: int, where: str) -> None:
-    if dim % heads:
-        raise ValueError(f"{where} is {dim}, not a multiple of model.heads, {heads}")

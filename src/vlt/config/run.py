@@ -1,267 +1,280 @@
-"""What can be said of a run: its data, loss, training and evaluation, and the whole."""
+"""Configuration of a run: losses, training, evaluation, and the top-level `Config`."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, model_validator
 
-from vlt.config.model import ModelConfig, VLTConfig
-from vlt.config.section import AboveZero, BelowOne, Count, Fraction, NonNegative, Positive, Section
-
-Cue: TypeAlias = Literal["category", "colour", "clothes", "position", "ordinal", "size", "relation", "negation"]
-"""The kinds of hint that expressions give; `vlt.data.expressions` says and recognises them."""
-
-Half: TypeAlias = Literal["a", "b"]
-"""Of a split, see `vlt.data.halves`."""
-
-
-class ComposeConfig(Section):
-    """Scenes composed of photos while training, other ones in each epoch, see `vlt.data.compose.fresh`."""
-
-    instances: Path
-    """A file of COCO's format, whose photos are cut out from and pasted on, but for those of validation."""
-    images: Path
-    """The folder with its photos."""
-    people: Path | None = None
-    """A street-fashion set, see `vlt.data.compose.fashion`; null: none."""
-    scenes: Positive = 3000
-    """Of an epoch."""
-    referents: Positive = 3
-    """Things of a scene that are meant in turn, each a referral."""
-
-
-class ReferDataConfig(Section):
-    """A prepared data set: what `vlt prepare` or the original's script wrote."""
-
-    name: Literal["refer"] = "refer"
-    root: Path
-    """The folder with `anns/` and `masks/`."""
-    dataset: str
-    """Its name under both, such as refcoco, refcocog_umd or coco_mini."""
-    images: Path
-    """The folder with the photos."""
-    train_split: str = "train"
-    val_split: str = "val"
-    flip: Fraction = 0.0
-    """How often a photo is mirrored, with left and right swapped in its words; never where the words forbid it."""
-    chatter: Fraction = 0.0
-    """How often a training sentence is given a few words more that tell nothing, such as "lol" or "by the wall"."""
-    light: Fraction = 0.0
-    """How often a training photo is shown in a little more or less light; colours keep their names."""
-    compose: ComposeConfig | None = None
-    """Scenes beside the prepared set; null: none."""
-
-
-class SyntheticDataConfig(Section):
-    """Scenes of coloured shapes, drawn on the fly by seed."""
-
-    name: Literal["synthetic"] = "synthetic"
-    size: tuple[Positive, Positive] = (128, 128)
-    """(height, width) of a scene in pixels."""
-    train_scenes: Positive = 2000
-    val_scenes: Positive = 200
-    referents: Positive = 1
-    """Things of a training scene that are meant in turn, each a referral; for validation it is one."""
-    kinds: dict[Cue, NonNegative] | None = None
-    """How readily each kind of hint is given in expressions; what is missing is never said. null: as people do."""
-    seed: int = 0
-    train_split: str = "train"
-    val_split: str = "val"
-    flip: Fraction = 0.0
-    chatter: Fraction = 0.0
-    light: Fraction = 0.0
-
-
-DataConfig: TypeAlias = Annotated[ReferDataConfig | SyntheticDataConfig, Field(discriminator="name")]
+from vlt.config.data import DataConfig, ReferDataConfig
+from vlt.config.inference import InferenceConfig
+from vlt.config.model import ModelConfig, VLTConfig, check_input_size
+from vlt.config.section import (
+    AboveZero,
+    BelowOne,
+    Count,
+    Fraction,
+    LocalPath,
+    NonNegative,
+    Positive,
+    Section,
+)
 
 
 class ContrastConfig(Section):
-    """Masked contrastive learning (2022): readings of one thing are pulled together, those of different things apart.
+    """Masked contrastive learning (2022): features of expressions for one object are pulled together, others apart.
 
-    Each thing is then in a batch twice, with two of its expressions, of which the second has words masked; or with its
-    single one, masked in two ways.
+    Each object is then in a batch twice: with two of its expressions, of which the second has words masked, or with
+    its only expression, masked in two ways.
     """
 
     weight: NonNegative = 0.0
-    """In the loss; 0: off, each thing is in a batch once and nothing is masked."""
+    """Weight in the loss; 0: off, each object is in a batch once and no words are masked."""
     temperature: AboveZero = 0.1
-    """Of the softmax over cosines."""
+    """Temperature of the softmax over cosine similarities."""
     mask_ratio: Fraction = 0.3
-    """Share of an expression's words that is masked; one word at least stays."""
+    """Fraction of an expression's words that is masked; at least one word stays."""
     feature: Literal["answers", "queries", "words"] = "answers"
-    """What is compared, as its mean: the weighed answers, the queries, or the words' features."""
+    """Features that are compared, each averaged to one vector: answers: the responses to the queries, weighted by their
+    confidence; queries: the queries; words: the word features."""
     negatives: Literal["batch", "photo"] = "batch"
-    """What readings are pushed apart from: all other things of the batch, or those of their own photo."""
+    """Negatives: all other objects of the batch, or only those of the same image."""
 
 
 class LossConfig(Section):
-    """Binary cross-entropy plus Dice, and what guides the way to the mask, each with its weight."""
+    """Weights of binary cross-entropy, Dice and the auxiliary losses."""
 
     bce: NonNegative = 1.0
+    """Weight of binary cross-entropy."""
     dice: NonNegative = 1.0
+    """Weight of the Dice loss."""
     reduction: Literal["mean", "sum"] = "mean"
-    """Over pixels; sum is the original's and ties the learning rate to the mask's resolution."""
+    """Reduction over pixels; sum is the original's and makes the learning rate depend on the mask's resolution."""
     coarse: NonNegative = 0.0
-    """Weight of the same two on what the queries answer before pixel features sharpen it."""
+    """Weight of cross-entropy and Dice on the coarse mask of the queries' responses, before pixel features are used."""
     choice: NonNegative = 0.0
-    """Weight of choosing the right one among the things of a photo that a batch asks about; needs `train.by_photo`."""
+    """Weight of classifying which object of the image an expression refers to, among those in the batch; requires
+    `train.by_photo`."""
     box: NonNegative = 0.0
-    """Weight of the boxes that a photo's positions tell; needs `model.boxes`."""
+    """Weight of the bounding boxes predicted at each position; requires `model.boxes`."""
     contrast: ContrastConfig = ContrastConfig()
+    """Masked contrastive learning."""
     conv_l2: NonNegative = 0.0
     """Weight of the sum of squares of every convolution kernel; the original's is 5e-4."""
 
 
 class ScheduleConfig(Section):
-    """How the learning rate moves."""
+    """Learning-rate schedule."""
 
     name: Literal["constant", "step", "cosine", "polynomial"] = "cosine"
+    """Shape of the schedule after the warm-up."""
     warmup_steps: Count = 0
+    """Optimiser steps over which the rate rises linearly from 0."""
     milestones: tuple[Positive, ...] = ()
     """Epochs after which `step` multiplies the rate by `factor`."""
     factor: BelowOne = 0.1
+    """Factor of `step`."""
     power: AboveZero = 0.9
     """Exponent of `polynomial`."""
     final: Fraction = 0.0
-    """Share of the rate left at the end of `cosine` and `polynomial`."""
+    """Fraction of the rate left at the end of `cosine` and `polynomial`."""
 
     @model_validator(mode="after")
-    def _milestones_where_needed(self) -> ScheduleConfig:
+    def _check_milestones(self) -> ScheduleConfig:
         if bool(self.milestones) != (self.name == "step"):
-            need = "needs milestones" if self.name == "step" else "knows no milestones"
+            need = "needs milestones" if self.name == "step" else "has no milestones"
             raise ValueError(f"the schedule {self.name!r} {need}, but milestones is {list(self.milestones)}")
         return self
 
 
+def precision_name(value: Any) -> Any:
+    """Accept false and null for the precision `no`."""
+    return "no" if value is False or value is None else value
+
+
 class TrainConfig(Section):
-    """How to train."""
+    """Optimisation, loading of data, and logging."""
 
     epochs: Positive = 20
+    """Passes over the training referrals."""
     batch_size: Positive = 16
-    """Samples per optimiser step, over all devices and accumulated steps."""
+    """Samples per optimiser step, over all devices and accumulated passes."""
     accumulate: Positive = 1
     """Forward passes per optimiser step."""
     optimizer: Literal["adamw", "adam"] = "adamw"
+    """Optimiser; adam is the original's."""
     lr: AboveZero = 5e-4
+    """Learning rate."""
     backbone_lr: AboveZero | None = None
-    """Rate of the visual backbone's trainable part; null: `lr`."""
+    """Learning rate of the visual backbone; null: `lr`."""
     language_lr: AboveZero | None = None
-    """Rate of the language encoder's trainable part; null: `lr`."""
+    """Learning rate of the language encoder; null: `lr`."""
     weight_decay: NonNegative = 0.01
+    """Weight decay of `adamw`, not applied to biases and norms."""
     schedule: ScheduleConfig = ScheduleConfig()
+    """Learning-rate schedule."""
     clip_norm: AboveZero | None = 1.0
+    """Maximum norm of the gradient; null: not clipped."""
     ema: BelowOne | None = None
-    """Decay of the moving average of the weights that is validated and kept; null: none."""
-    precision: Literal["no", "bf16", "fp16"] = "no"
+    """Decay of the moving average of the weights, which is then validated and saved; null: none."""
+    precision: Annotated[Literal["no", "bf16", "fp16"], BeforeValidator(precision_name)] = "no"
+    """Mixed precision; no: float32 throughout."""
     by_photo: bool = False
-    """Referrals of one photo stand together in an epoch's order: what needs no words is computed once for those that
-    share a batch, and only the words tell them apart."""
-    map_cache: Path | None = None
-    """Folder that keeps the maps of a frozen backbone, so that each photo is perceived once; null: none."""
-    start_from: Path | None = None
-    """A checkpoint or a run of the same network whose weights are learnt on from; null: pretrained parts, else new."""
+    """Keep the referrals of one image together in an epoch's order: the image is encoded once per batch, and a batch
+    holds several objects of it."""
+    map_cache: LocalPath | None = None
+    """Folder of the feature cache: the feature maps of a frozen backbone, so that each image is encoded once; null:
+    none."""
+    start_from: LocalPath | None = None
+    """Checkpoint or run of the same network whose weights training starts from; `default`: the model in the package;
+    null: pretrained parts, or random weights."""
     workers: Count = 0
-    """Processes that load data."""
+    """Processes that load data; 0: the main process does."""
     save_every_steps: Positive | None = None
-    """How often the resume state is written within an epoch; null: at the end of each epoch."""
+    """Optimiser steps between two saved resume states; null: one at the end of each epoch."""
     log_every_steps: Positive = 20
+    """Optimiser steps between two logged losses."""
     pictures: Count = 4
-    """Validation pictures written to TensorBoard per epoch."""
+    """Validation images with masks written to TensorBoard per epoch."""
 
 
 class EvaluateConfig(Section):
-    """How answers are judged."""
+    """Settings of evaluation."""
 
-    threshold: Fraction = 0.5
-    """Of the probability; the mask is what lies strictly above it."""
-    batch_size: Positive = 16
-    """Expressions per forward pass."""
+    protocol: Literal["vlt", "original"] = "vlt"
+    """vlt: metrics at the image's own size, with `inference.threshold`; original: those of the ICCV 2021 code, exactly
+    (docs/oddities.md)."""
     select_by: Literal["miou", "oiou"] = "miou"
-    """Which validation metric chooses the best checkpoint."""
-    mirror: bool = False
-    """Whether the mirrored photo is asked too, with left and right swapped in the words, see `vlt.data.mirrored`."""
-    half: Half | None = None
-    """The half of the validation photos that training judges by, so that the other can be reported; null: all."""
+    """Validation metric that selects the best checkpoint."""
+
+
+MOVED = {
+    ("evaluate", "threshold"): ("inference", "threshold"),
+    ("evaluate", "mirror"): ("inference", "flip"),
+    ("evaluate", "batch_size"): ("inference", "batch_size"),
+    ("evaluate", "half"): ("data", "val_split"),
+}
+"""Keys of version 0.1 and their names since 0.2. `evaluate.half: a` is `data.val_split: val_a`."""
+
+
+def move_keys(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Replace the keys of version 0.1 by their present names; a former key wins over its new name.
+
+    Args:
+        values: a whole configuration, nested as in YAML; not changed.
+
+    Returns:
+        The configuration with new keys only, and for each key replaced "old is now new".
+    """
+    result, moved = dict(values), []
+    for (section, old), (new_section, new) in MOVED.items():
+        source, target = result.get(section), result.get(new_section, {})
+        if not isinstance(source, Mapping) or old not in source or not isinstance(target, Mapping):
+            continue
+        value = source[old]
+        result[section] = {key: other for key, other in source.items() if key != old}
+        moved.append(f"{section}.{old} is now {new_section}.{new}")
+        if old == "half":
+            split = str(target.get(new, "val")).removesuffix("_a").removesuffix("_b")
+            moved[-1] += f" ({split}_a or {split}_b)"
+            if value is None:  # the whole split, as before
+                continue
+            value = f"{split}_{value}"
+        result[new_section] = {**target, new: value}
+    return result, moved
 
 
 class Config(Section):
-    """One run: what is built, from what data, how."""
+    """One run: model, data, losses, training, inference and evaluation."""
 
-    model: ModelConfig
+    model: ModelConfig = VLTConfig()
+    """The network, chosen by `model.name`; the improved one, `vlt`, if that is left out."""
     data: DataConfig
+    """The data, chosen by `data.name`."""
     loss: LossConfig = LossConfig()
+    """The losses."""
     train: TrainConfig = TrainConfig()
+    """Training."""
+    inference: InferenceConfig = InferenceConfig()
+    """How predictions are made."""
     evaluate: EvaluateConfig = EvaluateConfig()
+    """How predictions are evaluated."""
     seed: Count = 0
-    output_dir: Path
+    """Seed of the weights, the order of the data and the augmentation."""
+    output_dir: LocalPath
     """The run's folder: checkpoints, resume state, log."""
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) of the network's input when predicting, in pixels."""
+        return self.inference.image_size or self.model.input_size
 
     @model_validator(mode="before")
     @classmethod
-    def _default_model_name(cls, values: Any) -> Any:
-        """The improved network is meant where `model.name` is not given."""
-        return with_default_names(values) if isinstance(values, dict) else values
+    def _complete(cls, values: Any) -> Any:
+        return with_default_names(move_keys(values)[0]) if isinstance(values, dict) else values
 
     @model_validator(mode="after")
-    def _boxes_where_learnt(self) -> Config:
-        """Boxes that nobody teaches would be noise in what follows, and none can be taught that nobody tells."""
-        tells, weight = isinstance(self.model, VLTConfig) and self.model.boxes, self.loss.box
-        if tells != bool(weight):
-            raise ValueError(f"model.boxes is {str(tells).lower()} but loss.box is {weight:g}; they go together")
-        return self
-
-    @model_validator(mode="after")
-    def _maps_that_come_again(self) -> Config:
-        """Maps of photos that are never seen again would fill the disk."""
-        if self.train.map_cache:
-            for key in ("compose", "light"):
-                if getattr(self.data, key, None):
-                    raise ValueError(
-                        f"train.map_cache keeps maps of photos, but data.{key} makes new ones; leave one out"
-                    )
-        return self
-
-    @model_validator(mode="after")
-    def _guided_where_answers_paint(self) -> Config:
-        """What the original's dense layer paints is rectified: no logits, whose mean could be a mask."""
-        paints = isinstance(self.model, VLTConfig) and self.model.any_size
-        for name in ("coarse", "choice"):
-            if getattr(self.loss, name) and not paints:
-                raise ValueError(f"loss.{name} needs answers that paint logits; set it to 0, or model.any_size to true")
-        return self
-
-    @model_validator(mode="after")
-    def _things_of_a_photo_together(self) -> Config:
-        """What needs several things of one photo in a batch finds hardly any where they are strewn."""
-        needs = {
-            "loss.choice": self.loss.choice,
-            "loss.contrast.negatives photo": self.loss.contrast.weight and self.loss.contrast.negatives == "photo",
-            "data.compose": isinstance(self.data, ReferDataConfig) and self.data.compose,
-        }
-        for key, is_set in needs.items():
-            if is_set and not self.train.by_photo:
-                raise ValueError(f"{key} needs things of a photo in one batch; set train.by_photo to true")
-        return self
-
-    @model_validator(mode="after")
-    def _contrast_that_can_be_learnt(self) -> Config:
-        """What is the same for different things can be pushed apart by nothing."""
-        contrast = self.loss.contrast
-        if not contrast.weight:
-            return self
-        if contrast.negatives == "batch" and contrast.feature == "words":
+    def _check_losses(self) -> Config:
+        """Check that the network has the outputs that the losses need."""
+        model, loss, contrast = self.model, self.loss, self.loss.contrast
+        predicts_boxes = isinstance(model, VLTConfig) and model.boxes
+        if predicts_boxes != bool(loss.box):
             raise ValueError(
-                "loss.contrast.feature words cannot tell equal sentences about two photos apart; "
+                f"model.boxes is {str(predicts_boxes).lower()} but loss.box is {loss.box:g}; "
+                "they must be enabled together"
+            )
+        for name in ("coarse", "choice"):
+            # The response maps of the original's dense layer pass a ReLU, so that their mean is not a logit.
+            if getattr(loss, name) and not (isinstance(model, VLTConfig) and model.any_size):
+                raise ValueError(
+                    f"loss.{name} needs response maps that are logits; set it to 0, or model.any_size to true"
+                )
+        if contrast.weight and contrast.negatives == "batch" and contrast.feature == "words":
+            raise ValueError(
+                "loss.contrast.feature words cannot separate equal expressions about two images; "
                 "set loss.contrast.negatives to photo"
             )
-        if contrast.feature == "queries" and isinstance(self.model, VLTConfig) and self.model.queries == "learned":
-            raise ValueError("loss.contrast.feature queries has nothing to learn where model.queries is learned")
+        is_learned = isinstance(model, VLTConfig) and model.queries == "learned"
+        if contrast.weight and contrast.feature == "queries" and is_learned:
+            raise ValueError(
+                "loss.contrast.feature is queries, but with model.queries learned all expressions have equal queries; "
+                "take another feature"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_data(self) -> Config:
+        """Check that the data suit the losses and the feature cache, and that the network takes the input's size."""
+        train, data, loss = self.train, self.data, self.loss
+        for key in ("compose", "light"):
+            if train.map_cache and getattr(data, key, None):
+                raise ValueError(
+                    f"train.map_cache caches features of images, but data.{key} makes new images; leave one out"
+                )
+        # Losses that compare objects of one image find hardly any pairs in a batch of shuffled referrals.
+        compares = {
+            "loss.choice": loss.choice,
+            "loss.contrast.negatives photo": loss.contrast.weight and loss.contrast.negatives == "photo",
+            "data.compose": isinstance(data, ReferDataConfig) and data.compose,
+        }
+        for key, is_set in compares.items():
+            if is_set and not train.by_photo:
+                raise ValueError(f"{key} needs several objects of an image in one batch; set train.by_photo to true")
+        height, width = self.input_size
+        takes_any = isinstance(self.model, VLTConfig) and self.model.any_size
+        if self.input_size != self.model.input_size and not takes_any:
+            raise ValueError(
+                f"inference.image_size is {height} x {width}, but this network takes its model.image_size only; "
+                "leave it out, or set model.any_size to true before training"
+            )
+        sides = {"inference.image_size (height)": height, "inference.image_size (width)": width}
+        check_input_size(sides, self.model.backbone)
         return self
 
 
 def with_default_names(values: dict[str, Any]) -> dict[str, Any]:
-    """A copy of a whole configuration's `values` with `model.name` set where it is not given."""
+    """Copy the `values` of a whole configuration, with `model.name` set to `vlt` if it is not given."""
     model = values.get("model", {})
     return {**values, "model": {"name": "vlt", **model} if isinstance(model, dict) else model}

@@ -1,1 +1,1 @@
-"""From files and sentences to batches. Nothing here knows the network."""
+"""Data: images, masks, prepared data sets, training samples and batches. Independent of the network."""

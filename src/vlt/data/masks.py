@@ -1,9 +1,10 @@
-"""Masks and their encodings: run lengths, polygons, grey PNGs. The only file that knows COCO's run lengths."""
+"""Masks and their encodings: COCO's run lengths (no other file decodes them), polygons, grey PNGs."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,29 +12,26 @@ from PIL import Image as PILImage
 from pycocotools import mask as coco_mask
 
 from vlt.errors import DataError
-from vlt.types import RLE
-
-if TYPE_CHECKING:
-    from vlt.types import Box, Mask, Size
+from vlt.types import RLE, Box, Mask, Size, Target
 
 FARTHEST = 100_000
-"""Largest coordinate of a polygon that is believed, in pixels; drawing one costs memory per pixel of its outline."""
+"""Largest coordinate of a polygon that is accepted, in pixels; drawing costs memory per pixel of the outline."""
 
 
 class Outline(NamedTuple):
-    """What a segmentation encloses.
+    """The mask of a segmentation.
 
     Attributes:
         rle: the union of its parts.
-        degenerate: how many polygons were left out because they have fewer than three points.
+        left_out: for each degenerate polygon, which is left out, the reason, such as "fewer than three points".
     """
 
     rle: RLE
-    degenerate: int
+    left_out: tuple[str, ...]
 
 
 def encode_rle(mask: Mask) -> RLE:
-    """Mask to run lengths.
+    """Convert a mask to run lengths.
 
     Args:
         mask: (H, W) bool.
@@ -46,7 +44,7 @@ def encode_rle(mask: Mask) -> RLE:
 
 
 def decode_rle(rle: RLE) -> Mask:
-    """Run lengths to mask.
+    """Convert run lengths to a mask.
 
     Returns:
         (H, W) bool.
@@ -55,31 +53,22 @@ def decode_rle(rle: RLE) -> Mask:
         DataError: the run lengths are damaged, or do not add up to the size.
     """
     height, width = rle["size"]
-    runs = _run_lengths(rle)
+    runs = decode_counts(rle)
     values = np.arange(len(runs)) % 2 == 1  # runs alternate, beginning outside the object
     return np.repeat(values, runs).reshape(width, height).T
 
 
 def rle_area(rle: RLE) -> int:
-    """How many pixels the object covers.
+    """Count the pixels of the object.
 
     Raises:
         DataError: see `decode_rle`.
     """
-    return int(_run_lengths(rle)[1::2].sum())
-
-
-def rle_box(rle: RLE) -> Box | None:
-    """The smallest box around the object; see `mask_box`.
-
-    Raises:
-        DataError: see `decode_rle`.
-    """
-    return mask_box(decode_rle(rle))
+    return int(decode_counts(rle)[1::2].sum())
 
 
 def mask_box(mask: Mask) -> Box | None:
-    """The smallest box around the object, xyxy in pixels, x1 and y1 just outside; None for an empty mask.
+    """Compute the smallest box around the object, xyxy in pixels, x1 and y1 just outside; None for an empty mask.
 
     Args:
         mask: (H, W) bool.
@@ -91,44 +80,102 @@ def mask_box(mask: Mask) -> Box | None:
 
 
 def read_segmentation(segmentation: object, size: Size) -> Outline:
-    """Any `segmentation` of a COCO-style annotation to run lengths.
+    """Convert any `segmentation` of a COCO-style annotation to run lengths.
 
     Args:
-        segmentation: a list of polygons [x0, y0, x1, y1, ...] in pixels, run lengths (their counts compressed or
-            a list of numbers), or a list with run lengths in it as refclef has. Several parts are united. None
-            and an empty list are an empty mask.
-        size: (height, width) of the photo in pixels.
+        segmentation: a list of polygons, each [x0, y0, x1, y1, ...] or [[x0, y0], [x1, y1], ...] in pixels; run lengths
+            (their counts compressed, or a list of numbers); a list that contains run lengths, as in refclef; or one
+            polygon of [x, y] pairs. Several parts are united. None and an empty list are an empty mask.
+        size: (height, width) of the image in pixels.
 
     Raises:
-        DataError: it is none of these, its run lengths are for another size or damaged, or a coordinate is no
-            sensible number.
+        DataError: it is none of these, its run lengths are damaged or of another size, or a coordinate is no number
+            between -`FARTHEST` and `FARTHEST`.
     """
     parts = [segmentation] if isinstance(segmentation, dict) else [] if segmentation is None else segmentation
     if not isinstance(parts, list):
         raise DataError(f"A segmentation is {type(parts).__name__}, neither polygons nor run lengths.")
-    shapes = [part for part in parts if not _is_degenerate(part)]
-    rles = [_run_lengths_of(part, size) if isinstance(part, dict) else _draw(part, size) for part in shapes]
-    return Outline(_union(rles, size), len(parts) - len(shapes))
+    if len(parts) > 2 and _are_pairs(parts) and not any(isinstance(side, list) for point in parts for side in point):
+        parts = [parts]
+    rles: list[RLE] = []
+    left_out: list[str] = []
+    for part in parts:
+        if isinstance(part, dict):
+            rles.append(read_run_lengths(part, size))
+            continue
+        points = [side for point in part for side in point] if _are_pairs(part) else part
+        if not isinstance(points, list) or any(isinstance(point, list | tuple) for point in points):
+            raise DataError(
+                "A polygon is not a flat list of coordinates [x0, y0, x1, y1, ...], nor one of [x, y] pairs."
+            )
+        if any(kind is bool or not issubclass(kind, int | float | np.number) for kind in set(map(type, points))):
+            raise DataError("A polygon holds something that is no number.")
+        if len(points) < 6 or len(points) % 2:
+            left_out.append("fewer than three points" if len(points) < 6 else "an odd number of coordinates")
+            continue
+        try:
+            coordinates = np.asarray(points, dtype=np.float64)
+        except OverflowError:  # a whole number of hundreds of digits
+            coordinates = np.array([np.inf])
+        if not np.all(np.abs(coordinates) <= FARTHEST):  # `not all`, so that NaN is refused too
+            raise DataError(f"A polygon has a coordinate that does not lie between -{FARTHEST} and {FARTHEST}.")
+        rles.append(_from_coco(coco_mask.frPyObjects([coordinates.tolist()], *size)[0]))
+    if not rles:
+        return Outline(encode_rle(np.zeros(size, dtype=bool)), tuple(left_out))
+    return Outline(rles[0] if len(rles) == 1 else _from_coco(coco_mask.merge(rles)), tuple(left_out))
 
 
-def segmentation_mask(segmentation: object, size: Size) -> Mask:
-    """Any `segmentation` of a COCO-style annotation to a mask, degenerate polygons left out.
+def read_run_lengths(part: Mapping[str, Any], size: Size) -> RLE:
+    """Convert the run lengths of an annotation, compressed or not, to checked compressed ones.
 
     Args:
-        segmentation: see `read_segmentation`, which also counts what was left out.
-        size: (height, width) of the photo in pixels.
-
-    Returns:
-        (H, W) bool.
+        part: with "size" and "counts": compressed text or bytes, or a list of numbers.
+        size: (height, width) of the image in pixels.
 
     Raises:
-        DataError: see `read_segmentation`.
+        DataError: they are damaged, or for another size.
     """
-    return decode_rle(read_segmentation(segmentation, size).rle)
+    found, counts = part.get("size"), part.get("counts")
+    if found != list(size):
+        raise DataError(f"Run lengths are for the size {found}, but the image has {list(size)}.")
+    if isinstance(counts, list):
+        if not all(isinstance(count, int) and count >= 0 for count in counts):
+            raise DataError("The counts of run lengths are not all whole numbers of at least 0.")
+        if sum(counts) != size[0] * size[1]:  # before pycocotools cuts them to 32 bits
+            raise DataError(f"Run lengths add up to {sum(counts)} pixels, but the image has {size[0]} x {size[1]}.")
+        return _from_coco(coco_mask.frPyObjects({"size": list(size), "counts": counts}, *size))
+    if isinstance(counts, bytes):
+        counts = counts.decode("latin-1")
+    if not isinstance(counts, str):
+        raise DataError(f"The counts of run lengths are {type(counts).__name__}, neither text nor a list.")
+    rle = RLE(size=list(size), counts=counts)
+    decode_counts(rle)
+    return rle
 
 
-def read_target(target: RLE | Path | Mask) -> Mask:
-    """The target of a referral as a mask, wherever it lies.
+def read_targets(targets: Sequence[Target], size: Size) -> Mask:
+    """Read the union of the masks of a referral's targets.
+
+    Args:
+        targets: see `vlt.types.Referral`.
+        size: (height, width) of the image in pixels; the size of the mask where there is no target.
+
+    Returns:
+        (H, W) bool, of the masks' own size; all False without targets.
+
+    Raises:
+        DataError: a PNG that is missing or cannot be read, damaged run lengths, or masks of different sizes.
+    """
+    if not targets:
+        return np.zeros(size, dtype=bool)
+    masks = [read_target(target) for target in targets]
+    if len({mask.shape for mask in masks}) > 1:
+        raise DataError(f"its targets have masks of different sizes, {', '.join(str(mask.shape) for mask in masks)}.")
+    return masks[0] if len(masks) == 1 else np.logical_or.reduce(masks)
+
+
+def read_target(target: Target) -> Mask:
+    """Read the mask of one target from run lengths, a PNG or an array.
 
     Returns:
         (H, W) bool.
@@ -136,95 +183,57 @@ def read_target(target: RLE | Path | Mask) -> Mask:
     Raises:
         DataError: a PNG that is missing or cannot be read, or damaged run lengths.
     """
-    if isinstance(target, Path):
-        return _read_png(target)
-    return decode_rle(target) if isinstance(target, dict) else target
-
-
-def _read_png(path: Path) -> Mask:
+    if isinstance(target, dict):
+        return decode_rle(target)
+    if not isinstance(target, Path):
+        return target
     try:
-        with PILImage.open(path) as image:
+        with PILImage.open(target) as image:
             return np.asarray(image.convert("L")) > 0
     except FileNotFoundError:
-        raise DataError(f"There is no mask {path}; run `vlt prepare` again.") from None
+        raise DataError(f"There is no mask {target}; run `vlt prepare` again.") from None
     except (OSError, ValueError, SyntaxError, PILImage.DecompressionBombError) as error:
-        raise DataError(f"The mask {path} cannot be read ({error}); run `vlt prepare` again.") from None
+        raise DataError(f"The mask {target} cannot be read ({error}); run `vlt prepare` again.") from None
 
 
-def _is_degenerate(part: object) -> bool:
-    """Whether a part is a polygon of fewer than three points, or of half a point."""
-    return isinstance(part, list) and (len(part) < 6 or len(part) % 2 == 1)
-
-
-def _draw(polygon: object, size: Size) -> RLE:
-    """One polygon to run lengths."""
-    try:
-        points = np.asarray(polygon, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise DataError("A polygon holds something that is no number.") from None
-    if points.ndim != 1 or not np.all(np.abs(points) <= FARTHEST):  # `not all`, so that NaN is refused too
-        raise DataError(f"A polygon is not a flat list of coordinates between -{FARTHEST} and {FARTHEST}.")
-    return _from_coco(coco_mask.frPyObjects([points.tolist()], *size)[0])
-
-
-def _run_lengths_of(part: dict[str, Any], size: Size) -> RLE:
-    """Run lengths as annotations have them, checked against the photo's size, to our own form."""
-    found, counts = part.get("size"), part.get("counts")
-    if found != list(size):
-        raise DataError(f"Run lengths are for the size {found}, but the photo has {list(size)}.")
-    if isinstance(counts, list):
-        return _compress(counts, size)
-    if isinstance(counts, bytes):
-        counts = counts.decode("latin-1")
-    if not isinstance(counts, str):
-        raise DataError(f"The counts of run lengths are {type(counts).__name__}, neither text nor a list.")
-    rle = RLE(size=list(size), counts=counts)
-    _run_lengths(rle)
-    return rle
-
-
-def _compress(counts: list[Any], size: Size) -> RLE:
-    if not all(isinstance(count, int) and count >= 0 for count in counts):
-        raise DataError("The counts of run lengths hold something that is no whole number of at least 0.")
-    _refuse_sum(sum(counts), size)
-    return _from_coco(coco_mask.frPyObjects({"size": list(size), "counts": counts}, *size))
-
-
-def _union(rles: list[RLE], size: Size) -> RLE:
-    if not rles:
-        return _compress([size[0] * size[1]], size)
-    return rles[0] if len(rles) == 1 else _from_coco(coco_mask.merge(rles))
-
-
-def _from_coco(rle: dict[str, Any]) -> RLE:
-    """What pycocotools returns, with text in place of bytes so that JSON can hold it."""
-    return RLE(size=[int(side) for side in rle["size"]], counts=rle["counts"].decode("ascii"))
-
-
-def _run_lengths(rle: RLE) -> npt.NDArray[np.int64]:
-    """The lengths of the runs that `counts` spells, checked.
+def decode_counts(rle: RLE) -> npt.NDArray[np.int64]:
+    """Decode and check the counts of run lengths.
 
     Each character carries five bits of a number, lowest first, and whether more follow; from the fourth run on,
-    numbers are differences to the run before the last. pycocotools reads the same, but trusts what it reads.
+    numbers are differences to the run before the last. pycocotools reads the same format without checking it.
+
+    Returns:
+        (R,) int64, the lengths of the runs in pixels, which alternate and begin outside the object.
+
+    Raises:
+        DataError: they are damaged, or do not add up to the size.
     """
+    damaged = DataError(f"Run lengths of size {rle['size']} are damaged; run `vlt prepare` again.")
     codes = np.frombuffer(rle["counts"].encode(), np.uint8).astype(np.int64) - 48
     if not len(codes) or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
-        raise DataError(f"Run lengths of size {rle['size']} are damaged; run `vlt prepare` again.")
+        raise damaged
     starts = np.flatnonzero(np.append(True, codes[:-1] & 32 == 0))
     lengths = np.diff(np.append(starts, len(codes)))
     digits = np.arange(len(codes)) - np.repeat(starts, lengths)
-    if digits.max() > 9:  # beyond any photo, and int64 would overflow soon
-        raise DataError(f"Run lengths of size {rle['size']} are damaged; run `vlt prepare` again.")
+    if digits.max() > 9:  # longer than any image needs, and int64 would overflow soon
+        raise damaged
     numbers = np.add.reduceat((codes & 31) << (5 * digits), starts)
     numbers -= np.where(codes[starts + lengths - 1] & 16, np.int64(1) << (5 * lengths), 0)
     numbers[1::2] = np.cumsum(numbers[1::2])
     numbers[2::2] = np.cumsum(numbers[2::2])
     if numbers.min() < 0:
-        raise DataError(f"Run lengths of size {rle['size']} are damaged; run `vlt prepare` again.")
-    _refuse_sum(int(numbers.sum()), (rle["size"][0], rle["size"][1]))
+        raise damaged
+    height, width = rle["size"]
+    if numbers.sum() != height * width:
+        raise DataError(f"Run lengths add up to {numbers.sum()} pixels, but the image has {height} x {width}.")
     return numbers
 
 
-def _refuse_sum(total: int, size: Size) -> None:
-    if total != size[0] * size[1]:
-        raise DataError(f"Run lengths add up to {total} pixels, but the photo has {size[0]} x {size[1]}.")
+def _are_pairs(points: object) -> bool:
+    """Whether something is a list of lists of two."""
+    return isinstance(points, list) and all(isinstance(point, list | tuple) and len(point) == 2 for point in points)
+
+
+def _from_coco(rle: dict[str, Any]) -> RLE:
+    """Convert what pycocotools returns: text in place of bytes, so that JSON can hold it."""
+    return RLE(size=[int(side) for side in rle["size"]], counts=rle["counts"].decode("ascii"))

@@ -1,28 +1,25 @@
-"""How good a model's answers are: every sentence asked, every mask judged at its photo's own size."""
+"""Evaluation: predict every expression of a data set, and score the masks at the images' own size."""
 
-from vlt.evaluate.baselines import centred_box, dummies, mean_box_share, whole_photo
-from vlt.evaluate.evaluation import Answerer, Outcome, Shard, describe_device, evaluate
-from vlt.evaluate.noun import NounGain, noun_gain, nouns_alone
-from vlt.evaluate.record import Record
+from vlt.evaluate.baselines import NounGain, category_nouns, centred_box, mean_box_share, noun_gain, whole_image
+from vlt.evaluate.evaluation import MaskFunction, Shard, evaluate
 from vlt.evaluate.report import Provenance, Report, scores_table
+from vlt.evaluate.results import ExpressionResult, Outcome
 from vlt.evaluate.worst import Worst
 
 __all__ = [
-    "Answerer",
+    "ExpressionResult",
+    "MaskFunction",
     "NounGain",
     "Outcome",
     "Provenance",
-    "Record",
     "Report",
     "Shard",
     "Worst",
+    "category_nouns",
     "centred_box",
-    "describe_device",
-    "dummies",
     "evaluate",
     "mean_box_share",
     "noun_gain",
-    "nouns_alone",
     "scores_table",
-    "whole_photo",
+    "whole_image",
 ]

@@ -1,86 +1,129 @@
-"""Answers that look at nothing: what a number has to be better than."""
+"""Baselines: masks that ignore the expression, and the network given the category's noun alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vlt.data.masks import read_target
+from vlt.data.masks import mask_box, read_targets
+from vlt.data.referrals import without_blanks
 from vlt.errors import DataError
+from vlt.types import Image, Mask, Referral, Referrals
 
 if TYPE_CHECKING:
-    from vlt.evaluate.evaluation import Answerer
-    from vlt.types import Batch, Mask, Referral, Referrals, Size
+    from vlt.evaluate.evaluation import MaskFunction
+    from vlt.evaluate.report import Report
 
 
-def dummies(train: Referrals) -> dict[str, Answerer]:
-    """The two baselines by name, to be evaluated in place of a model.
-
-    Args:
-        train: the referrals of the train split, which the size of the box is measured on.
-
-    Raises:
-        DataError: a target cannot be read.
-    """
-    return {"whole photo": whole_photo, "centred box": centred_box(mean_box_share(train))}
+def whole_image(images: Sequence[Image], expressions: Sequence[Sequence[str]]) -> Iterator[list[Mask]]:
+    """Predict every pixel of the image, whatever the expression."""
+    for image, texts in zip(images, expressions, strict=True):
+        yield [np.ones(image.shape[:2], dtype=bool)] * len(texts)
 
 
-def whole_photo(batch: Batch) -> Iterator[Mask]:
-    """Answers each expression with every pixel of its photo."""
-    for letterbox in batch.letterboxes:
-        yield np.ones(letterbox.photo_size, dtype=bool)
-
-
-def centred_box(share: tuple[float, float]) -> Answerer:
-    """Answers every expression with a box in the middle of the photo.
+def centred_box(share: tuple[float, float]) -> MaskFunction:
+    """Make a baseline that predicts a box in the middle of the image, whatever the expression.
 
     Args:
-        share: (height, width) of the box as shares of the photo's, in [0, 1]; rounded to whole pixels, at least one.
+        share: (height, width) of the box as shares of the image's, in [0, 1]; rounded to whole pixels, at least one.
     """
 
-    def answer(batch: Batch) -> Iterator[Mask]:
-        for letterbox in batch.letterboxes:
-            yield _box_mask(letterbox.photo_size, share)
+    def predict(images: Sequence[Image], expressions: Sequence[Sequence[str]]) -> Iterator[list[Mask]]:
+        for image, texts in zip(images, expressions, strict=True):
+            sides = zip(image.shape[:2], share, strict=True)
+            height, width = (max(1, round(side * part)) for side, part in sides)
+            top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+            mask = np.zeros(image.shape[:2], dtype=bool)
+            mask[top : top + height, left : left + width] = True
+            yield [mask] * len(texts)
 
-    return answer
+    return predict
 
 
 def mean_box_share(referrals: Referrals) -> tuple[float, float]:
-    """The mean height and width of the boxes around the targets, each as a share of its photo's.
+    """Compute the mean height and width of the boxes around the ground truth, each as a share of its image's.
 
-    Every referral counts once, however many sentences it has; empty targets have no box and do not count.
+    Every referral counts once, however many expressions it has; those without a target do not count.
 
     Args:
-        referrals: of the train split.
+        referrals: referrals of the train split.
 
     Returns:
         (height, width), in [0, 1].
 
     Raises:
-        DataError: a target cannot be read, or all are empty.
+        DataError: a target cannot be read, or there is none.
     """
-    shares = [share for share in map(_box_share, referrals) if share is not None]
+    shares = []
+    for referral in referrals:
+        mask = read_targets(referral.targets, (1, 1))
+        box = mask_box(mask)
+        if box is not None:
+            shares.append(((box[3] - box[1]) / mask.shape[0], (box[2] - box[0]) / mask.shape[1]))
     if not shares:
-        raise DataError(
-            f"A mean box cannot be measured: none of the {len(referrals)} referrals has a target with a pixel."
-        )
+        raise DataError(f"The mean box cannot be measured: none of the {len(referrals)} referrals has a target.")
     height, width = np.mean(shares, axis=0)
     return float(height), float(width)
 
 
-def _box_share(referral: Referral) -> tuple[float, float] | None:
-    mask = read_target(referral.target)
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
+class NounGain(NamedTuple):
+    """Gain in mIoU of the whole expression over its category's noun, where the image has several of the category.
+
+    Attributes:
+        full: mIoU of the whole expressions, in [0, 1].
+        noun: mIoU of the names of their categories in place of them, in [0, 1].
+        count: number of expressions.
+    """
+
+    full: float
+    noun: float
+    count: int  # type: ignore[assignment]  # hides the count() that every tuple has
+
+    def __str__(self) -> str:
+        """The difference in points, for the lines below a table."""
+        return (
+            f"several of the category in the image, {self.count} expressions: mIoU {100 * self.full:.2f}, of the noun "
+            f"alone {100 * self.noun:.2f}, difference {100 * (self.full - self.noun):+.2f}"
+        )
+
+
+def category_nouns(referrals: Referrals, names: Sequence[str]) -> list[Referral]:
+    """Replace each expression by the name of its category.
+
+    Args:
+        referrals: referrals; those without a named category are left out, and so are blank expressions.
+        names: names of the categories, by `Referral.category`.
+    """
+    return [
+        replace(
+            referral,
+            expressions=tuple(replace(each, text=names[referral.category]) for each in referral.expressions),
+        )
+        for referral in without_blanks(referrals)[0]
+        if 0 <= referral.category < len(names)
+    ]
+
+
+def noun_gain(report: Report, nouns: Report) -> NounGain | None:
+    """Compare whole expressions with nouns where the noun alone is ambiguous.
+
+    Args:
+        report: report of the expressions.
+        nouns: report of `category_nouns`, by the same network under the same protocol.
+
+    Returns:
+        None where no expression of both is known to refer to one of several of its category.
+    """
+    alone = {(result.ref_id, result.sent_id): result.iou for result in nouns.results}
+    pairs = [
+        (result.iou, alone[result.ref_id, result.sent_id])
+        for result in report.results
+        if result.standing and result.standing.same > 1 and (result.ref_id, result.sent_id) in alone
+    ]
+    if not pairs:
         return None
-    return (rows[-1] + 1 - rows[0]) / mask.shape[0], (columns[-1] + 1 - columns[0]) / mask.shape[1]
-
-
-def _box_mask(size: Size, share: tuple[float, float]) -> Mask:
-    height, width = (max(1, round(side * part)) for side, part in zip(size, share, strict=True))
-    top, left = (size[0] - height) // 2, (size[1] - width) // 2
-    mask = np.zeros(size, dtype=bool)
-    mask[top : top + height, left : left + width] = True
-    return mask
+    full, noun = (sum(ious) / len(pairs) for ious in zip(*pairs, strict=True))
+    return NounGain(full, noun, len(pairs))

@@ -1,74 +1,44 @@
-"""The loop: every sentence to the model, every answer back to its photo's size and against the truth."""
+"""The evaluation loop: predict every expression of a data set and compare each mask with its ground truth."""
 
 from __future__ import annotations
 
-import os
-import platform
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from accelerate.utils import gather_object
-from torch import nn
-from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
-from vlt.data.collate import Collate, pad_to
-from vlt.data.dataset import photo_key, without_blanks
-from vlt.data.masks import read_target
-from vlt.data.mirrored import mirror_words, second_opinion
-from vlt.data.photo import read_image
-from vlt.data.samples import EvaluateSamples
-from vlt.errors import ConfigError, DataError
-from vlt.evaluate.record import Record
+from vlt.data.image import read_image
+from vlt.data.loading import load_batches
+from vlt.data.masks import read_targets
+from vlt.data.referrals import image_key, without_blanks
+from vlt.errors import ConfigError, DataError, VLTError
 from vlt.evaluate.report import Provenance, Report
-from vlt.metrics import PROTOCOLS, Protocol, boundary_f, overlap
-from vlt.types import Batch, Expression, Referral
+from vlt.evaluate.results import ExpressionResult, Outcome
+from vlt.infer.predictor import IMAGES_AT_ONCE, Predictor
+from vlt.metrics import PROTOCOLS, EvaluationProtocol, boundary_f, overlap
+from vlt.types import Expression, Image, Mask, Referral, Referrals
 
-if TYPE_CHECKING:
-    from pathlib import Path
+MaskFunction: TypeAlias = Callable[[Sequence[Image], Sequence[Sequence[str]]], Iterable[Sequence[Mask]]]
+"""A function from images, and the expressions about each, to a mask per expression at the image's size, per image."""
 
-    from torch import Tensor
-
-    from vlt.config import Config
-    from vlt.data.text import TextReader
-    from vlt.geometry import Letterbox
-    from vlt.refine import Outlines, Refiner
-    from vlt.types import Mask, Referrals
-
-Answerer: TypeAlias = Callable[[Batch], "Iterable[Mask]"]
-"""Gives one mask per expression of a batch, each of its photo's size: what a model is to an evaluation."""
-
-
-class Outcome(NamedTuple):
-    """One answer, judged.
-
-    Attributes:
-        record: its numbers.
-        referral: what was asked about.
-        mask: (H, W) bool, the answer.
-        target: (H, W) bool, the truth.
-    """
-
-    record: Record
-    referral: Referral
-    mask: Mask
-    target: Mask
+MOST_EXPRESSIONS = 64
+"""Largest number of expressions about one image whose masks are in memory at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
     """One process's share of an evaluation.
 
-    A share is a run of neighbouring sentences, so that those about one photo stay together; shares differ by at most
-    one sentence and none is padded, so nothing counts twice.
+    A share is a run of neighbouring expressions, so that those about one image stay together; shares differ by at most
+    one expression and none is padded, so nothing counts twice.
 
     Attributes:
-        rank: of this process, 0-based.
-        world: how many processes share the work.
-        gather: takes the list of one process and gives those of all, joined in the order of ranks, to each.
+        rank: rank of this process, 0-based.
+        world: number of processes.
+        gather: takes the list of one process and returns those of all, joined in the order of ranks, to each.
     """
 
     rank: int = 0
@@ -77,213 +47,171 @@ class Shard:
 
     @classmethod
     def of(cls, accelerator: Any) -> Shard:
-        """The share of the process that `accelerator` (an `accelerate.Accelerator`) speaks for."""
+        """Make the share of the process of an `accelerate.Accelerator`."""
         return cls(accelerator.process_index, accelerator.num_processes, gather_object)
 
     def indices(self, count: int) -> range:
-        """Which of `count` sentences are this process's."""
+        """Return which of `count` expressions are this process's."""
         return range(count * self.rank // self.world, count * (self.rank + 1) // self.world)
 
 
-def evaluate(
-    model: nn.Module | Answerer,
-    text: TextReader,
-    referrals: Referrals,
-    config: Config,
-    *,
-    device: torch.device | str = "cpu",
-    refiner: Refiner | None = None,
-    protocol: str | Protocol = "vlt",
-    on_sample: Callable[[Outcome], None] | None = None,
-    shard: Shard | None = None,
-    provenance: Provenance | None = None,
-    progress: bool = False,
-) -> Report:
-    """Asks every sentence of `referrals` and judges the masks at the photos' own size.
+@dataclass(frozen=True, slots=True)
+class ImageGroup:
+    """Neighbouring expressions of a data set about one image.
 
-    The visual backbone sees each photo of a batch once. A model is set to evaluation and, in each of its modules, back
-    to what it was; it must not be wrapped for distributed training, whose wrappers wait for each other at every batch.
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        expressions: each with its referral, in the order of the data set.
+    """
+
+    image: Image
+    expressions: list[tuple[Referral, Expression]]
+
+
+class ImageGroups:
+    """A share of a data set as `ImageGroup`s of at most `MOST_EXPRESSIONS`; an image is read when its group is.
 
     Args:
-        model: the network, or anything that gives masks for a batch (see `vlt.evaluate.dummies`).
-        text: reads words the way the model was trained on.
-        referrals: who is meant, where.
-        config: of the run; `model` for the input's size, `evaluate` for the threshold and the batch size.
-        device: where the model is.
-        refiner: sharpens the network's answers; None: they are judged as they are, and so they are under a protocol
-            that says so.
-        protocol: a name in `vlt.metrics.PROTOCOLS`, or one of your own. "vlt" takes the threshold from `config`.
-        on_sample: called with each answer of this process, in order; for pictures.
+        referrals: referrals without blank expressions.
+        indices: indices of the expressions, counted over all referrals.
+    """
+
+    def __init__(self, referrals: Referrals, indices: range) -> None:
+        self.referrals = referrals
+        self.places: list[list[tuple[int, int]]] = []  # of each group: (referral, expression of it)
+        position, last_key = 0, None
+        for row, referral in enumerate(referrals):
+            key = image_key(referral)
+            for number in range(len(referral.expressions)):
+                if position in indices:
+                    if key != last_key or len(self.places[-1]) == MOST_EXPRESSIONS:
+                        self.places.append([])
+                    self.places[-1].append((row, number))
+                    last_key = key
+                position += 1
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> ImageGroup:
+        """Read the image of a group.
+
+        Raises:
+            DataError: it cannot be read, with its referral.
+        """
+        rows = {row: self.referrals[row] for row, _ in self.places[index]}
+        first = next(iter(rows.values()))
+        try:
+            image = read_image(first.image)
+        except VLTError as error:
+            raise DataError(f"Referral {first.ref_id}: {error}") from None
+        return ImageGroup(image, [(rows[row], rows[row].expressions[number]) for row, number in self.places[index]])
+
+
+def evaluate(
+    predictor: Predictor | MaskFunction,
+    referrals: Referrals,
+    *,
+    protocol: str | EvaluationProtocol = "vlt",
+    on_outcome: Callable[[Outcome], None] | None = None,
+    shard: Shard | None = None,
+    provenance: Provenance | None = None,
+    workers: int = 0,
+    progress: bool = False,
+) -> Report:
+    """Predict every expression of `referrals` and score the masks at the images' own size.
+
+    Args:
+        predictor: makes predictions with its own settings; or a baseline, see `vlt.evaluate.baselines`.
+        referrals: expressions and ground truth.
+        protocol: a name in `vlt.metrics.PROTOCOLS`, or one of your own. "vlt" uses the threshold of the predictor's
+            settings; any other has its own, and one that `is_bare` uses neither test-time augmentation nor a refiner.
+        on_outcome: called with each prediction of this process, in order.
         shard: this process's share; None: all. The report covers the shares of all processes.
-        provenance: where the numbers come from; what it leaves open and `config` or `device` tell is filled in.
-        progress: a progress bar on stderr, in the first process.
+        provenance: where the numbers come from; the settings of the predictor are filled in.
+        workers: processes that read images; 0: this one.
+        progress: show a progress bar on stderr, in the first process.
 
     Raises:
         ConfigError: there is no such protocol.
-        DataError: there is nothing to ask, or a target is not of its photo's size.
+        DataError: no expression to evaluate; an image or ground truth that cannot be read, or of different sizes.
+        CheckpointError: the network's output is not finite.
     """
-    shard, protocol = shard or Shard(), _resolve(protocol, config)
-    if protocol.is_bare:
-        judged = config.evaluate.model_copy(update={"mirror": False})
-        config, refiner = config.model_copy(update={"evaluate": judged}), None
-    asked, blank_sentences = without_blanks(referrals)
-    samples = EvaluateSamples(asked, text, config.model.input_size, config.model.antialias)
-    if not len(samples):
-        raise DataError(
-            f"There is no sentence to evaluate: {len(referrals)} referrals, {blank_sentences} blank sentences."
-        )
-    loader = _loader(Subset(samples, shard.indices(len(samples))), config)
-    records = []
-    with (
-        _answering(model, _Asking(text, config, device), protocol.threshold, refiner) as answer,
-        _bar(loader, shown=progress and not shard.rank) as bar,
-    ):
-        for batch in loader:
-            for outcome in _judge(batch, answer, protocol):
-                records.append(outcome.record)
-                if on_sample is not None:
-                    on_sample(outcome)
-            bar.update(len(batch))
+    shard = shard or Shard()
+    if isinstance(protocol, str):
+        if protocol not in PROTOCOLS:
+            raise ConfigError(f"There is no evaluation protocol {protocol!r}; known: {', '.join(PROTOCOLS)}.")
+        protocol = PROTOCOLS[protocol]
+        if protocol.name == "vlt" and isinstance(predictor, Predictor):
+            protocol = replace(protocol, threshold=predictor.settings.threshold)
+    kept, blank = without_blanks(referrals)
+    total = sum(len(referral.expressions) for referral in kept)
+    if not total:
+        raise DataError(f"There is no expression to evaluate: {len(referrals)} referrals, {blank} blank expressions.")
+    provenance, cut = provenance or Provenance(), 0
+    if isinstance(predictor, Predictor):
+        if protocol.is_bare:
+            predictor = predictor.with_settings(flip=False, refine=False)
+        predictor = predictor.with_settings(threshold=protocol.threshold)
+        provenance = provenance.completed(predictor)
+        texts = (expression.text for referral in kept for expression in referral.expressions)
+        cut = sum(predictor.text(text).cut > 0 for text in texts)
+    indices = shard.indices(total)
+    groups = ImageGroups(kept, indices)
+    batches = [
+        range(start, min(start + IMAGES_AT_ONCE, len(groups))) for start in range(0, len(groups), IMAGES_AT_ONCE)
+    ]
+    results: list[ExpressionResult] = []
+    with tqdm(total=len(indices), desc="evaluate", unit="expression", disable=not progress or shard.rank > 0) as bar:
+        for batch in load_batches(groups, batches, list, workers=workers):
+            for group, masks in zip(batch, predict_masks(predictor, batch), strict=True):
+                for outcome in compare_masks(group, masks, protocol):
+                    results.append(outcome.result)
+                    if on_outcome is not None:
+                        on_outcome(outcome)
+                bar.update(len(group.expressions))
     return Report.of(
-        shard.gather(records),
-        protocol,
-        input_size=config.model.input_size,
-        blank_sentences=blank_sentences,
-        provenance=_complete(provenance or Provenance(), config, device, refined=refiner is not None),
+        shard.gather(results), protocol, blank_expressions=blank, cut_expressions=cut, provenance=provenance
     )
 
 
-def describe_device(device: torch.device | str) -> str:
-    """What a device is, in words, such as "x86_64 CPU, 2 cores" or the name of a GPU."""
-    device = torch.device(device)
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{platform.machine()} {device.type.upper()}, {os.cpu_count()} cores"
+def predict_masks(predictor: Predictor | MaskFunction, groups: Sequence[ImageGroup]) -> Iterable[Sequence[Mask]]:
+    """Predict the masks of the expressions about some images."""
+    images = [group.image for group in groups]
+    texts = [[expression.text for _, expression in group.expressions] for group in groups]
+    if isinstance(predictor, Predictor):
+        predictions = predictor.predict(images, texts, warn=False)
+        return [[prediction.mask for prediction in some] for some in predictions]
+    return predictor(images, texts)
 
 
-def _resolve(protocol: str | Protocol, config: Config) -> Protocol:
-    """The protocol of that name, ours with the configuration's threshold."""
-    if isinstance(protocol, Protocol):
-        return protocol
-    if protocol not in PROTOCOLS:
-        raise ConfigError(f"There is no evaluation protocol {protocol!r}; known: {', '.join(PROTOCOLS)}.")
-    named = PROTOCOLS[protocol]
-    return replace(named, threshold=config.evaluate.threshold) if protocol == "vlt" else named
+def compare_masks(group: ImageGroup, masks: Sequence[Mask], protocol: EvaluationProtocol) -> Iterable[Outcome]:
+    """Compare predicted masks with their ground truth.
 
-
-def _loader(samples: Subset[Any], config: Config) -> DataLoader[Any]:
-    """Batches in order. Has a generator of its own, so that evaluating does not move the random state of training."""
-    return DataLoader(
-        samples,
-        batch_size=config.evaluate.batch_size,
-        collate_fn=Collate(pad_to(config.model)),
-        num_workers=config.train.workers,
-        generator=torch.Generator(),
-    )
-
-
-def _bar(loader: DataLoader[Any], *, shown: bool) -> tqdm[Any]:
-    return tqdm(total=len(loader.dataset), desc="evaluate", unit="sentence", disable=not shown)  # type: ignore[arg-type]
-
-
-class _Asking(NamedTuple):
-    """How a network is asked."""
-
-    text: TextReader
-    config: Config
-    device: torch.device | str
-
-    def logits(self, model: nn.Module, batch: Batch) -> Tensor:
-        """What a network answers to a batch: (B, 1, h, w) on the CPU."""
-        batch = batch.to(self.device)
-        logits: Tensor = model(batch.images, batch.words, batch.word_mask, batch.image_index)
-        if self.config.evaluate.mirror:
-            texts = [expression.text for expression in batch.expressions]
-            words, word_mask, is_known = mirror_words(texts, self.text, pad_to(self.config.model))
-            asked = words.to(self.device), word_mask.to(self.device), batch.image_index
-            logits = second_opinion(logits, model(batch.images.flip(-1), *asked), is_known)
-        return logits.float().cpu()
-
-
-@contextmanager
-def _answering(
-    model: nn.Module | Answerer, asking: _Asking, threshold: float, refiner: Refiner | None
-) -> Iterator[Answerer]:
-    """Makes an answerer of a network for as long as the block lasts."""
-    if not isinstance(model, nn.Module):
-        yield model
-        return
-
-    sharpened = None if refiner is None else _Sharpened(refiner, threshold)
-
-    def answer(batch: Batch) -> Iterator[Mask]:
-        logits = asking.logits(model, batch)
-        if sharpened is not None:
-            return map(sharpened, batch.referrals, batch.letterboxes, logits)
-        return (box.mask(one, threshold) for box, one in zip(batch.letterboxes, logits, strict=True))
-
-    training = [module for module in model.modules() if module.training]  # frozen parts may be in evaluation already
-    try:
-        with torch.inference_mode():
-            model.eval()
-            yield answer
-    finally:
-        for module in training:
-            module.training = True
-
-
-class _Sharpened:
-    """Answers to masks by way of a refiner, which sees each photo once where those about it stand together."""
-
-    def __init__(self, refiner: Refiner, threshold: float) -> None:
-        self._refiner = refiner
-        self._threshold = threshold
-        self._last: tuple[Path | int, Outlines] | None = None
-
-    def __call__(self, referral: Referral, letterbox: Letterbox, logits: Tensor) -> Mask:
-        key = photo_key(referral)
-        if self._last is None or self._last[0] != key:
-            self._last = key, self._refiner.see(read_image(referral.image))
-        own = letterbox.mask(logits, self._threshold)
-        return self._refiner.mask(self._last[1], logits, letterbox, self._threshold, otherwise=own)
-
-
-def _judge(batch: Batch, answer: Answerer, protocol: Protocol) -> Iterator[Outcome]:
-    """Answers a batch and lays each mask over its target."""
-    for referral, expression, mask in zip(batch.referrals, batch.expressions, answer(batch), strict=True):
-        target = read_target(referral.target)
-        if target.shape != mask.shape:
+    Raises:
+        DataError: ground truth of another size than its image, or that cannot be read, with its referral.
+    """
+    for (referral, expression), mask in zip(group.expressions, masks, strict=True):
+        try:
+            truth = read_targets(referral.targets, (mask.shape[0], mask.shape[1]))
+        except DataError as error:
+            raise DataError(f"Referral {referral.ref_id}: {error}") from None
+        if truth.shape != mask.shape:
             raise DataError(
-                f"The target of referral {referral.ref_id} has {target.shape} pixels but its photo {mask.shape}; "
-                "run `vlt prepare` again."
+                f"Referral {referral.ref_id}: its ground truth has {truth.shape[0]} x {truth.shape[1]} pixels, but its "
+                f"image {mask.shape[0]} x {mask.shape[1]}; run `vlt prepare` again."
             )
-        yield Outcome(_record(referral, expression, mask, target, protocol), referral, mask, target)
-
-
-def _record(referral: Referral, expression: Expression, mask: Mask, target: Mask, protocol: Protocol) -> Record:
-    intersection, union = overlap(mask, target)
-    return Record(
-        ref_id=referral.ref_id,
-        sent_id=expression.sent_id,
-        expression=expression.text,
-        iou=protocol.iou(torch.tensor(intersection), torch.tensor(union)).item(),
-        intersection=intersection,
-        union=union,
-        boundary=boundary_f(mask, target),
-        target=int(target.sum()),
-        photo=target.size,
-        standing=referral.standing,
-    )
-
-
-def _complete(provenance: Provenance, config: Config, device: torch.device | str, *, refined: bool) -> Provenance:
-    """Fills in what the configuration, the device and the way of answering tell."""
-    dataset = config.data.dataset if config.data.name == "refer" else config.data.name
-    return replace(
-        provenance,
-        dataset=provenance.dataset or dataset,
-        refined=refined,
-        mirrored=config.evaluate.mirror,
-        seed=config.seed if provenance.seed is None else provenance.seed,
-        hardware=provenance.hardware or describe_device(device),
-    )
+        intersection, union = overlap(mask, truth)
+        result = ExpressionResult(
+            ref_id=referral.ref_id,
+            sent_id=expression.sent_id,
+            expression=expression.text,
+            iou=protocol.iou(torch.tensor(intersection), torch.tensor(union)).item(),
+            intersection=intersection,
+            union=union,
+            boundary=boundary_f(mask, truth),
+            target=int(truth.sum()),
+            photo=truth.size,
+            standing=referral.standing,
+        )
+        yield Outcome(result, referral, mask, truth)

@@ -1,208 +1,220 @@
-"""What an evaluation found, with everything its numbers depend on: for people, for JSON, and sentence by sentence."""
+"""The report of an evaluation: its scores with everything they depend on, as text, JSON and one line per expression."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from vlt.evaluate.groups import Presence, group, groupings, presence
+from vlt.evaluate.baselines import NounGain
+from vlt.evaluate.results import ExpressionResult, Presence, group_results
 from vlt.files import make_folder, replacing
-from vlt.metrics import Protocol, ReferringMetrics, Scores
+from vlt.infer.predictor import Predictor
+from vlt.metrics import EvaluationProtocol, ReferringMetrics, Scores
+from vlt.types import Size
 from vlt.version import __version__
-
-if TYPE_CHECKING:
-    from vlt.evaluate.noun import NounGain
-    from vlt.evaluate.record import Record
-    from vlt.types import Size
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where numbers come from; None where it was not said.
+    """Origin of the numbers of a report; None where it is not known.
 
     Attributes:
         dataset: its name.
         split: such as "val".
-        half: of the split, "a" or "b"; None: the whole.
-        checkpoint: the checkpoint or run that answered, or the name of a baseline.
-        refined: whether a refiner drew the masks' outlines.
-        mirrored: whether the mirrored photo was asked, too.
-        commit: of the code.
-        seed: of the configuration.
+        checkpoint: the checkpoint or run that was evaluated, or the name of a baseline.
+        threshold: probability above which a pixel belongs to the mask.
+        flip: whether test-time augmentation was used.
+        refined: whether a refiner replaced the outlines.
+        input_size: (height, width) of the network's input in pixels.
+        commit: commit of the code.
+        seed: seed of the configuration.
         hardware: what it ran on.
-        command: what was typed.
-        version: of this package.
+        command: as typed.
+        version: version of this package.
     """
 
     dataset: str | None = None
     split: str | None = None
-    half: str | None = None
     checkpoint: str | None = None
+    threshold: float | None = None
+    flip: bool | None = None
     refined: bool | None = None
-    mirrored: bool | None = None
+    input_size: Size | None = None
     commit: str | None = None
     seed: int | None = None
     hardware: str | None = None
     command: str | None = None
     version: str = __version__
 
+    def completed(self, predictor: Predictor) -> Provenance:
+        """Fill in the settings of a predictor: threshold, augmentation, refinement, input size, hardware."""
+        return replace(
+            self,
+            threshold=predictor.settings.threshold,
+            flip=predictor.settings.flip,
+            refined=predictor.refines,
+            input_size=predictor.input_size,
+            hardware=self.hardware or predictor.engine.hardware,
+        )
+
     def __str__(self) -> str:
-        """What is known, on one line."""
-        return "; ".join(f"{name} {value}" for name, value in asdict(self).items() if value is not None)
+        """All known values, on one line."""
+        values = asdict(self)
+        if self.input_size:
+            values["input_size"] = f"{self.input_size[0]} x {self.input_size[1]}"
+        return "; ".join(f"{name} {value}" for name, value in values.items() if value is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What an evaluation found.
+    """Scores of an evaluation.
 
     Attributes:
-        protocol: what counts as what.
-        scores: over all sentences, those without a referent included.
-        groups: per way to group (see `vlt.evaluate.groups`) and group; groups without a sentence are left out. An
+        protocol: definition of the scores.
+        scores: over all expressions, those without a referent included.
+        groups: per grouping (see `vlt.evaluate.results`) and group; groups without an expression are left out. An
             expression with several kinds of cue counts in each.
-        presence: how well the absence of a referent is noticed; None where every sentence has one.
-        blank_sentences: how many could not be asked because they say nothing; they are in none of the scores.
-        input_size: (height, width) in pixels at which the model sees photos; it is judged at the photo's own size.
+        presence: accuracy of empty and non-empty masks; None where every expression has one.
+        blank_expressions: number of blank expressions, which are in none of the scores.
+        cut_expressions: number of expressions that are longer than `model.max_words` and were cut.
         provenance: where the numbers come from.
-        records: one per sentence, in the order of the data set.
-        dummies: what answers to less than photo and sentence score (see `vlt.evaluate.baselines`, `.noun`), by name;
-            empty: they were not asked.
-        noun_gain: how much more whole sentences tell than their nouns; None where that was not asked or is not known.
+        results: one per expression, in the order of the data set.
+        baselines: scores of baselines by name (see `vlt.evaluate.baselines`); empty: none were evaluated.
+        noun_gain: gain of whole expressions over their nouns; None where that is not known.
     """
 
-    protocol: Protocol
+    protocol: EvaluationProtocol
     scores: Scores
     groups: dict[str, dict[str, Scores]]
     presence: Presence | None
-    blank_sentences: int
-    input_size: Size
+    blank_expressions: int
+    cut_expressions: int
     provenance: Provenance
-    records: tuple[Record, ...]
-    dummies: Mapping[str, Scores] = field(default_factory=dict)
+    results: tuple[ExpressionResult, ...]
+    baselines: Mapping[str, Scores] = field(default_factory=dict)
     noun_gain: NounGain | None = None
 
     @classmethod
     def of(
         cls,
-        records: Sequence[Record],
-        protocol: Protocol,
+        results: Sequence[ExpressionResult],
+        protocol: EvaluationProtocol,
         *,
-        input_size: Size,
-        blank_sentences: int = 0,
+        blank_expressions: int = 0,
+        cut_expressions: int = 0,
         provenance: Provenance | None = None,
     ) -> Report:
-        """Scores the records, all together and in groups.
+        """Score results, all together and in groups.
 
         Args:
-            records: at least one, judged under `protocol`.
-            protocol: what counts as what.
-            input_size: (height, width) in pixels at which the model sees photos.
-            blank_sentences: how many were left out.
+            results: at least one, under `protocol`.
+            protocol: definition of the scores.
+            blank_expressions: number of blank expressions that were left out.
+            cut_expressions: number of expressions that were cut.
             provenance: where the numbers come from.
         """
         return cls(
             protocol=protocol,
-            scores=measure(records, protocol),
+            scores=score_results(results, protocol),
             groups={
-                name: {each: measure(members, protocol) for each, members in group(records, grouping).items()}
-                for name, grouping in groupings(records).items()
+                grouping: {name: score_results(members, protocol) for name, members in groups.items()}
+                for grouping, groups in group_results(results).items()
             },
-            presence=presence(records),
-            blank_sentences=blank_sentences,
-            input_size=input_size,
+            presence=Presence.of(results),
+            blank_expressions=blank_expressions,
+            cut_expressions=cut_expressions,
             provenance=provenance or Provenance(),
-            records=tuple(records),
+            results=tuple(results),
         )
 
     def __str__(self) -> str:
         """The report as it is printed: a table in percent, and below it what the numbers depend on."""
         groups = {name: scores for groups in self.groups.values() for name, scores in groups.items()}
-        table = scores_table({"all": self.scores, **groups, **self.dummies})
-        findings = [str(found) for found in (self.presence, self.noun_gain) if found]
-        height, width = self.input_size
-        left_out = f"input {height} x {width}; {self.blank_sentences} blank sentences left out"
-        return "\n".join([table, *findings, str(self.protocol), left_out, str(self.provenance)])
+        lines = [scores_table({"all": self.scores, **groups, **self.baselines})]
+        lines += [str(found) for found in (self.presence, self.noun_gain) if found]
+        lines.append(str(self.protocol))
+        if self.blank_expressions:
+            lines.append(f"{self.blank_expressions} blank expressions left out")
+        if self.cut_expressions:
+            lines.append(f"{self.cut_expressions} expressions were cut at model.max_words: their ends were not read")
+        return "\n".join([*lines, str(self.provenance)])
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as JSON values, without the records."""
+        """Return the report as JSON values, without the results of single expressions."""
+        size = self.provenance.input_size
         return {
             "scores": self.scores.to_dict(),
-            **{f"by_{name}": _to_dicts(groups) for name, groups in self.groups.items()},
+            **{
+                f"by_{grouping}": {name: scores.to_dict() for name, scores in groups.items()}
+                for grouping, groups in self.groups.items()
+            },
             "presence": self.presence and self.presence._asdict(),
-            "dummies": _to_dicts(self.dummies),
+            "baselines": {name: scores.to_dict() for name, scores in self.baselines.items()},
             "noun_gain": self.noun_gain and self.noun_gain._asdict(),
-            "protocol": {**asdict(self.protocol), "levels": list(self.protocol.levels), "size": "the photo's own"},
-            "blank_sentences": self.blank_sentences,
-            "input_size": list(self.input_size),
-            "provenance": asdict(self.provenance),
+            "protocol": {**asdict(self.protocol), "levels": list(self.protocol.levels), "size": "the image's own"},
+            "blank_expressions": self.blank_expressions,
+            "cut_expressions": self.cut_expressions,
+            "provenance": {**asdict(self.provenance), "input_size": size and list(size)},
         }
 
     def write(self, path: Path) -> None:
-        """Writes the report as JSON, making the folders above it.
+        """Write the report as JSON, making the folders above it.
 
         Raises:
             DataError: it cannot be written.
         """
-        _write(path, json.dumps(self.to_dict(), indent=1) + "\n")
+        make_folder(path.parent)
+        with replacing(path) as file:
+            file.write((json.dumps(self.to_dict(), indent=1) + "\n").encode())
 
-    def write_records(self, path: Path) -> None:
-        """Writes a line of JSON per sentence, making the folders above the file.
+    def write_results(self, path: Path) -> None:
+        """Write a line of JSON per expression, making the folders above the file.
 
         Raises:
             DataError: it cannot be written.
         """
-        lines = (json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in self.records)
-        _write(path, "".join(lines))
+        make_folder(path.parent)
+        with replacing(path) as file:
+            for result in self.results:
+                file.write((json.dumps(asdict(result), ensure_ascii=False) + "\n").encode())
 
 
-def measure(records: Sequence[Record], protocol: Protocol) -> Scores:
-    """The scores of some records; at least one."""
-    metrics = ReferringMetrics(protocol, sync_on_compute=False)  # the records are those of all processes already
+def score_results(results: Sequence[ExpressionResult], protocol: EvaluationProtocol) -> Scores:
+    """Compute the scores of some results; at least one."""
+    metrics = ReferringMetrics(protocol, sync_on_compute=False)  # the results are those of all processes already
     metrics.update(
-        torch.tensor([record.intersection for record in records]),
-        torch.tensor([record.union for record in records]),
-        torch.tensor([record.boundary for record in records], dtype=torch.float64),
+        torch.tensor([result.intersection for result in results]),
+        torch.tensor([result.union for result in results]),
+        torch.tensor([result.boundary for result in results], dtype=torch.float64),
     )
     scores: Scores = metrics.compute()
     return scores
 
 
 def scores_table(rows: Mapping[str, Scores]) -> str:
-    """Scores in aligned columns, in percent.
+    """Format scores in aligned columns, in percent.
 
     Args:
-        rows: what each row is called, and its scores; at least one, all with the same levels of Pr@t.
+        rows: name and scores of each row; at least one, all with the same levels of Pr@t.
 
     Example:
         >>> print(scores_table({"all": Scores(miou=0.5, oiou=0.25, boundary=1, precision={0.5: 1 / 3}, count=3)}))
-             sentences   mIoU   oIoU  boundary F  Pr@0.5
-        all          3  50.00  25.00      100.00   33.33
+             expressions   mIoU   oIoU  boundary F  Pr@0.5
+        all            3  50.00  25.00      100.00   33.33
     """
     levels = next(iter(rows.values())).precision
-    cells = [["", "sentences", "mIoU", "oIoU", "boundary F", *(f"Pr@{level:g}" for level in levels)]]
+    cells = [["", "expressions", "mIoU", "oIoU", "boundary F", *(f"Pr@{level:g}" for level in levels)]]
     for name, scores in rows.items():
         shares = [scores.miou, scores.oiou, scores.boundary, *scores.precision.values()]
         cells.append([name, str(scores.count), *(f"{100 * share:.2f}" for share in shares)])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join(_line(row, widths) for row in cells)
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """One row: names to the left, numbers to the right."""
-    numbers = [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
-    return "  ".join([cells[0].ljust(widths[0]), *numbers])
-
-
-def _to_dicts(rows: Mapping[str, Scores]) -> dict[str, Any]:
-    return {name: scores.to_dict() for name, scores in rows.items()}
-
-
-def _write(path: Path, text: str) -> None:
-    make_folder(path.parent)
-    with replacing(path) as file:
-        file.write(text.encode())
+    lines = []
+    for head, *numbers in cells:
+        aligned = [number.rjust(width) for number, width in zip(numbers, widths[1:], strict=True)]
+        lines.append("  ".join([head.ljust(widths[0]), *aligned]))
+    return "\n".join(lines)

@@ -1,34 +1,22 @@
-"""The worst answers of an evaluation, kept in little memory and drawn at its end."""
+"""Pictures of the worst predictions of an evaluation, kept in little memory and drawn at its end."""
 
 from __future__ import annotations
 
 import heapq
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
+from vlt.data.image import read_image
 from vlt.data.masks import decode_rle, encode_rle
-from vlt.data.photo import read_image
-from vlt.evaluate.evaluation import Outcome, Shard
+from vlt.evaluate.evaluation import Shard
+from vlt.evaluate.results import ExpressionResult, Outcome
+from vlt.types import RLE, Referral
 from vlt.visualize import compare, save_picture
-
-if TYPE_CHECKING:
-    from vlt.evaluate.record import Record
-    from vlt.types import RLE, Referral
-
-
-class _Kept(NamedTuple):
-    """An answer worth a picture; its masks as run lengths."""
-
-    record: Record
-    referral: Referral
-    mask: RLE
-    target: RLE
 
 
 class Worst:
-    """Remembers the answers with the lowest IoU; hand it to `evaluate` as `on_sample`, then save.
+    """Keeps the predictions with the lowest IoU: pass it to `evaluate` as `on_outcome`, then save.
 
-    Of equally bad ones it keeps those it met first.
+    Of equal ones it keeps those that came first.
 
     Args:
         count: how many to keep, at least one.
@@ -36,44 +24,43 @@ class Worst:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._met = 0
-        self._heap: list[tuple[float, int, _Kept]] = []  # the best of the kept ones on top
+        self._number = 0
+        # The best of the kept ones on top; masks as run lengths.
+        self._heap: list[tuple[float, int, tuple[ExpressionResult, Referral, RLE, RLE]]] = []
 
     def __call__(self, outcome: Outcome) -> None:
-        """Takes in one answer."""
-        self._met += 1
-        badness = (-outcome.record.iou, -self._met)
+        """Add one prediction."""
+        self._number += 1
+        badness = (-outcome.result.iou, -self._number)
         if len(self._heap) == self.count and badness < self._heap[0][:2]:
             return
-        kept = _Kept(outcome.record, outcome.referral, encode_rle(outcome.mask), encode_rle(outcome.target))
+        kept = (outcome.result, outcome.referral, encode_rle(outcome.mask), encode_rle(outcome.ground_truth))
         push = heapq.heappush if len(self._heap) < self.count else heapq.heapreplace
         push(self._heap, (*badness, kept))
 
     def save(self, folder: Path, shard: Shard | None = None) -> list[Path]:
-        """Draws the answers of all processes, worst first: the truth in green, the answer in orange beside it.
+        """Draw the predictions of all processes, worst first: ground truth in green, prediction in orange beside it.
 
         Args:
-            folder: is made where there is none.
-            shard: the one the evaluation had; the first process draws.
+            folder: made where there is none.
+            shard: the one of the evaluation; the first process draws.
 
         Returns:
             The pictures' paths; none in the other processes.
 
         Raises:
-            VLTError: a picture cannot be written, or a photo can no longer be read.
+            VLTError: a picture cannot be written, or an image can no longer be read.
         """
         shard = shard or Shard()
         kept = shard.gather([entry[-1] for entry in sorted(self._heap, reverse=True)])
         if shard.rank:
             return []
-        worst = sorted(kept, key=lambda one: one.record.iou)[: self.count]
-        return [_draw(one, place, folder) for place, one in enumerate(worst, 1)]
-
-
-def _draw(kept: _Kept, place: int, folder: Path) -> Path:
-    record = kept.record
-    caption = f"{record.expression}\nIoU {record.iou:.3f}, ref {record.ref_id}, sentence {record.sent_id}"
-    picture = compare(read_image(kept.referral.image), decode_rle(kept.target), decode_rle(kept.mask), caption)
-    path = folder / f"{place:03d}_ref{record.ref_id}_sent{record.sent_id}.png"
-    save_picture(picture, path)
-    return path
+        paths = []
+        for place, (result, referral, mask, truth) in enumerate(
+            sorted(kept, key=lambda one: one[0].iou)[: self.count], 1
+        ):
+            caption = f"{result.expression}\nIoU {result.iou:.3f}, ref {result.ref_id}, sentence {result.sent_id}"
+            picture = compare(read_image(referral.image), decode_rle(truth), decode_rle(mask), caption)
+            paths.append(folder / f"{place:03d}_ref{result.ref_id}_sent{result.sent_id}.png")
+            save_picture(picture, paths[-1])
+        return paths

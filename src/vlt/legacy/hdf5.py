@@ -1,4 +1,4 @@
-"""Reads the weight files that Keras writes: layers by name, each with its weights in Keras' order."""
+"""Read the weight files that Keras writes: layers by name, each with its weights in Keras' order."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Shape: TypeAlias = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class KerasLayer:
-    """One layer of a file, its values still on disk.
+    """One layer of a file; its values stay on disk until they are read.
 
     Attributes:
         name: as in the file, such as conv2d_12.
-        weights: the last part of each weight's name without the layer's, such as kernel or Wq, and its shape in Keras'
-            layout; in Keras' order.
-        datasets: where the values lie, readable while the file is open.
+        weights: name and shape of each weight, in Keras' order: the last part of its name without the layer's, such as
+            kernel or Wq, and its shape in Keras' layout.
+        datasets: HDF5 data set of each weight, readable while the file is open.
     """
 
     name: str
@@ -46,10 +46,13 @@ class KerasLayer:
         return int(match[1]) if match else 0
 
     def values(self, index: int) -> Tensor:
-        """The numbers of one weight, float32, in Keras' layout.
+        """Read one weight: float32, in the shape and layout that `weights` states.
+
+        Args:
+            index: index of the weight in `weights`.
 
         Raises:
-            CheckpointError: they cannot be read.
+            CheckpointError: the values cannot be read.
         """
         dataset = self.datasets[index]
         with _readable(Path(dataset.file.filename)):
@@ -58,10 +61,15 @@ class KerasLayer:
 
 @contextmanager
 def keras_layers(path: Path) -> Iterator[list[KerasLayer]]:
-    """Opens a weight file for as long as its values are needed.
+    """Open a weight file and list its layers; a context manager.
 
-    A file that holds a whole saved model has the same layout one group deeper; both are read. Layers without weights
-    are left out.
+    A file that holds a whole saved model has the same layout one group deeper; both are read.
+
+    Args:
+        path: path of an HDF5 file.
+
+    Yields:
+        The layers that have weights, in the file's order.
 
     Raises:
         CheckpointError: missing, a directory, not HDF5 or truncated, damaged, or without Keras' layout.
@@ -71,20 +79,31 @@ def keras_layers(path: Path) -> Iterator[list[KerasLayer]]:
     if not path.exists():
         raise CheckpointError(f"There is no weight file {path}; check the path.")
     with ExitStack() as stack:
+        layers = []
         with _readable(path):
             file = stack.enter_context(h5py.File(path, "r"))
-            layers = list(_layers(file, path))
+            for name, group in _members(file.get("model_weights", file), "layer_names", path).items():
+                datasets = _members(group, "weight_names", path)
+                # bidirectional_1/forward_gru_1/kernel:0 becomes kernel; the original's own layers repeat their name in
+                # front of Wq, b1 and the like, which is left out too.
+                leaves = [
+                    re.sub(r"^.*_(?=[Wb][qkvo12]$)", "", weight.rsplit("/", 1)[-1].split(":")[0]) for weight in datasets
+                ]
+                shapes = [tuple(int(side) for side in dataset.shape) for dataset in datasets.values()]
+                if datasets:
+                    weights = tuple(zip(leaves, shapes, strict=True))
+                    layers.append(KerasLayer(name, weights, tuple(datasets.values())))
         yield layers
 
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Turns what goes wrong inside h5py into one sentence."""
+    """Replace any error of h5py in the block by a `CheckpointError`."""
     try:
         yield
     except CheckpointError:
         raise
-    except Exception as error:  # h5py raises whatever a damaged file provokes
+    except Exception as error:  # its class depends on the damage
         reason = " ".join(str(error).split()) or type(error).__name__
         raise CheckpointError(
             f"{path} ({path.stat().st_size:,} bytes) cannot be read as HDF5: it is damaged, cut short or of "
@@ -92,37 +111,20 @@ def _readable(path: Path) -> Iterator[None]:
         ) from None
 
 
-def _layers(file: h5py.File, path: Path) -> Iterator[KerasLayer]:
-    root = file.get("model_weights", file)
-    for name in _names(root, "layer_names", path):
-        group = _member(root, name, path)
-        names = _names(group, "weight_names", path)
-        datasets = tuple(_member(group, weight, path) for weight in names)
-        if datasets:
-            leaves = (_leaf(weight) for weight in names)
-            shapes = (tuple(int(side) for side in dataset.shape) for dataset in datasets)
-            yield KerasLayer(name, tuple(zip(leaves, shapes, strict=True)), datasets)
+def _members(group: Any, attribute: str, path: Path) -> dict[str, Any]:
+    """Read the members that an attribute of a group lists.
 
-
-def _leaf(weight_name: str) -> str:
-    """bidirectional_1/forward_gru_1/kernel:0 to kernel; the original's own layers repeat their name: to Wq, b1."""
-    last = weight_name.rsplit("/", 1)[-1].split(":")[0]
-    return re.sub(r"^.*_(?=[Wb][qkvo12]$)", "", last)
-
-
-def _names(group: Any, attribute: str, path: Path) -> list[str]:
-    """A list of names, which Keras splits into attribute0, attribute1, ... where it is longer than HDF5 allows."""
+    Keras splits a list that is longer than HDF5 allows into attribute0, attribute1, ...
+    """
     chunks = [group.attrs[attribute]] if attribute in group.attrs else []
     while f"{attribute}{len(chunks)}" in group.attrs:
         chunks.append(group.attrs[f"{attribute}{len(chunks)}"])
     if not chunks:
         raise CheckpointError(f"{path} is not a Keras weight file: group {group.name} has no attribute {attribute!r}.")
-    return [name.decode() if isinstance(name, bytes) else str(name) for chunk in chunks for name in chunk]
-
-
-def _member(group: Any, name: str, path: Path) -> Any:
-    if name not in group:
+    names = [name.decode() if isinstance(name, bytes) else str(name) for chunk in chunks for name in chunk]
+    missing = [name for name in names if name not in group]
+    if missing:
         raise CheckpointError(
-            f"{path} is damaged: group {group.name} lists {name!r} but does not hold it; fetch it again."
+            f"{path} is damaged: group {group.name} lists {missing[0]!r} but does not hold it; fetch it again."
         )
-    return group[name]
+    return {name: group[name] for name in names}

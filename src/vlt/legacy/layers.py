@@ -1,7 +1,7 @@
-"""Which Keras layers the reference network was made of, in the order it created them.
+"""The Keras layers of the original network, in the order of creation, and where their weights go in ours.
 
-That order, docs/model.md read from top to bottom, is what automatic layer names count, so that a sort by
-number puts a file's layers beside this list, whatever number the counting began with.
+Keras numbers automatic layer names in that order, which is docs/model.md from top to bottom. Sorting a file's layers by
+number therefore gives this list, whatever number the counting began with.
 """
 
 from __future__ import annotations
@@ -12,16 +12,26 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from vlt.legacy.hdf5 import Shape
-from vlt.model.convolution import BatchConv, DownConv
 from vlt.model.fusion import ReferenceFusion
-from vlt.model.language import ResetBeforeGRU, SummedGRU
+from vlt.model.language import SummedGRU
+from vlt.model.layers import BatchConv, DownConv
 from vlt.model.mask_decoder import ReferenceMaskDecoder
 from vlt.model.query import QueryBalance, ReferenceQueryGenerator
-from vlt.model.transformer import FeedForward, MultiHeadAttention, Transformer
+from vlt.model.transformer import FeedForward, MultiHeadAttention
 from vlt.model.vlt import VLT
 
 CONV_AXES = (3, 2, 0, 1)  # Keras (height, width, in, out) to (out, in, height, width)
 DENSE_AXES = (1, 0)  # Keras (in, out) to (out, in)
+
+KERAS_CLASSES: dict[type[nn.Module], str] = {
+    nn.Conv2d: "conv2d",
+    nn.Linear: "dense",
+    nn.BatchNorm1d: "batch_normalization",
+    nn.BatchNorm2d: "batch_normalization",
+    MultiHeadAttention: "multi_head_attention",
+    SummedGRU: "bidirectional",
+}
+"""Keras' name, without its number, of each kind of module that has weights; a GRU in one direction is called gru."""
 
 ENCODER_PARTS = {
     "MultiHeadSelfAttention": "attention",
@@ -29,7 +39,7 @@ ENCODER_PARTS = {
     "FeedForward": "feedforward",
     "FeedForward-Norm": "feedforward_residual.norm",
 }
-"""What the original calls the parts of an encoder layer, and what we call them."""
+"""Names of the parts of an encoder layer: in the original -> in this package."""
 
 DECODER_PARTS = {
     "MultiHeadSelfAttention": "self_attention",
@@ -39,16 +49,16 @@ DECODER_PARTS = {
     "FeedForward": "feedforward",
     "FeedForward-Norm": "feedforward_residual.norm",
 }
-"""The same of a decoder layer."""
+"""Names of the parts of a decoder layer: in the original -> in this package."""
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """Where one weight of a Keras layer goes.
+class Destination:
+    """Place of one weight of a Keras layer in our model.
 
     Attributes:
-        leaf: what Keras calls it, such as kernel.
-        tensors: of the model; several where the model splits, along its first axis, what Keras keeps in one.
+        leaf: Keras' name of the weight, such as kernel.
+        tensors: tensors of our model; several where our model splits one weight of Keras along its first axis.
         axes: the permutation from Keras' layout to ours.
     """
 
@@ -58,12 +68,12 @@ class Slot:
 
     @property
     def shape(self) -> Shape:
-        """In Keras' layout."""
+        """Shape of the weight in Keras' layout."""
         ours = (sum(len(tensor) for tensor in self.tensors), *self.tensors[0].shape[1:])
         return tuple(ours[self.axes.index(axis)] for axis in range(len(ours)))
 
     def fill(self, values: Tensor) -> None:
-        """Copies `values`, in Keras' layout, into the model."""
+        """Copy `values`, of shape `shape` and in Keras' layout, into the model."""
         parts = values.permute(self.axes).split([len(tensor) for tensor in self.tensors])
         for tensor, part in zip(self.tensors, parts, strict=True):
             tensor.detach().copy_(part)
@@ -75,38 +85,56 @@ class ExpectedLayer:
 
     Attributes:
         name: its class such as conv2d, or its full name where it has one of its own.
-        module: of the model, as a dotted path.
-        slots: its weights in Keras' order.
+        module: module of our model, as a dotted path.
+        destinations: destinations of its weights, in Keras' order.
     """
 
     name: str
     module: str
-    slots: tuple[Slot, ...]
+    destinations: tuple[Destination, ...]
 
     @property
     def weights(self) -> tuple[tuple[str, Shape], ...]:
-        """Leaf and shape of each weight, to compare with a `KerasLayer`'s."""
-        return tuple((slot.leaf, slot.shape) for slot in self.slots)
+        """Name and shape of each weight, to compare with a `KerasLayer`'s."""
+        return tuple((destination.leaf, destination.shape) for destination in self.destinations)
 
 
 def expected_layers(root: nn.Module, modules: Iterable[nn.Module]) -> list[ExpectedLayer]:
-    """The layers with automatic names that `modules`, parts of `root` in creation order, were in Keras."""
+    """List the Keras layers with automatic names that correspond to modules of a network.
+
+    Args:
+        root: the network.
+        modules: parts of `root` in the order in which the original created them; those without weights are skipped.
+    """
     paths = {module: path for path, module in root.named_modules()}
-    return [
-        ExpectedLayer(name, paths[part], slots) for module in modules for name, part, slots in _keras_layers(module)
-    ]
+    expected = []
+    for module in modules:
+        for part in (module.conv, module.norm) if isinstance(module, BatchConv | DownConv) else (module,):
+            name = KERAS_CLASSES.get(type(part))
+            if isinstance(part, SummedGRU) and part.backward_gru is None:
+                name = "gru"
+            if name is not None:
+                expected.append(ExpectedLayer(name, paths[part], tuple(destinations(part))))
+    return expected
 
 
 def named_layers(model: VLT) -> list[ExpectedLayer]:
-    """The reference transformer's layers, which carry names of their own."""
+    """List the layers of the reference transformer, which have names of their own in Keras."""
     paths = {module: path for path, module in model.named_modules()}
-    return [
-        ExpectedLayer(name, paths[module], _named_slots(module)) for name, module in _named_modules(model.transformer)
-    ]
+    expected = []
+    for kind, layers, parts in (
+        ("Encoder", model.transformer.encoder, ENCODER_PARTS),
+        ("Decoder", model.transformer.decoder, DECODER_PARTS),
+    ):
+        for number, layer in enumerate(layers, start=1):
+            for name, path in parts.items():
+                part = layer.get_submodule(path)
+                expected.append(ExpectedLayer(f"{kind}-{number}-{name}", paths[part], tuple(destinations(part))))
+    return expected
 
 
 def creation_order(model: VLT) -> list[nn.Module]:
-    """The reference network's modules whose Keras layers have automatic names, as the original created them."""
+    """List the modules of the reference network whose Keras layers have automatic names, in the order of creation."""
     fusion, generator, balance, decoder = model.fusion, model.query_generator, model.query_balance, model.mask_decoder
     assert isinstance(fusion, ReferenceFusion)
     assert isinstance(generator, ReferenceQueryGenerator)
@@ -130,76 +158,36 @@ def creation_order(model: VLT) -> list[nn.Module]:
     ]
 
 
-def _named_modules(transformer: Transformer) -> Iterator[tuple[str, nn.Module]]:
-    for kind, layers, parts in (
-        ("Encoder", transformer.encoder, ENCODER_PARTS),
-        ("Decoder", transformer.decoder, DECODER_PARTS),
-    ):
-        for number, layer in enumerate(layers, start=1):
-            for name, path in parts.items():
-                yield f"{kind}-{number}-{name}", layer.get_submodule(path)
+def destinations(module: nn.Module) -> Iterator[Destination]:
+    """Yield the destination of each weight of the Keras layer that corresponds to a module, in Keras' order.
 
-
-# ---------------------------------------------------------------- one module in Keras' terms
-
-
-def _keras_layers(module: nn.Module) -> Iterator[tuple[str, nn.Module, tuple[Slot, ...]]]:
-    """Class, module and weights of each Keras layer that `module` stands for; none where it has no weights."""
-    if isinstance(module, BatchConv | DownConv):
-        yield from _keras_layers(module.conv)
-        yield from _keras_layers(module.norm)
-    elif isinstance(module, nn.Conv2d):
-        yield "conv2d", module, _affine(module, CONV_AXES)
-    elif isinstance(module, nn.Linear):
-        yield "dense", module, _affine(module, DENSE_AXES)
-    elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-        yield "batch_normalization", module, _batch_norm(module)
-    elif isinstance(module, MultiHeadAttention):
-        yield "multi_head_attention", module, _attention(module)
-    elif isinstance(module, SummedGRU) and module.backward_gru is not None:
-        yield "bidirectional", module, (*_gru(module.forward_gru), *_gru(module.backward_gru))
+    Args:
+        module: a convolution, dense layer, normalisation, attention, feed-forward network or `SummedGRU`.
+    """
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        yield Destination("kernel", (module.weight,), CONV_AXES if isinstance(module, nn.Conv2d) else DENSE_AXES)
+        if module.bias is not None:
+            yield Destination("bias", (module.bias,))
+    elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.LayerNorm):
+        yield Destination("gamma", (module.weight,))
+        yield Destination("beta", (module.bias,))
+        if not isinstance(module, nn.LayerNorm):
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            yield Destination("moving_mean", (module.running_mean,))
+            yield Destination("moving_variance", (module.running_var,))
+    elif isinstance(module, MultiHeadAttention | FeedForward):
+        if isinstance(module, MultiHeadAttention):
+            linears = {"q": module.query, "k": module.key, "v": module.value, "o": module.output}
+        else:
+            linears = dict(zip("12", (layer for layer in module if isinstance(layer, nn.Linear)), strict=True))
+        for letter, linear in linears.items():  # the original's own layers call their weights Wq, bq and the like
+            yield Destination(f"W{letter}", (linear.weight,), DENSE_AXES)
+            yield Destination(f"b{letter}", (linear.bias,))
     elif isinstance(module, SummedGRU):
-        yield "gru", module, _gru(module.forward_gru)
-
-
-def _named_slots(module: nn.Module) -> tuple[Slot, ...]:
-    if isinstance(module, MultiHeadAttention):
-        return _attention(module)
-    if isinstance(module, FeedForward):
-        first, second = (layer for layer in module if isinstance(layer, nn.Linear))
-        return (*_dense(first, "1"), *_dense(second, "2"))
-    assert isinstance(module, nn.LayerNorm)
-    return Slot("gamma", (module.weight,)), Slot("beta", (module.bias,))
-
-
-def _affine(module: nn.Conv2d | nn.Linear, axes: tuple[int, ...]) -> tuple[Slot, ...]:
-    kernel = Slot("kernel", (module.weight,), axes)
-    return (kernel,) if module.bias is None else (kernel, Slot("bias", (module.bias,)))
-
-
-def _batch_norm(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[Slot, ...]:
-    tensors = {
-        "gamma": norm.weight,
-        "beta": norm.bias,
-        "moving_mean": norm.running_mean,
-        "moving_variance": norm.running_var,
-    }
-    return tuple(Slot(leaf, (tensor,)) for leaf, tensor in tensors.items() if tensor is not None)
-
-
-def _attention(attention: MultiHeadAttention) -> tuple[Slot, ...]:
-    parts = {"q": attention.query, "k": attention.key, "v": attention.value, "o": attention.output}
-    return tuple(slot for name, linear in parts.items() for slot in _dense(linear, name))
-
-
-def _dense(linear: nn.Linear, name: str) -> tuple[Slot, Slot]:
-    """A weight and a bias of one of the original's own layers, which calls them Wq, bq and the like."""
-    return Slot(f"W{name}", (linear.weight,), DENSE_AXES), Slot(f"b{name}", (linear.bias,))
-
-
-def _gru(gru: ResetBeforeGRU) -> tuple[Slot, ...]:
-    return (
-        Slot("kernel", (gru.input.weight,), DENSE_AXES),
-        Slot("recurrent_kernel", (gru.recurrent_gates.weight, gru.recurrent_candidate.weight), DENSE_AXES),
-        Slot("bias", (gru.input.bias,)),
-    )
+        for gru in (module.forward_gru, module.backward_gru):
+            if gru is not None:
+                recurrent = (gru.recurrent_gates.weight, gru.recurrent_candidate.weight)
+                yield Destination("kernel", (gru.input.weight,), DENSE_AXES)
+                yield Destination("recurrent_kernel", recurrent, DENSE_AXES)
+                yield Destination("bias", (gru.input.bias,))

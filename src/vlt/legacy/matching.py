@@ -1,25 +1,29 @@
-"""Puts a file's layers beside the ones a network expects, and lists everything that does not fit."""
+"""Match the layers of a file with those that a network expects, and list everything that does not fit."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import torch
+
+from vlt.errors import CheckpointError
 from vlt.legacy.hdf5 import KerasLayer, Shape
 from vlt.legacy.layers import ExpectedLayer
 
-BELIEVABLE = 0.75
-"""Share of a class that must fit before a file is said to lack its first layers, not to be another network's."""
+MIN_SHARE = 0.75
+"""Smallest share of matching layers of a class at which a file counts as incomplete rather than of another network."""
 
 
 @dataclass(slots=True)
 class Match:
-    """What was found.
+    """Result of matching.
 
     Attributes:
-        pairs: a file's layer and the one that it fills.
-        problems: a phrase for each layer that is missing or holds other weights than it should.
-        surplus: layers that nothing expects.
+        pairs: a file's layer, and the expected layer that it fills.
+        problems: a phrase for each layer that is missing or holds other weights than expected.
+        surplus: layers of the file that the network does not have.
     """
 
     pairs: list[tuple[KerasLayer, ExpectedLayer]] = field(default_factory=list)
@@ -27,24 +31,44 @@ class Match:
     surplus: list[KerasLayer] = field(default_factory=list)
 
     def __add__(self, other: Match) -> Match:
-        """Both together."""
+        """Concatenate two results."""
         return Match(self.pairs + other.pairs, self.problems + other.problems, self.surplus + other.surplus)
+
+    @torch.no_grad()
+    def fill(self, path: Path | str, network: str) -> None:
+        """Copy the values of all pairs into the model, or nothing if there are problems.
+
+        Args:
+            path: path of the file, for the error.
+            network: name of the expected network, for the error.
+
+        Raises:
+            CheckpointError: there are problems, all of them listed; values that cannot be read.
+        """
+        if self.problems:
+            raise CheckpointError(
+                f"{path} does not fit {network}; misfits: {len(self.problems)}: {'; '.join(self.problems)}."
+            )
+        for layer, expected in self.pairs:
+            for index, destination in enumerate(expected.destinations):
+                destination.fill(layer.values(index))
 
 
 def match_layers(
     layers: Iterable[KerasLayer], numbered: Sequence[ExpectedLayer], named: Sequence[ExpectedLayer] = ()
 ) -> Match:
-    """Finds the layer of a file for each that is expected.
+    """Find the layer of a file for each expected layer.
 
     Args:
-        layers: of a file, in any order.
-        numbered: with automatic names, in creation order; matched class by class in the order of the numbers,
-            whatever these begin with.
-        named: with names of their own.
+        layers: layers of a file, in any order.
+        numbered: layers with automatic names, in the order of creation; matched class by class in the order of the
+            numbers, whatever number they begin with.
+        named: layers with names of their own.
     """
-    own_names = {layer.name for layer in named}
     rest = {layer.name: layer for layer in layers}
-    match = _match_named({name: rest.pop(name) for name in own_names & rest.keys()}, named)
+    match = Match()
+    for expected in named:
+        match += _compare(rest.pop(expected.name, None), expected, expected.name)
     for class_name in dict.fromkeys(layer.name for layer in numbered):
         found = [layer for layer in rest.values() if layer.class_name == class_name]
         match += _match_numbered(found, [layer for layer in numbered if layer.name == class_name])
@@ -53,35 +77,33 @@ def match_layers(
 
 
 def describe(weights: Iterable[tuple[str, Shape]]) -> str:
-    """Weights in words: kernel (3, 3, 32, 64), bias (64,)."""
+    """Format weights for a message: kernel (3, 3, 32, 64), bias (64,)."""
     return ", ".join(f"{leaf} {shape}" for leaf, shape in weights)
 
 
-def _match_named(found: Mapping[str, KerasLayer], expected: Iterable[ExpectedLayer]) -> Match:
-    return sum((_compare(found.get(layer.name), layer, layer.name) for layer in expected), Match())
-
-
 def _match_numbered(found: Iterable[KerasLayer], expected: Sequence[ExpectedLayer]) -> Match:
-    """One class by the order of its numbers.
+    """Match the layers of one class in the order of their numbers.
 
     Where that does not fit, the numbers are also taken literally, so that a gap names the one layer that is missing
-    instead of shifting all that follow; the reading with the fewest complaints is told.
+    instead of shifting all that follow. The result with the fewest misfits is returned.
     """
     layers = sorted(found, key=lambda layer: layer.number)
-    in_order = _place(dict(enumerate(layers)), expected)
+    in_order = _match_positions(dict(enumerate(layers)), expected)
     if not in_order.problems or not layers:
         return in_order
     lowest, highest = layers[0].number, layers[-1].number
     literal = {
-        first: _place({layer.number - first: layer for layer in layers}, expected, first)
+        first: _match_positions({layer.number - first: layer for layer in layers}, expected, first)
         for first in range(max(0, lowest - len(expected)), highest + 1)
     }
-    shifted = (match for match in literal.values() if len(match.pairs) > BELIEVABLE * len(expected))
+    shifted = (match for match in literal.values() if len(match.pairs) > MIN_SHARE * len(expected))
     return min([literal[lowest], in_order, *shifted], key=lambda match: len(match.problems) + len(match.surplus))
 
 
-def _place(layers: Mapping[int, KerasLayer], expected: Sequence[ExpectedLayer], first: int | None = None) -> Match:
-    """Compares the layers of one class, by their position in creation order; `first` is the number of the first."""
+def _match_positions(
+    layers: Mapping[int, KerasLayer], expected: Sequence[ExpectedLayer], first: int | None = None
+) -> Match:
+    """Match the layers of one class by their position in the order of creation; `first` is the first one's number."""
     match = Match(surplus=[layer for position, layer in layers.items() if not 0 <= position < len(expected)])
     for position, layer in enumerate(expected):
         name = layer.name if first is None else f"{layer.name}_{first + position}"

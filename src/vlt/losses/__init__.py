@@ -1,5 +1,5 @@
-"""What training minimises: the mask's own losses, and those that guide the way to it."""
+"""Training losses: on the mask, on intermediate outputs (auxiliary), and contrastive between expressions."""
 
+from vlt.losses.auxiliary import auxiliary_loss as auxiliary_loss
 from vlt.losses.contrast import contrast_loss as contrast_loss
-from vlt.losses.guidance import guidance_loss as guidance_loss
 from vlt.losses.mask import segmentation_loss as segmentation_loss

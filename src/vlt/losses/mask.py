@@ -1,4 +1,4 @@
-"""What training minimises: binary cross-entropy and Dice on the mask, and the original's penalty on convolutions."""
+"""Losses on the predicted mask: binary cross-entropy, Dice, and the original's L2 penalty on convolution kernels."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vlt.config import LossConfig
+from vlt.config.run import LossConfig
 
 DICE_SMOOTHING = 1e-4
-"""Added above and below in `dice_loss`, as a share of the map: one pixel of 100 x 100."""
+"""Smoothing term of `dice_loss`, added to numerator and denominator, as a share of the map: one pixel of 100 x 100."""
 
 
 def segmentation_loss(
     logits: Tensor, targets: Tensor, config: LossConfig, convolution_kernels: Iterable[Tensor] = ()
 ) -> dict[str, Tensor]:
-    """The loss of a batch, with the parts it is made of.
+    """Compute the weighted loss of a batch and its unweighted parts.
 
-    The target comes down to the logits' size in the way of `config.reduction`: `mean` averages the area under each
-    pixel, so that the loss hardly depends on the mask's resolution; `sum` picks the nearest, which together with the
-    sum over pixels is the original's loss (source: docs of the original network, "Training").
+    Targets are reduced to the size of the logits according to `config.reduction`: `mean` averages the area under each
+    pixel, so that the loss hardly depends on the mask's resolution; `sum` picks the nearest pixel, which together with
+    the sum over pixels is the original's loss (source: docs of the original network, "Training").
 
     Args:
         logits: (B, 1, h, w), before the sigmoid; any float dtype, computed in float32.
         targets: (B, 1, H, W) float in [0, 1], any size.
-        config: the weight of each part, and the reduction over pixels.
-        convolution_kernels: the weights that `config.conv_l2` penalises.
+        config: weight of each part, and the reduction over pixels.
+        convolution_kernels: weights penalised by `config.conv_l2`.
 
     Returns:
-        Scalars: "total", and unweighted those of "bce", "dice" and "conv_l2" whose weight is above zero.
+        Scalars: "total", and unweighted "bce", "dice" and "conv_l2" where their weight is above zero.
     """
     logits = logits.float()
     targets = resize_targets(targets.float(), (logits.shape[-2], logits.shape[-1]), config.reduction)
@@ -46,13 +46,13 @@ def segmentation_loss(
 
 
 def resize_targets(targets: Tensor, size: tuple[int, int], reduction: str) -> Tensor:
-    """Targets at the size of the logits.
+    """Resize targets to the size of the logits.
 
     Args:
         targets: (B, 1, H, W) float in [0, 1].
         size: (h, w) in pixels.
-        reduction: "mean" averages areas, keeping the mean of the target; "sum" picks the nearest pixel above and left,
-            as OpenCV's INTER_NEAREST does.
+        reduction: "mean" averages areas and keeps the mean of the target; "sum" picks the nearest pixel above and left,
+            like OpenCV's INTER_NEAREST.
 
     Returns:
         (B, 1, h, w) float in [0, 1].
@@ -61,7 +61,7 @@ def resize_targets(targets: Tensor, size: tuple[int, int], reduction: str) -> Te
 
 
 def bce_loss(logits: Tensor, targets: Tensor, reduction: str) -> Tensor:
-    """Binary cross-entropy, from logits for the sake of large ones.
+    """Compute binary cross-entropy from logits, which is stable for large ones.
 
     Args:
         logits: (B, 1, h, w).
@@ -77,7 +77,7 @@ def bce_loss(logits: Tensor, targets: Tensor, reduction: str) -> Tensor:
 
 
 def dice_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """One minus the soft Dice coefficient of each sample, averaged over the batch.
+    """Compute one minus the soft Dice coefficient of each sample, averaged over the batch.
 
     Dice = (2 mean(p t) + s) / (mean(p) + mean(t) + s), p = sigmoid(logits), s = `DICE_SMOOTHING` (source: Milletari et
     al. 2016, V-Net, section 3, with p and t in place of their squares). Means over the map instead of sums make

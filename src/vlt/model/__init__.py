@@ -1,1 +1,1 @@
-"""The network, box by box as in the paper's figure. Nothing here reads a file of data or a sentence."""
+"""The network, one file per box of the paper's figure (docs/model.md). Independent of data sets and text."""

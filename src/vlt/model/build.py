@@ -1,14 +1,14 @@
-"""From a configuration to a network: the only file that knows sizes, and the only list of choices."""
+"""Build a network from a configuration: the only file with sizes of layers and with the choices by name."""
 
 from __future__ import annotations
 
-import difflib
+import warnings
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import transformers
 
-from vlt.config import (
+from vlt.config.model import (
     BertConfig,
     Darknet53Config,
     Dinov2Config,
@@ -18,14 +18,14 @@ from vlt.config import (
     SwinConfig,
     VLTConfig,
 )
-from vlt.errors import CheckpointError, ConfigError
-from vlt.model.backbone import Backbone, Dinov2Backbone, SwinBackbone
-from vlt.model.convolution import GroupConv
-from vlt.model.darknet import Darknet53
+from vlt.errors import ConfigError, VLTWarning
+from vlt.model.backbone import Backbone, Darknet53, Dinov2Backbone, SwinBackbone
 from vlt.model.fusion import Fusion, ReferenceFusion, SentenceAttention, SpatialDynamicAttention
 from vlt.model.language import BertEncoder, GRUEncoder, SummedGRU
+from vlt.model.layers import GroupConv
 from vlt.model.mask_decoder import MaskDecoder, ReferenceMaskDecoder
 from vlt.model.photo import BoxHead, PhotoEncoder, PixelDecoder, ScaleNeck
+from vlt.model.pretrained import build_architecture, load_pretrained, resolve_architecture
 from vlt.model.query import LearnedQueries, QueryBalance, QueryGenerator, ReferenceQueryGenerator
 from vlt.model.transformer import EncoderLayer, Transformer
 from vlt.model.vlt import VLT
@@ -48,63 +48,41 @@ DINOV2_SIZES: dict[str, dict[str, Any]] = {
 
 DINOV2_COMMON: dict[str, Any] = {"patch_size": 14, "image_size": 518}
 
-ModelT = TypeVar("ModelT", bound=ReferenceConfig | VLTConfig)
-
-NEW_WEIGHTS = "hidden_states_norms."
-"""What Swin as a backbone has beyond a pretrained Swin: normalisations of its four maps, which start fresh."""
-
 
 def build_model(config: ModelConfig, *, pretrained: bool = True) -> VLT:
-    """Builds the network that a configuration describes.
+    """Build the network that a configuration describes.
+
+    Warns of a part that would be trained with frozen random weights.
 
     Args:
-        config: of the network.
-        pretrained: read the `pretrained` folders or hub names the configuration gives; False: random weights of the
-            same shapes, to be filled from a checkpoint. A Darknet's HDF5 file is not read here: see
+        config: configuration of the network.
+        pretrained: load the `pretrained` parts that the configuration names; False: random weights of the same shapes,
+            to be filled from a checkpoint. A Darknet's HDF5 file is not loaded here: see
             `vlt.legacy.load_keras_backbone`.
 
     Raises:
         CheckpointError: pretrained parts that cannot be loaded.
         ConfigError: an architecture that `transformers` refuses.
     """
+    for name in ("backbone", "language") if pretrained else ():
+        part: Any = getattr(config, name, None)
+        if getattr(part, "trainable_blocks", None) is not None and not part.pretrained:
+            warnings.warn(
+                VLTWarning(
+                    f"model.{name} trains its last {part.trainable_blocks} blocks only and keeps the others at random "
+                    f"weights: name pretrained ones with model.{name}.pretrained (pretrained_weights in the original's "
+                    "files), or train all of it with trainable_blocks: null (free_body: 0)."
+                ),
+                stacklevel=2,
+            )
     if isinstance(config, ReferenceConfig):
-        return _build_reference(config)
-    return _build_vlt(resolve(config) if pretrained else config, pretrained)
+        return build_reference(config)
+    return build_vlt(resolve_architecture(config) if pretrained else config, pretrained)
 
 
-def resolve(config: ModelT) -> ModelT:
-    """Writes the architecture of pretrained parts into the configuration, so that it can be rebuilt without them.
-
-    Raises:
-        CheckpointError: a pretrained folder or hub name whose configuration cannot be read.
-    """
-    if isinstance(config, ReferenceConfig):
-        return config
-    parts = {name: _resolve_part(getattr(config, name)) for name in ("backbone", "language")}
-    return config.model_validate(config.model_dump() | parts)
-
-
-def _resolve_part(part: Any) -> dict[str, Any]:
-    values: dict[str, Any] = part.model_dump()
-    if (
-        getattr(part, "architecture", None) is None
-        and isinstance(part, SwinConfig | Dinov2Config | BertConfig)
-        and part.pretrained
-    ):
-        values["architecture"] = _architecture(_pretrained_config(part.pretrained))
-    return values
-
-
-def _architecture(found: Any) -> dict[str, Any]:
-    """What shapes the network, without notes on where it came from, what it was trained for, or what nobody reads."""
-    notes = {"architectures", "transformers_version", "_name_or_path", "dtype", "torch_dtype", "id2label", "label2id"}
-    outputs = {"out_features", "out_indices", "stage_names"}
-    known = set(type(found)().to_dict()) - notes - outputs
-    return {key: value for key, value in found.to_diff_dict().items() if key in known}
-
-
-def _build_reference(config: ReferenceConfig) -> VLT:
-    backbone = _darknet53(config.backbone)
+def build_reference(config: ReferenceConfig) -> VLT:
+    """Build the network of 2021, for images of shape (3, image_size, image_size), with random weights."""
+    backbone = build_darknet53(config.backbone, False)
     map_side = config.image_size // 16
     dim = config.hidden_dim
     return VLT(
@@ -152,21 +130,32 @@ def _build_reference(config: ReferenceConfig) -> VLT:
     )
 
 
-def _build_vlt(config: VLTConfig, pretrained: bool) -> VLT:
+def build_vlt(config: VLTConfig, pretrained: bool) -> VLT:
+    """Build the improved network, for images of shape (3, H, W) with H and W multiples of the backbone's stride.
+
+    Args:
+        config: configuration of the network; the architecture of its pretrained parts is resolved.
+        pretrained: as in `build_model`.
+
+    Raises:
+        CheckpointError: see `build_model`.
+        ConfigError: see `build_model`.
+    """
+    dim, queries = config.dim, config.num_queries
     backbone = BACKBONES[config.backbone.name](config.backbone, pretrained)
     backbone.train_last(config.backbone.trainable_blocks)
-    neck = ScaleNeck(channels=backbone.channels, strides=backbone.strides, dim=config.dim, map_stride=config.map_stride)
-    stride = backbone.strides[neck.grid]
-    grid = [-(-side // stride // config.fusion_stride) for side in config.image_size]
-    fixed_size = None if config.any_size else (grid[0], grid[1])
+    neck = ScaleNeck(channels=backbone.channels, strides=backbone.strides, dim=dim, map_stride=config.map_stride)
+    stride = backbone.strides[neck.grid] * config.fusion_stride
+    height, width = (-(-side // stride) for side in config.image_size)  # of the fused map, rounded up
+    fixed_size = None if config.any_size else (height, width)
     return VLT(
         backbone=backbone,
-        photo_encoder=_photo_encoder(config, neck),
+        photo_encoder=_build_photo_encoder(config, neck),
         language=LANGUAGES[config.language.name](config.language, config, pretrained),
-        fusion=Fusion(attention=FUSIONS[config.fusion](config), dim=config.dim),
-        query_generator=QUERIES[config.queries](config, fixed_size),
+        fusion=Fusion(attention=FUSIONS[config.fusion](config), dim=dim),
+        query_generator=QUERIES[config.queries](config, None if config.any_size else height * width),
         transformer=Transformer(
-            dim=config.dim,
+            dim=dim,
             heads=config.heads,
             feedforward_dim=config.feedforward_dim,
             encoder_layers=config.encoder_layers,
@@ -176,11 +165,11 @@ def _build_vlt(config: VLTConfig, pretrained: bool) -> VLT:
             positions=config.positions,
             causal=config.causal_queries,
         ),
-        query_balance=QueryBalance(dim=config.dim, hidden_dim=config.dim) if config.query_balance else None,
+        query_balance=QueryBalance(dim=dim, hidden_dim=dim) if config.query_balance else None,
         mask_decoder=MaskDecoder(
-            dim=config.dim,
+            dim=dim,
             mask_dim=config.mask_dim,
-            num_queries=config.num_queries,
+            num_queries=queries,
             pixel_features=config.pixel_features,
             size=fixed_size,
         ),
@@ -188,7 +177,7 @@ def _build_vlt(config: VLTConfig, pretrained: bool) -> VLT:
     )
 
 
-def _photo_encoder(config: VLTConfig, neck: ScaleNeck) -> PhotoEncoder:
+def _build_photo_encoder(config: VLTConfig, neck: ScaleNeck) -> PhotoEncoder:
     layers = [
         EncoderLayer(
             dim=config.dim,
@@ -210,32 +199,41 @@ def _photo_encoder(config: VLTConfig, neck: ScaleNeck) -> PhotoEncoder:
     )
 
 
-def _darknet53(config: Darknet53Config, pretrained: bool = True) -> Darknet53:
+def build_darknet53(config: Darknet53Config, pretrained: bool) -> Darknet53:
+    """Build a Darknet-53 with random weights; its HDF5 file is loaded by `vlt.legacy.load_keras_backbone`."""
     backbone = Darknet53(width=config.width, blocks=config.blocks, seen_coco_labels=config.pretrained is not None)
     backbone.train_last(config.trainable_blocks)
     return backbone
 
 
-def _swin(config: SwinConfig, pretrained: bool) -> SwinBackbone:
+def build_swin(config: SwinConfig, pretrained: bool) -> SwinBackbone:
+    """Build a Swin transformer whose outputs are all its stages; arguments and errors as in `build_model`."""
     architecture = SWIN_SIZES[config.size] | (config.architecture or {})
     stages = [f"stage{number}" for number in range(1, len(architecture["depths"]) + 1)]
     if pretrained and config.pretrained:
-        return SwinBackbone(_from_pretrained(transformers.SwinBackbone, config.pretrained, out_features=stages))
-    return SwinBackbone(_from_architecture(transformers.SwinBackbone, architecture | {"out_features": stages}))
+        return SwinBackbone(load_pretrained(transformers.SwinBackbone, config.pretrained, out_features=stages))
+    return SwinBackbone(build_architecture(transformers.SwinBackbone, architecture | {"out_features": stages}))
 
 
-def _dinov2(config: Dinov2Config, pretrained: bool) -> Dinov2Backbone:
+def build_dinov2(config: Dinov2Config, pretrained: bool) -> Dinov2Backbone:
+    """Build a DINOv2 transformer whose outputs are the depths in `config.layers`; otherwise as in `build_model`.
+
+    Raises:
+        CheckpointError: see `build_model`.
+        ConfigError: see `build_model`; the last of `config.layers` is not the network's last.
+    """
     architecture = DINOV2_COMMON | DINOV2_SIZES[config.size] | (config.architecture or {})
     depth = architecture["num_hidden_layers"]
     layers = sorted(set(config.layers or (-(-3 * depth // 4), depth)))
     if max(layers) != depth:
         raise ConfigError(f"model.backbone.layers is {layers}, but the last must be the network's last, {depth}.")
     if pretrained and config.pretrained:
-        return Dinov2Backbone(_from_pretrained(transformers.Dinov2Backbone, config.pretrained, out_indices=layers))
-    return Dinov2Backbone(_from_architecture(transformers.Dinov2Backbone, architecture | {"out_indices": layers}))
+        return Dinov2Backbone(load_pretrained(transformers.Dinov2Backbone, config.pretrained, out_indices=layers))
+    return Dinov2Backbone(build_architecture(transformers.Dinov2Backbone, architecture | {"out_indices": layers}))
 
 
-def _gru(config: GRUConfig, model: VLTConfig, pretrained: bool) -> GRUEncoder:
+def build_gru(config: GRUConfig, model: VLTConfig, pretrained: bool) -> GRUEncoder:
+    """Build a bidirectional GRU over word vectors, with random weights; nothing of it is ever pretrained."""
     return GRUEncoder(
         input_dim=config.words.dim,
         hidden_dim=config.hidden_dim,
@@ -245,81 +243,41 @@ def _gru(config: GRUConfig, model: VLTConfig, pretrained: bool) -> GRUEncoder:
     )
 
 
-def _bert(config: BertConfig, model: VLTConfig, pretrained: bool) -> BertEncoder:
+def build_bert(config: BertConfig, model: VLTConfig, pretrained: bool) -> BertEncoder:
+    """Build a BERT-family encoder without its pooler; arguments and errors as in `build_model`."""
     if pretrained and config.pretrained:
-        network = _from_pretrained(transformers.AutoModel, config.pretrained, add_pooling_layer=False)
+        network = load_pretrained(transformers.AutoModel, config.pretrained, add_pooling_layer=False)
     else:
         architecture = {"model_type": "bert"} | (config.architecture or {})
-        network = _from_architecture(transformers.AutoModel, architecture, add_pooling_layer=False)
+        network = build_architecture(transformers.AutoModel, architecture, add_pooling_layer=False)
     encoder = BertEncoder(network=network, dim=model.dim)
     encoder.train_last(config.trainable_blocks)
     return encoder
 
 
-def _generated(config: VLTConfig, fixed_size: tuple[int, int] | None) -> QueryGenerator:
-    positions = None if fixed_size is None else fixed_size[0] * fixed_size[1]
-    return QueryGenerator(dim=config.dim, heads=config.heads, num_queries=config.num_queries, positions=positions)
+BACKBONES: dict[str, Callable[[Any, bool], Backbone]] = {
+    "darknet53": build_darknet53,
+    "swin": build_swin,
+    "dinov2": build_dinov2,
+}
+"""Builder of each `model.backbone.name`."""
 
-
-BACKBONES: dict[str, Callable[[Any, bool], Backbone]] = {"darknet53": _darknet53, "swin": _swin, "dinov2": _dinov2}
-
-LANGUAGES: dict[str, Callable[[Any, VLTConfig, bool], GRUEncoder | BertEncoder]] = {"gru": _gru, "bert": _bert}
+LANGUAGES: dict[str, Callable[[Any, VLTConfig, bool], GRUEncoder | BertEncoder]] = {
+    "gru": build_gru,
+    "bert": build_bert,
+}
+"""Builder of each `model.language.name`."""
 
 FUSIONS: dict[str, Callable[[VLTConfig], SentenceAttention | SpatialDynamicAttention]] = {
     "sentence": lambda config: SentenceAttention(dim=config.dim, dropout=config.dropout),
     "spatial_dynamic": lambda config: SpatialDynamicAttention(dim=config.dim),
 }
+"""Builder of each `model.fusion`."""
 
-QUERIES: dict[str, Callable[[VLTConfig, tuple[int, int] | None], QueryGenerator | LearnedQueries]] = {
-    "generated": _generated,
-    "learned": lambda config, fixed_size: LearnedQueries(dim=config.dim, num_queries=config.num_queries),
+QUERIES: dict[str, Callable[[VLTConfig, int | None], QueryGenerator | LearnedQueries]] = {
+    "generated": lambda config, positions: QueryGenerator(
+        dim=config.dim, heads=config.heads, num_queries=config.num_queries, positions=positions
+    ),
+    "learned": lambda config, positions: LearnedQueries(dim=config.dim, num_queries=config.num_queries),
 }
-
-
-def _pretrained_config(where: str) -> Any:
-    """The `transformers` configuration of a pretrained part, with what can go wrong in one sentence."""
-    try:
-        return transformers.AutoConfig.from_pretrained(where)
-    except (OSError, ValueError, KeyError) as error:
-        raise _not_loadable(where, error) from None
-
-
-def _from_pretrained(factory: Any, where: str, **options: Any) -> Any:
-    """`factory.from_pretrained`, refusing files that lack weights, with what can go wrong in one sentence."""
-    try:
-        network, report = factory.from_pretrained(where, output_loading_info=True, **options)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise _not_loadable(where, error) from None
-    missing = sorted(key for key in report["missing_keys"] if not key.startswith(NEW_WEIGHTS))
-    if missing:
-        raise CheckpointError(f"The pretrained part {where!r} lacks {len(missing)} weights: {', '.join(missing)}.")
-    return network
-
-
-def _not_loadable(where: str, error: Exception) -> CheckpointError:
-    reason = str(error).strip().splitlines()[0].rstrip(".")
-    return CheckpointError(
-        f"The pretrained part {where!r} cannot be loaded ({reason}); give a folder with config.json and weights, "
-        "or a hub name."
-    )
-
-
-def _from_architecture(factory: Any, architecture: dict[str, Any], **options: Any) -> Any:
-    """A network of random weights, with what can go wrong in one sentence."""
-    values = dict(architecture)
-    kind = values.pop("model_type", None)
-    is_auto = factory is transformers.AutoModel
-    try:
-        settings = transformers.CONFIG_MAPPING[kind] if is_auto else factory.config_class
-        _refuse_unknown(values, set(settings().to_dict()))
-        config = settings(**values)
-        return factory.from_config(config, **options) if is_auto else factory(config)
-    except (TypeError, ValueError, KeyError, ImportError) as error:
-        raise ConfigError(f"The architecture {architecture} cannot be built: {error}.") from None
-
-
-def _refuse_unknown(values: dict[str, Any], known: set[str]) -> None:
-    """`transformers` takes any key and ignores the ones it does not know; a misspelt one must not pass."""
-    for key in set(values) - known - {"out_features", "out_indices"}:
-        near = difflib.get_close_matches(key, known, n=1)
-        raise ConfigError(f"The architecture has no key {key!r}{f' (did you mean {near[0]!r}?)' if near else ''}.")
+"""Builder of each `model.queries`; its second argument is h * w of the fused map if that is fixed, else None."""

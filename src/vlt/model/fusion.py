@@ -1,4 +1,4 @@
-"""Picture meets words: the backbone's maps and the text become one map that knows what is asked."""
+"""Fusion of image and words: the feature maps and the word features become one map."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vlt.model.convolution import BatchConv, GroupConv
 from vlt.model.language import TextFeatures
-from vlt.model.position import coordinates
+from vlt.model.layers import BatchConv, GroupConv, coordinates
 
 
 @dataclass(frozen=True, slots=True)
 class FusedMaps:
-    """What fusion hands on.
+    """Output of the fusion.
 
     Attributes:
-        query_map: (B, C, h, w), what queries are generated from.
+        query_map: (B, C, h, w), the map that queries are generated from.
         encoder_map: (B, dim, h, w), the transformer's input.
     """
 
@@ -28,7 +27,7 @@ class FusedMaps:
 
 
 class SentencePooling(nn.Module):
-    """One vector per expression: every channel chooses its own mix of the words.
+    """Pool the words of an expression to one vector, with separate word weights for every channel.
 
     a = softmax over words of dropout(tanh(dense(W))); s = sum_t a_t W_t (source: docs/model.md, "Language").
 
@@ -43,7 +42,7 @@ class SentencePooling(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, text: TextFeatures) -> Tensor:
-        """Words (B, T, dim) to sentences (B, dim)."""
+        """Words (B, T, dim) to sentence vectors (B, dim)."""
         scores = self.dropout(self.score(text.words).tanh())
         if text.mask is not None:
             scores = scores.masked_fill(~text.mask[..., None], -torch.inf)
@@ -51,13 +50,13 @@ class SentencePooling(nn.Module):
 
 
 class ReferenceFusion(nn.Module):
-    """The original's fusion of three scales, wired for maps whose strides nest (source: docs/model.md, "Fusion").
+    """The original's fusion of three scales, for maps of strides s, 2s, 4s (source: docs/model.md, "Fusion").
 
     Args:
-        channels: of the maps at strides 8, 16, 32.
+        channels: channels of the maps at strides 8, 16, 32.
         text_dim: width of a word.
         hidden_dim: width of the encoder's input.
-        dropout: of the sentence's scores.
+        dropout: share of the sentence pooling's scores dropped while training.
     """
 
     def __init__(self, *, channels: Sequence[int], text_dim: int, hidden_dim: int, dropout: float) -> None:
@@ -80,7 +79,15 @@ class ReferenceFusion(nn.Module):
         )
 
     def forward(self, maps: Sequence[Tensor], text: TextFeatures) -> FusedMaps:
-        """Maps at strides 8, 16, 32 and words to two maps at stride 16."""
+        """Fuse three maps with the words.
+
+        Args:
+            maps: (B, channels[i], h_i, w_i) at strides 8, 16, 32.
+            text: words (B, T, text_dim).
+
+        Returns:
+            Query map (B, channels[1], h, w) and encoder map (B, hidden_dim, h, w), both at stride 16.
+        """
         fine, middle, coarse = maps
         residual = coarse + self.coarse_residual(coarse)
         gate = self.act(self.gate_norm(self.gate(self.pooling(text))))[..., None, None]
@@ -92,11 +99,11 @@ class ReferenceFusion(nn.Module):
 
 
 class SentenceAttention(nn.Module):
-    """The original's way: one sentence vector for all positions.
+    """The original's attention to words: one sentence vector for all positions.
 
     Args:
         dim: width of map and words.
-        dropout: of the sentence's scores.
+        dropout: share of the sentence pooling's scores dropped while training.
     """
 
     def __init__(self, *, dim: int, dropout: float) -> None:
@@ -105,12 +112,12 @@ class SentenceAttention(nn.Module):
         self.value = nn.Linear(dim, dim)
 
     def forward(self, visual: Tensor, text: TextFeatures) -> Tensor:
-        """Map (B, dim, h, w) and words to what is said at each position, (B, dim, h, w)."""
+        """Map (B, dim, h, w) and words (B, T, dim) to the text feature of each position, (B, dim, h, w)."""
         return self.value(self.pooling(text))[..., None, None].expand_as(visual)
 
 
 class SpatialDynamicAttention(nn.Module):
-    """Every position attends to the words (source: the 2022 extension).
+    """Attention of every position to the words (source: the 2022 extension).
 
     A = softmax over words of (Fv Wv)(Ft Wt)^T / sqrt(C), per position; Fsd = A (Ft W).
 
@@ -125,18 +132,18 @@ class SpatialDynamicAttention(nn.Module):
         self.value = nn.Linear(dim, dim)
 
     def forward(self, visual: Tensor, text: TextFeatures) -> Tensor:
-        """Map (B, dim, h, w) and words to what is said at each position, (B, dim, h, w)."""
+        """Map (B, dim, h, w) and words (B, T, dim) to the text feature of each position, (B, dim, h, w)."""
         positions = self.query(visual).flatten(2).transpose(1, 2)  # (B, h * w, dim)
         mask = None if text.mask is None else text.mask[:, None]  # (B, 1, T)
-        said = F.scaled_dot_product_attention(positions, self.key(text.words), self.value(text.words), attn_mask=mask)
-        return said.transpose(1, 2).unflatten(2, visual.shape[-2:])
+        words = F.scaled_dot_product_attention(positions, self.key(text.words), self.value(text.words), attn_mask=mask)
+        return words.transpose(1, 2).unflatten(2, visual.shape[-2:])
 
 
 class Fusion(nn.Module):
-    """The photo's map and words to one map: what is seen, what is said there, both together, and where.
+    """Join the image's map, the text feature of each position, their product and the coordinates to one map.
 
     Args:
-        attention: what is said at each position.
+        attention: map and words to the text feature of each position.
         dim: width throughout.
     """
 
@@ -146,9 +153,17 @@ class Fusion(nn.Module):
         self.join = nn.Sequential(GroupConv(3 * dim + 2, dim, 1), GroupConv(dim, dim, 3))
 
     def forward(self, maps: Sequence[Tensor], text: TextFeatures) -> FusedMaps:
-        """The photo encoder's one map and words to the fused map (B, dim, h, w), which serves both ends."""
+        """Fuse the image encoder's one map with the words.
+
+        Args:
+            maps: one (B, dim, h, w).
+            text: words (B, T, dim).
+
+        Returns:
+            One fused map (B, dim, h, w), as query map and as encoder map.
+        """
         [visual] = maps
-        said = self.attention(visual, text)
+        words = self.attention(visual, text)
         where = coordinates(visual.shape[-2], visual.shape[-1], visual.device).to(visual.dtype)
-        fused = self.join(torch.cat([visual, said, visual * said, where.expand(len(visual), -1, -1, -1)], dim=1))
+        fused = self.join(torch.cat([visual, words, visual * words, where.expand(len(visual), -1, -1, -1)], dim=1))
         return FusedMaps(fused, fused)

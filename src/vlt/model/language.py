@@ -1,4 +1,4 @@
-"""From words to features of words; one encoder per way of reading."""
+"""Language encoders: words, as vectors or token ids, to word features."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from vlt.model.freezing import Freezable
+from vlt.model.layers import Freezable
 
 
 @dataclass(frozen=True, slots=True)
 class TextFeatures:
-    """What the language encoder makes of a batch of expressions.
+    """Features of the words of a batch of expressions.
 
     Attributes:
         words: (B, T, C).
-        mask: (B, T) bool, True = a word; None where the padding is meant to be seen.
+        mask: (B, T) bool, True = a word; None where padding counts as words.
     """
 
     words: Tensor
     mask: Tensor | None
 
     def mean(self) -> Tensor:
-        """Of the words of each expression, (B, C)."""
+        """Average the words of each expression, to (B, C)."""
         if self.mask is None:
             return self.words.mean(dim=1)
-        seen = self.mask[..., None].to(self.words.dtype)
-        return (self.words * seen).sum(dim=1) / seen.sum(dim=1)
+        weights = self.mask[..., None].to(self.words.dtype)
+        return (self.words * weights).sum(dim=1) / weights.sum(dim=1)
 
 
 class ResetBeforeGRU(nn.Module):
-    """A GRU in one direction whose reset gate acts before the recurrent product.
+    """GRU in one direction whose reset gate acts before the recurrent product.
 
     h' = tanh(x Wh + (r * h) Uh + bh), unlike torch.nn.GRU, which multiplies after the product and so cannot hold the
     original's weights (source: docs/model.md, "Language").
@@ -52,7 +52,7 @@ class ResetBeforeGRU(nn.Module):
         self.recurrent_candidate = nn.Linear(hidden_dim, hidden_dim, bias=False)
 
     def forward(self, words: Tensor) -> Tensor:
-        """(B, T, input_dim) to the states (B, T, hidden_dim)."""
+        """Words (B, T, input_dim) to states (B, T, hidden_dim)."""
         projected = self.input(words)
         state = projected.new_zeros(len(words), self.hidden_dim)
         states = []
@@ -69,13 +69,14 @@ class ResetBeforeGRU(nn.Module):
 
 
 class SummedGRU(nn.Module):
-    """The original's encoder: two directions, summed; padding words are words like others.
+    """The original's encoder: a GRU in each direction, summed; padding counts as words.
 
     Args:
         input_dim: width of a word vector.
         hidden_dim: width of the result.
         bidirectional: False: the forward direction alone.
-        dropout: share of a word vector's entries dropped while training, the same for all words of an expression.
+        dropout: share of a word vector's entries dropped while training; one mask per direction and expression, shared
+            by all its words.
     """
 
     def __init__(self, *, input_dim: int, hidden_dim: int, bidirectional: bool, dropout: float) -> None:
@@ -86,21 +87,20 @@ class SummedGRU(nn.Module):
         self.backward_gru = ResetBeforeGRU(input_dim, hidden_dim) if bidirectional else None
 
     def forward(self, words: Tensor, word_mask: Tensor | None) -> TextFeatures:
-        """Vectors (B, T, input_dim) to features (B, T, hidden_dim); the mask is not looked at."""
-        states = self.forward_gru(self._dropped(words))
+        """Word vectors (B, T, input_dim) to word features (B, T, hidden_dim); the mask is ignored."""
+        kept = torch.ones_like(words[:, :1])  # (B, 1, input_dim): the same entries of all words of an expression
+        states = self.forward_gru(words * F.dropout(kept, self.dropout, self.training))
         if self.backward_gru is not None:
-            states = states + self.backward_gru(self._dropped(words).flip(1)).flip(1)
+            dropped = words * F.dropout(kept, self.dropout, self.training)
+            states = states + self.backward_gru(dropped.flip(1)).flip(1)
         return TextFeatures(states, None)
-
-    def _dropped(self, words: Tensor) -> Tensor:
-        return words * F.dropout(torch.ones_like(words[:, :1]), self.dropout, self.training)
 
 
 class WordProjection(nn.Sequential):
-    """To the network's width, at unit scale.
+    """Project words (B, T, input_dim) to the network's width (B, T, dim), at unit scale.
 
-    Without the normalisation words arrive several times weaker than the sinusoids and the map they meet, and the
-    network learns to look long before it learns to listen (docs/log.md, 2026-11-22).
+    Without the normalisation words are several times weaker than the positional encoding and the map they are combined
+    with, and the network learns to use the image long before it learns to use the words (docs/log.md, 2026-11-22).
 
     Args:
         input_dim: width of the encoder's state.
@@ -116,10 +116,10 @@ class GRUEncoder(nn.Module):
 
     Args:
         input_dim: width of a word vector.
-        hidden_dim: of each direction.
-        layers: stacked.
+        hidden_dim: width of each direction.
+        layers: number of stacked layers.
         dim: width of the result.
-        dropout: share dropped before the GRU while training.
+        dropout: share of the input dropped while training.
     """
 
     def __init__(self, *, input_dim: int, hidden_dim: int, layers: int, dim: int, dropout: float) -> None:
@@ -130,11 +130,14 @@ class GRUEncoder(nn.Module):
         self.project = WordProjection(2 * hidden_dim, dim)
 
     def forward(self, words: Tensor, word_mask: Tensor | None) -> TextFeatures:
-        """Vectors to features of words.
+        """Encode word vectors.
 
         Args:
             words: (B, T, input_dim) float.
-            word_mask: (B, T) bool, True for the words, which come first; None: padding is read too.
+            word_mask: (B, T) bool, True for the words, which come first; None: padding is encoded too.
+
+        Returns:
+            Word features (B, T, dim) with the mask.
         """
         words = self.dropout(words)
         if word_mask is None:
@@ -147,10 +150,10 @@ class GRUEncoder(nn.Module):
 
 
 class BertEncoder(Freezable):
-    """A BERT-family encoder read at its token states, projected to the network's width.
+    """Token states of a BERT-family encoder, projected to the network's width.
 
     Args:
-        network: a `transformers` encoder that takes input_ids and attention_mask and answers last_hidden_state.
+        network: a `transformers` encoder that takes input_ids and attention_mask and returns last_hidden_state.
         dim: width of the result.
     """
 
@@ -161,16 +164,19 @@ class BertEncoder(Freezable):
         self.project = WordProjection(network.config.hidden_size, dim)
 
     def forward(self, words: Tensor, word_mask: Tensor | None) -> TextFeatures:
-        """Token ids to features of tokens.
+        """Encode token ids.
 
         Args:
             words: (B, T) int64.
-            word_mask: (B, T) bool, True for tokens; None: padding is read too.
+            word_mask: (B, T) bool, True for tokens; None: padding is encoded too.
+
+        Returns:
+            Token features (B, T, dim) with the mask.
         """
-        seen = torch.ones_like(words) if word_mask is None else word_mask.long()
-        states = self.network(input_ids=words, attention_mask=seen).last_hidden_state
+        attended = torch.ones_like(words) if word_mask is None else word_mask.long()
+        states = self.network(input_ids=words, attention_mask=attended).last_hidden_state
         return TextFeatures(self.project(states), word_mask)
 
     def blocks(self) -> list[nn.Module]:
-        """The embeddings, then the layers."""
+        """List the embeddings, then the layers."""
         return [self.network.embeddings, *self.network.encoder.layer]

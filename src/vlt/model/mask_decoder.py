@@ -1,4 +1,4 @@
-"""From the queries' weighed answers to the mask's logits."""
+"""Mask decoder: the queries' responses to the logits of the mask."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vlt.model.convolution import BatchConv
-from vlt.model.photo import PIXEL_STRIDE
+from vlt.model.layers import BatchConv
+
+OUTPUT_STRIDE = 4
+"""Stride of the improved network's logits in input pixels, and of the pixel features that `PixelDecoder` makes."""
 
 
 class ReferenceMaskDecoder(nn.Module):
-    """The original's: each answer paints a map by a dense layer, convolutions grow it (docs/model.md, "Mask").
+    """The original's decoder: a dense layer makes a map of each response, convolutions enlarge the maps to a mask.
+
+    Source: docs/model.md, "Mask".
 
     Args:
-        dim: width of an answer.
+        dim: width of a response.
         hidden_dim: width of the convolutions.
         num_queries: Q.
-        size: (h, w) of the responses, fixed.
-        output_stride: 2, 4 or 8; the responses lie at stride 16.
+        size: (h, w) of the response maps, fixed; they are at stride 16.
+        output_stride: stride of the logits in input pixels: 2, 4 or 8.
     """
 
     def __init__(
@@ -36,24 +40,24 @@ class ReferenceMaskDecoder(nn.Module):
                 grow += [nn.Upsample(scale_factor=2, mode="nearest"), BatchConv(hidden_dim, hidden_dim, 3)]
         self.grow = nn.Sequential(*grow, nn.Conv2d(hidden_dim, 1, 3, padding=1))
 
-    def respond(self, answers: Tensor, memory: Tensor) -> Tensor:
-        """Answers (B, Q, dim) to responses (B, Q, h, w); the memory is not looked at."""
-        return self.paint(answers).relu().unflatten(2, self.size)
+    def respond(self, responses: Tensor, memory: Tensor) -> Tensor:
+        """Responses (B, Q, dim) to response maps (B, Q, h, w); the memory is ignored."""
+        return self.paint(responses).relu().unflatten(2, self.size)
 
-    def forward(self, answers: Tensor, responses: Tensor, pixels: Tensor | None, size: tuple[int, int]) -> Tensor:
-        """Responses (B, Q, h, w) to logits (B, 1, 16 h / stride, 16 w / stride); nothing else is looked at."""
-        return self.grow(responses)
+    def forward(self, responses: Tensor, response_maps: Tensor, pixels: Tensor | None, size: tuple[int, int]) -> Tensor:
+        """Response maps (B, Q, h, w) to logits (B, 1, 16 h / stride, 16 w / stride); other arguments are ignored."""
+        return self.grow(response_maps)
 
 
 class MaskDecoder(nn.Module):
-    """Each answer is compared with every position of the memory and with the pixel features; convolutions join them.
+    """Compare each response with every position of the memory and of the pixel features; join the maps to a mask.
 
     Args:
-        dim: width of answers and memory.
+        dim: width of responses and memory.
         mask_dim: width of the pixel features.
         num_queries: Q.
-        pixel_features: whether there are any; False: masks grow from the responses alone.
-        size: (h, w) of the responses, to paint them by a dense layer as the original does; None: any size.
+        pixel_features: whether there are any; False: masks are made of the response maps alone.
+        size: (h, w) of the response maps, to make them by a dense layer as the original does; None: any size.
     """
 
     def __init__(
@@ -70,28 +74,28 @@ class MaskDecoder(nn.Module):
             nn.Conv2d(mask_dim // 2, 1, 3, padding=1),
         )
 
-    def respond(self, answers: Tensor, memory: Tensor) -> Tensor:
-        """Answers (B, Q, dim) and memory (B, dim, h, w) to responses (B, Q, h, w)."""
+    def respond(self, responses: Tensor, memory: Tensor) -> Tensor:
+        """Responses (B, Q, dim) and memory (B, dim, h, w) to response maps (B, Q, h, w)."""
         if self.memory is None:
-            return self.answer(answers).relu().unflatten(2, self.size)
+            return self.answer(responses).relu().unflatten(2, self.size)
         scale = memory.shape[1] ** -0.5
-        return torch.einsum("bqc,bchw->bqhw", self.answer(answers), self.memory(memory)) * scale
+        return torch.einsum("bqc,bchw->bqhw", self.answer(responses), self.memory(memory)) * scale
 
-    def forward(self, answers: Tensor, responses: Tensor, pixels: Tensor | None, size: tuple[int, int]) -> Tensor:
-        """Responses to logits.
+    def forward(self, responses: Tensor, response_maps: Tensor, pixels: Tensor | None, size: tuple[int, int]) -> Tensor:
+        """Decode the mask.
 
         Args:
-            answers: (B, Q, dim), weighed.
-            responses: (B, Q, h, w).
+            responses: (B, Q, dim), multiplied by their confidence.
+            response_maps: (B, Q, h, w).
             pixels: (B, mask_dim, H / 4, W / 4), rounded up; None without pixel features.
             size: (H, W) of the input.
 
         Returns:
-            (B, 1, H / 4, W / 4), rounded up.
+            Logits (B, 1, H / 4, W / 4), rounded up.
         """
-        fine = [-(-side // PIXEL_STRIDE) for side in size]
-        masks = F.interpolate(responses, fine, mode="bilinear", align_corners=False)
+        fine = [-(-side // OUTPUT_STRIDE) for side in size]
+        masks = F.interpolate(response_maps, fine, mode="bilinear", align_corners=False)
         if self.paint is not None and pixels is not None:
             scale = pixels.shape[1] ** -0.5
-            masks = masks + torch.einsum("bqc,bchw->bqhw", self.paint(answers), pixels) * scale
+            masks = masks + torch.einsum("bqc,bchw->bqhw", self.paint(responses), pixels) * scale
         return masks.mean(dim=1, keepdim=True) + self.join(masks)

@@ -1,32 +1,32 @@
-"""What is seen before anything is said: the backbone's maps become one map, and pixel features for sharp edges."""
+"""Image encoder: the part of the network before the words, run once per image for any number of expressions.
+
+The backbone's maps become one feature map, with a box per position, and pixel features for sharp edges.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vlt.model.convolution import GroupConv
-from vlt.model.position import coordinates, map_sinusoid
+from vlt.model.layers import GroupConv, coordinates, map_sinusoid
 from vlt.model.transformer import EncoderLayer
 
-PIXEL_STRIDE = 4
-"""Stride of the pixel features and of the improved network's logits, in input pixels."""
 BOX_OCTAVES = 4
-"""Frequencies at which a box's numbers are told, so that near ones differ."""
+"""Number of sine frequencies in the encoding of a box, so that similar boxes differ clearly."""
 BOX_CHANNELS = 8 * (1 + BOX_OCTAVES)
-"""Four sides, centre and size, as they are and in waves."""
+"""Channels of the encoding of a box: four sides, centre and size, each as a number and as a sine per frequency."""
 
 
 class ScaleNeck(nn.Module):
-    """Brings maps of any strides onto the grid of one of them and adds them up.
+    """Resize maps of any strides to the grid of one of them and sum them.
 
     Args:
-        channels: of each map.
-        strides: of each map.
+        channels: channels of each map.
+        strides: strides of each map.
         dim: width of the result.
         map_stride: the map whose stride is nearest to this gives the grid.
     """
@@ -38,23 +38,21 @@ class ScaleNeck(nn.Module):
         self.join = GroupConv(dim, dim, 3)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Maps (B, channels[i], h_i, w_i) to one (B, dim, h, w)."""
-        size = maps[self.grid].shape[-2:]
-        resized = [_on_grid(lateral(x), size) for lateral, x in zip(self.lateral, maps, strict=True)]
+        """Maps (B, channels[i], h_i, w_i) to one map (B, dim, h, w)."""
+        height, width = maps[self.grid].shape[-2:]
+        resized = []
+        for lateral, x in zip(self.lateral, maps, strict=True):
+            x = lateral(x)
+            if x.shape[-1] > width:  # finer than the grid: average
+                x = F.adaptive_avg_pool2d(x, (height, width))
+            elif x.shape[-2:] != (height, width):
+                x = F.interpolate(x, (height, width), mode="bilinear", align_corners=False)
+            resized.append(x)
         return self.join(torch.stack(resized).sum(dim=0))
 
 
-def _on_grid(x: Tensor, size: torch.Size) -> Tensor:
-    """Averaged where the map is finer than the grid, interpolated where it is coarser."""
-    if x.shape[-2:] == size:
-        return x
-    if x.shape[-1] > size[-1]:
-        return F.adaptive_avg_pool2d(x, (size[0], size[1]))
-    return F.interpolate(x, size, mode="bilinear", align_corners=False)
-
-
 class PixelDecoder(nn.Module):
-    """Pixel features at stride 4: edges straight from the photo, joined with what the map knows of the things there.
+    """Pixel features at stride 4: edges computed from the image itself, added to the upsampled feature map.
 
     Args:
         dim: width of the map.
@@ -70,18 +68,18 @@ class PixelDecoder(nn.Module):
         self.join = nn.Sequential(GroupConv(mask_dim, mask_dim, 3), nn.Conv2d(mask_dim, mask_dim, 3, padding=1))
 
     def forward(self, visual: Tensor, images: Tensor) -> Tensor:
-        """The map (U, dim, h, w) and the photos (U, 3, H, W) to (U, mask_dim, H / 4, W / 4), rounded up."""
+        """Map (U, dim, h, w) and images (U, 3, H, W) to pixel features (U, mask_dim, H / 4, W / 4), rounded up."""
         edges = self.stem(images)
-        things = F.interpolate(self.lateral(visual), edges.shape[-2:], mode="bilinear", align_corners=False)
-        features: Tensor = self.join(edges + things)
+        objects = F.interpolate(self.lateral(visual), edges.shape[-2:], mode="bilinear", align_corners=False)
+        features: Tensor = self.join(edges + objects)
         return features
 
 
 class BoxHead(nn.Module):
-    """At each position, the box of the thing there, as distances to its four sides (source: FCOS, Tian et al. 2019).
+    """Predict at each position the box of the object there, as distances to its four sides (source: FCOS, Tian 2019).
 
-    Two zebras side by side look alike; their boxes do not. So what follows can tell them apart and compare places and
-    sizes. Boxes are learnt from masks (`vlt.losses.box_loss`); where there is no thing they mean nothing.
+    Two zebras side by side have similar features but different boxes, so the layers that follow can separate them, and
+    compare places and sizes. Boxes are trained with `vlt.losses.auxiliary.box_loss`, only at positions on an object.
 
     Args:
         dim: width of the map.
@@ -93,27 +91,26 @@ class BoxHead(nn.Module):
         self.embedding = nn.Sequential(nn.Conv2d(BOX_CHANNELS, dim, 1), nn.GELU(), nn.Conv2d(dim, dim, 1))
 
     def forward(self, visual: Tensor) -> Tensor:
-        """The map (U, dim, h, w) to boxes (U, 4, h, w), xyxy in shares of the input, sides anywhere."""
+        """Map (U, dim, h, w) to boxes (U, 4, h, w), xyxy as shares of the input; sides may lie outside of it."""
         x, y = (coordinates(visual.shape[-2], visual.shape[-1], visual.device) + 1) / 2  # (h, w) each, in [0, 1]
         left, top, right, bottom = self.distances(visual).float().sigmoid().unbind(1)
         return torch.stack([x - left, y - top, x + right, y + bottom], dim=1)
 
     def embed(self, boxes: Tensor) -> Tensor:
-        """Boxes (U, 4, h, w) to what is known of them at each position, (U, dim, h, w)."""
+        """Boxes (U, 4, h, w) to an embedding of each position's box, (U, dim, h, w)."""
         corners = torch.stack([boxes[:, :2], boxes[:, 2:]])
         centre, size = corners.mean(dim=0), corners[1] - corners[0]
-        known = torch.cat([boxes, centre, size], dim=1) * 2 - 1
-        waves = [torch.sin(known * (torch.pi * 2**octave)) for octave in range(BOX_OCTAVES)]
-        embedded: Tensor = self.embedding(torch.cat([known, *waves], dim=1))
+        numbers = torch.cat([boxes, centre, size], dim=1) * 2 - 1
+        waves = [torch.sin(numbers * (torch.pi * 2**octave)) for octave in range(BOX_OCTAVES)]
+        embedded: Tensor = self.embedding(torch.cat([numbers, *waves], dim=1))
         return embedded
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What is known of photos before anything is said.
+class PhotoMaps(NamedTuple):
+    """Output of the image encoder.
 
     Attributes:
-        visual: (U, dim, h, w), the map that words join.
+        visual: (U, dim, h, w), the map that is fused with words.
         pixels: (U, mask_dim, H / 4, W / 4), rounded up; None without a pixel decoder.
         boxes: (U, 4, h', w'), see `BoxHead`; None without one. Its grid may be finer than that of `visual`.
     """
@@ -124,15 +121,15 @@ class Seen:
 
 
 class PhotoEncoder(nn.Module):
-    """Needs no words, so it runs once per photo, for any number of expressions.
+    """Encode the backbone's maps to one feature map, boxes and pixel features.
 
     Args:
-        neck: brings the backbone's maps onto one grid.
-        layers: of self-attention over that grid.
-        box_head: tells at each position the box of the thing there; None: nobody asks.
+        neck: resizes the backbone's maps to one grid.
+        layers: self-attention layers over that grid.
+        box_head: predicts a box at each position; None: no boxes.
         pixel_decoder: makes the pixel features; None: there are none.
-        reduce: brings the map onto the coarser grid on which words join it; None: they join it as it is.
-        map_dropout: share of the backbone's channels that is hidden while training.
+        reduce: brings the map to the coarser grid on which words join it; None: the grid stays.
+        map_dropout: share of the backbone's channels dropped while training.
     """
 
     def __init__(
@@ -153,20 +150,23 @@ class PhotoEncoder(nn.Module):
         self.pixel_decoder = pixel_decoder
         self.reduce = reduce
 
-    def forward(self, maps: Sequence[Tensor], images: Tensor) -> Seen:
-        """Maps of the backbone, finest first, and the photos (U, 3, H, W) in [0, 1], to what is seen in them."""
-        visual, boxes = self._attend(self.neck([self.hide(x) for x in maps])), None
+    def forward(self, maps: Sequence[Tensor], images: Tensor) -> PhotoMaps:
+        """Encode images.
+
+        Args:
+            maps: maps of the backbone, finest first, (U, channels[i], h_i, w_i) each.
+            images: (U, 3, H, W) in [0, 1].
+        """
+        visual = self.neck([self.hide(x) for x in maps])
+        if self.layers:
+            height, width = visual.shape[-2:]
+            x = visual.flatten(2).transpose(1, 2) + map_sinusoid(height, width, visual.shape[1], visual.device)
+            for layer in self.layers:
+                x = layer(x, (height, width))
+            visual = x.transpose(1, 2).unflatten(2, (height, width))
+        boxes = None
         if self.box_head is not None:
             boxes = self.box_head(visual)
             visual = visual + self.box_head.embed(boxes.detach())
         pixels = None if self.pixel_decoder is None else self.pixel_decoder(visual, images)
-        return Seen(visual if self.reduce is None else self.reduce(visual), pixels, boxes)
-
-    def _attend(self, visual: Tensor) -> Tensor:
-        if not self.layers:
-            return visual
-        height, width = visual.shape[-2:]
-        x = visual.flatten(2).transpose(1, 2) + map_sinusoid(height, width, visual.shape[1], visual.device)
-        for layer in self.layers:
-            x = layer(x, (height, width))
-        return x.transpose(1, 2).unflatten(2, (height, width))
+        return PhotoMaps(visual if self.reduce is None else self.reduce(visual), pixels, boxes)

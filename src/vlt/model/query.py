@@ -1,4 +1,8 @@
-"""The expression read in several ways at once: each reading is a query; afterwards each answer gets its weight."""
+"""Query generation and query balance.
+
+The expression is interpreted in several ways at once, one query each; the decoder's response to each query is then
+multiplied by a confidence.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +11,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vlt.model.convolution import BatchConv, GroupConv
 from vlt.model.language import TextFeatures
-from vlt.model.position import coordinates, sinusoid
+from vlt.model.layers import BatchConv, GroupConv, coordinates, sinusoid
 from vlt.model.transformer import MultiHeadAttention
 
 
 @dataclass(frozen=True, slots=True)
 class Queries:
-    """What query generation hands on.
+    """Output of the query generation.
 
     Attributes:
-        visual: (B, Q, dim), V: what each query looked at in the picture.
-        vectors: (B, Q, dim), the queries themselves.
+        visual: (B, Q, dim), V: the image features from which each query was generated.
+        vectors: (B, Q, dim), the queries.
     """
 
     visual: Tensor
@@ -27,14 +30,14 @@ class Queries:
 
 
 class WordAttention(nn.Module):
-    """Each query weighs the words in its own way: Q = attention(V', L', L') + V.
+    """Attention from queries to words; each query has its own word weights: Q = attention(V', L', L') + V.
 
     Source: docs/model.md, "Query generation".
 
     Args:
         dim: width of V and L.
         attention_dim: width inside; equal to `dim`, since the result is added to V.
-        heads: of the attention.
+        heads: number of attention heads.
         relu: rectify the projections, as the original does.
     """
 
@@ -45,7 +48,7 @@ class WordAttention(nn.Module):
         self.attention = MultiHeadAttention(dim=attention_dim, heads=heads, relu=relu)
 
     def forward(self, visual: Tensor, words: Tensor, mask: Tensor | None) -> Tensor:
-        """V (B, Q, dim), L (B, T, dim) and the words' mask (B, T) to queries (B, Q, dim)."""
+        """Image features V (B, Q, dim), words L (B, T, dim) and their mask (B, T) to queries (B, Q, dim)."""
         positioned_visual = visual + sinusoid(visual.shape[1], visual.shape[2], visual.device)
         positioned_words = words + sinusoid(words.shape[1], words.shape[2], words.device)
         gathered = self.attention(
@@ -58,7 +61,7 @@ class WordAttention(nn.Module):
 
 
 class ReferenceQueryGenerator(nn.Module):
-    """The original's: one map per query, read by a dense layer over all its positions.
+    """The original's query generation: one map per query, projected by a dense layer over all its positions.
 
     Source: docs/model.md, "Query generation".
 
@@ -67,7 +70,7 @@ class ReferenceQueryGenerator(nn.Module):
         text_dim: width of a word.
         dim: width of the queries.
         attention_dim: width of the attention to words.
-        heads: of that attention.
+        heads: number of heads of that attention.
         num_queries: Q.
         positions: h * w of the query map, fixed.
     """
@@ -83,7 +86,7 @@ class ReferenceQueryGenerator(nn.Module):
         self.attend = WordAttention(dim=dim, attention_dim=attention_dim, heads=heads, relu=True)
 
     def forward(self, query_map: Tensor, text: TextFeatures) -> Queries:
-        """Map (B, map_dim, h, w) and words (B, T, text_dim) to queries."""
+        """Map (B, map_dim, h, w) and words (B, T, text_dim) to queries (B, Q, dim)."""
         height, width = query_map.shape[-2:]
         where = coordinates(height, width, query_map.device).repeat_interleave(3, dim=0)  # x x x y y y
         maps = self.read(torch.cat([query_map, where.expand(len(query_map), -1, -1, -1)], dim=1))  # (B, Q, h, w)
@@ -92,14 +95,14 @@ class ReferenceQueryGenerator(nn.Module):
 
 
 class QueryGenerator(nn.Module):
-    """Queries from the picture and the words: each looks at its own places, then weighs the words.
+    """Generate queries from the fused map and the words: each pools its own positions, then attends to the words.
 
     Args:
         dim: width throughout.
-        heads: of the attention to words.
+        heads: number of heads of the attention to words.
         num_queries: Q.
-        positions: h * w of the map, to read the queries' maps by a dense layer over all positions as the original does;
-            None: each map is a softmax over positions that gathers the fused map, at any size.
+        positions: h * w of the map, to project each query's map by a dense layer over all positions as the original
+            does; None: each map is a softmax over positions that pools the fused map, at any size.
     """
 
     def __init__(self, *, dim: int, heads: int, num_queries: int, positions: int | None) -> None:
@@ -111,12 +114,11 @@ class QueryGenerator(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, query_map: Tensor, text: TextFeatures) -> Queries:
-        """Map (B, dim, h, w) and words (B, T, dim) to queries."""
+        """Map (B, dim, h, w) and words (B, T, dim) to queries (B, Q, dim)."""
         height, width = query_map.shape[-2:]
         where = coordinates(height, width, query_map.device).to(query_map.dtype)
-        maps = self.read(torch.cat([query_map, where.expand(len(query_map), -1, -1, -1)], dim=1)).flatten(
-            2
-        )  # (B, Q, hw)
+        maps = self.read(torch.cat([query_map, where.expand(len(query_map), -1, -1, -1)], dim=1))
+        maps = maps.flatten(2)  # (B, Q, h * w)
         if self.gathers:
             maps = maps.softmax(dim=-1) @ query_map.flatten(2).transpose(1, 2)  # (B, Q, dim)
         visual = self.visual(maps)
@@ -124,7 +126,7 @@ class QueryGenerator(nn.Module):
 
 
 class LearnedQueries(nn.Module):
-    """The same queries for every input, as in DETR; the ablation.
+    """Learned queries, the same for every input, as in DETR; for ablation studies.
 
     Args:
         dim: width of the queries.
@@ -136,18 +138,18 @@ class LearnedQueries(nn.Module):
         self.vectors = nn.Parameter(torch.randn(num_queries, dim))
 
     def forward(self, query_map: Tensor, text: TextFeatures) -> Queries:
-        """Anything to the learned queries (B, Q, dim)."""
+        """Return the learned queries (B, Q, dim), for any map and words of a batch of B."""
         vectors = self.vectors.expand(len(query_map), -1, -1)
         return Queries(vectors, vectors)
 
 
 class QueryBalance(nn.Module):
-    """A confidence per query that scales its answer (source: docs/model.md, "Query balance").
+    """Predict a confidence per query, which its response is multiplied by (source: docs/model.md, "Query balance").
 
     c = sigmoid(dense(relu(dense(concat[relu(dense(D)), relu(dense(Q))])))).
 
     Args:
-        dim: width of answers and queries.
+        dim: width of responses and queries.
         hidden_dim: width inside.
     """
 
@@ -158,7 +160,7 @@ class QueryBalance(nn.Module):
         self.join = nn.Linear(2 * hidden_dim, hidden_dim)
         self.confidence = nn.Linear(hidden_dim, 1)
 
-    def forward(self, answers: Tensor, queries: Tensor) -> Tensor:
-        """Answers D (B, Q, dim) and queries (B, Q, dim) to confidences (B, Q, 1) in [0, 1]."""
-        both = torch.cat([self.answer(answers).relu(), self.query(queries).relu()], dim=-1)
+    def forward(self, responses: Tensor, queries: Tensor) -> Tensor:
+        """Responses D (B, Q, dim) and queries (B, Q, dim) to confidences (B, Q, 1) in [0, 1]."""
+        both = torch.cat([self.answer(responses).relu(), self.query(queries).relu()], dim=-1)
         return self.confidence(self.join(both).relu()).sigmoid()

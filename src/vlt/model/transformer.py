@@ -1,4 +1,4 @@
-"""Attention, and the encoder and decoder made of it: the map is read, then the queries ask it."""
+"""Transformer: an encoder over the fused map, and a decoder in which the queries attend to it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vlt.model.position import map_sinusoid, sinusoid
+from vlt.model.layers import map_sinusoid, sinusoid
 
 
 class MultiHeadAttention(nn.Module):
-    """Scaled dot-product attention in several heads.
+    """Scaled dot-product attention with several heads.
 
     Args:
         dim: width of queries, keys, values and output; a multiple of `heads`.
@@ -28,31 +28,29 @@ class MultiHeadAttention(nn.Module):
     def forward(
         self, queries: Tensor, keys: Tensor, values: Tensor, key_mask: Tensor | None = None, *, causal: bool = False
     ) -> Tensor:
-        """What each query gathers from the values.
+        """Attend from queries to keys.
 
         Args:
             queries: (B, N, dim).
             keys: (B, M, dim).
             values: (B, M, dim).
-            key_mask: (B, M) bool, True where a key may be looked at; None: everywhere.
-            causal: query i sees keys 0..i only; not together with `key_mask`.
+            key_mask: (B, M) bool, True where a key may be attended to; None: everywhere.
+            causal: query i attends to keys 0..i only; not together with `key_mask`.
 
         Returns:
             (B, N, dim).
         """
-        q = self._split(self.act(self.query(queries)))  # (B, heads, N, dim / heads)
-        k = self._split(self.act(self.key(keys)))
-        v = self._split(self.act(self.value(values)))
+        q, k, v = (
+            self.act(project(x)).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, N or M, dim / heads)
+            for project, x in ((self.query, queries), (self.key, keys), (self.value, values))
+        )
         mask = None if key_mask is None else key_mask[:, None, None]  # (B, 1, 1, M)
         gathered = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
         return self.act(self.output(gathered.transpose(1, 2).flatten(2)))
 
-    def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-
 
 class FeedForward(nn.Sequential):
-    """Two dense layers with a ReLU between.
+    """Two dense layers with a ReLU between, on (..., dim).
 
     Args:
         dim: width in and out.
@@ -64,12 +62,12 @@ class FeedForward(nn.Sequential):
 
 
 class Residual(nn.Module):
-    """x = norm(x + dropout(change)), the original's post-norm step.
+    """Residual connection with the original's post-norm: norm(x + dropout(change)).
 
     Args:
         dim: width.
         dropout: share of the change dropped while training.
-        epsilon: of the layer normalisation, inside the square root.
+        epsilon: epsilon of the layer normalisation, inside the square root.
     """
 
     def __init__(self, dim: int, dropout: float, epsilon: float) -> None:
@@ -78,12 +76,12 @@ class Residual(nn.Module):
         self.norm = nn.LayerNorm(dim, eps=epsilon)
 
     def forward(self, x: Tensor, change: Tensor) -> Tensor:
-        """Both (B, N, dim)."""
+        """Add `change` to `x` and normalise, all (B, N, dim)."""
         return self.norm(x + self.dropout(change))
 
 
 class EncoderLayer(nn.Module):
-    """Self-attention over the map, then feed-forward. Arguments as in `Transformer`."""
+    """Self-attention over a feature map, then a feed-forward network. Arguments as in `Transformer`."""
 
     def __init__(
         self,
@@ -104,21 +102,17 @@ class EncoderLayer(nn.Module):
         self.feedforward_residual = Residual(dim, dropout, epsilon)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        """(B, h * w, dim), the map's rows one after the other, to the same; `size` is (h, w)."""
-        keys = self._keys(x, size)
+        """Map of size (h, w) as (B, h * w, dim), its rows one after the other, to the same shape."""
+        keys = x
+        if self.key_stride > 1:
+            grid = x.transpose(1, 2).unflatten(2, size)
+            keys = F.avg_pool2d(grid, self.key_stride, ceil_mode=True).flatten(2).transpose(1, 2)
         x = self.attention_residual(x, self.attention(x, keys, keys))
         return self.feedforward_residual(x, self.feedforward(x))
 
-    def _keys(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        """What is attended to: every position, or the means of squares of `key_stride` positions a side."""
-        if self.key_stride == 1:
-            return x
-        grid = x.transpose(1, 2).unflatten(2, size)
-        return F.avg_pool2d(grid, self.key_stride, ceil_mode=True).flatten(2).transpose(1, 2)
-
 
 class DecoderLayer(nn.Module):
-    """Self-attention among queries, attention to the memory, feed-forward. Arguments as in `Transformer`."""
+    """Self-attention among queries, attention to the memory, a feed-forward network. Arguments as in `Transformer`."""
 
     def __init__(
         self, *, dim: int, heads: int, feedforward_dim: int, dropout: float, relu: bool, epsilon: float, causal: bool
@@ -133,7 +127,7 @@ class DecoderLayer(nn.Module):
         self.feedforward_residual = Residual(dim, dropout, epsilon)
 
     def forward(self, x: Tensor, memory: Tensor) -> Tensor:
-        """Queries (B, Q, dim) and memory (B, h * w, dim) to queries."""
+        """Queries (B, Q, dim) and memory (B, h * w, dim) to queries (B, Q, dim)."""
         x = self.self_residual(x, self.self_attention(x, x, x, causal=self.causal))
         x = self.memory_residual(x, self.memory_attention(x, memory, memory))
         return self.feedforward_residual(x, self.feedforward(x))
@@ -144,17 +138,17 @@ class Transformer(nn.Module):
 
     Args:
         dim: width.
-        heads: attention heads.
-        feedforward_dim: inner width of the feed-forward layers.
-        encoder_layers: may be 0, then the memory is the map with its positions.
+        heads: number of attention heads.
+        feedforward_dim: inner width of the feed-forward networks.
+        encoder_layers: may be 0: the memory is then the map with its positional encoding.
         decoder_layers: at least 1.
-        dropout: share dropped while training.
-        key_stride: the encoder's positions attend to means of squares of so many positions a side; 1: to each.
-        positions: "2d": rows and columns of the map, queries without order; "1d": index in the flattened map, and the
-            queries' index, as in the original.
-        causal: query i sees queries 0..i only, as in the original.
-        relu: rectify attention's projections, as in the original.
-        epsilon: of the layer normalisations.
+        dropout: share of each layer's output dropped while training.
+        key_stride: average-pool the encoder's attention keys by this factor along both sides; 1: no pooling.
+        positions: "2d": encode rows and columns of the map, and no order of the queries; "1d": encode the index in the
+            flattened map, and the index of each query, as in the original.
+        causal: query i attends to queries 0..i only, as in the original.
+        relu: rectify the projections of attention, as in the original.
+        epsilon: epsilon of the layer normalisations.
     """
 
     def __init__(
@@ -200,27 +194,25 @@ class Transformer(nn.Module):
         )
 
     def forward(self, fused: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
-        """Reads the map, then asks it.
+        """Encode the map, then decode the queries.
 
         Args:
             fused: (B, dim, h, w), the encoder's input.
             queries: (B, Q, dim).
 
         Returns:
-            memory (B, dim, h, w), the encoder's output as a map, and answers (B, Q, dim), the decoder's output.
+            Memory (B, dim, h, w), the encoder's output as a map, and responses (B, Q, dim), the decoder's output.
         """
-        height, width = fused.shape[-2:]
-        memory = fused.flatten(2).transpose(1, 2) + self._map_positions(height, width, fused)  # (B, h * w, dim)
+        dim, height, width = fused.shape[1:]
+        if self.positions == "1d":
+            encoding = sinusoid(height * width, dim, fused.device)
+            responses = queries + sinusoid(queries.shape[1], dim, queries.device)
+        else:
+            encoding = map_sinusoid(height, width, dim, fused.device)
+            responses = queries
+        memory = fused.flatten(2).transpose(1, 2) + encoding  # (B, h * w, dim)
         for layer in self.encoder:
             memory = layer(memory, (height, width))
-        answers = queries
-        if self.positions == "1d":
-            answers = queries + sinusoid(queries.shape[1], queries.shape[2], queries.device)
         for layer in self.decoder:
-            answers = layer(answers, memory)
-        return memory.transpose(1, 2).unflatten(2, (height, width)), answers
-
-    def _map_positions(self, height: int, width: int, fused: Tensor) -> Tensor:
-        if self.positions == "1d":
-            return sinusoid(height * width, fused.shape[1], fused.device)
-        return map_sinusoid(height, width, fused.shape[1], fused.device)
+            responses = layer(responses, memory)
+        return memory.transpose(1, 2).unflatten(2, (height, width)), responses

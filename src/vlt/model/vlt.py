@@ -17,13 +17,13 @@ from vlt.model.transformer import Transformer
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What the model knows of photos before anything is said; a value, computed once for many expressions.
+    """Features of U images, encoded once for any number of expressions; immutable, and not stored in the model.
 
     Attributes:
-        maps: the backbone's, finest first, each (U, C, h, w); with a photo encoder the one map it makes of them.
-        pixels: (U, C, H / 4, W / 4), or None where the model has no pixel features.
-        boxes: (U, 4, h', w'), at each position the box of the thing there, xyxy in shares of the input, or None where
-            the model does not tell.
+        maps: the backbone's maps, finest first, each (U, C, h, w); with an image encoder the one map it makes of them.
+        pixels: (U, C, H / 4, W / 4), rounded up, or None where the model has no pixel features.
+        boxes: (U, 4, h', w'), at each position the box of the object there, xyxy as shares of the input, or None where
+            the model predicts none.
         size: (H, W) of the input in pixels.
     """
 
@@ -33,49 +33,49 @@ class Features:
     size: tuple[int, int]
 
     def select(self, index: Tensor) -> Features:
-        """The features of the photos at `index` (B,) int64, repeated as often as named."""
+        """Select the features of the images at `index` (B,) int64, which may repeat; the result is of B images."""
         pixels, boxes = (None if x is None else x.index_select(0, index) for x in (self.pixels, self.boxes))
         return Features(tuple(x.index_select(0, index) for x in self.maps), pixels, boxes, self.size)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What the model answers, with what it went through.
+class Output:
+    """Output of the model for B expressions, with the intermediate values that losses and explanations use.
 
     Attributes:
         logits: (B, 1, h', w'), before the sigmoid, at the model's output stride.
-        text: the words' features, (B, T, C) with their mask.
-        visual_queries: (B, Q, dim), V: what each query looked at.
+        text: word features (B, T, C) with their mask.
+        visual_queries: (B, Q, dim), V: image features that each query was generated from.
         queries: (B, Q, dim).
-        answers: (B, Q, dim), what each query was answered, weighed by its confidence.
+        responses: (B, Q, dim), the decoder's output per query, multiplied by its confidence.
         confidence: (B, Q, 1) in [0, 1], or None without query balance.
-        responses: (B, Q, h, w), the map each weighed answer paints.
+        response_maps: (B, Q, h, w), a coarse mask per query, made from its response.
     """
 
     logits: Tensor
     text: TextFeatures
     visual_queries: Tensor
     queries: Tensor
-    answers: Tensor
-    confidence: Tensor | None
     responses: Tensor
+    confidence: Tensor | None
+    response_maps: Tensor
 
 
 class VLT(nn.Module):
     """Vision-language transformer with query generation (Ding et al., ICCV 2021 and its 2022 extension).
 
-    The parts are handed in by `vlt.model.build.build_model`, the only place that knows sizes.
+    `vlt.model.build.build_model`, the only place that knows sizes, makes the parts.
 
     Args:
-        backbone: photo to maps.
-        photo_encoder: its maps to one map and pixel features; None: the maps are used as they are.
-        language: words to features of words.
+        backbone: image to feature maps.
+        photo_encoder: those maps to one map and pixel features; None: the maps are used as they are.
+        language: words to word features.
         fusion: maps and words to one map.
         query_generator: that map and the words to queries.
-        transformer: reads the map, then asks it.
-        query_balance: a confidence per answer, or None to count all alike.
-        mask_decoder: answers to logits.
-        mask_padding: hide padding words everywhere; False: they are seen, as in the original.
+        transformer: encodes the map, and decodes the queries to responses.
+        query_balance: predicts a confidence per response; None: all responses have equal weight.
+        mask_decoder: responses to logits.
+        mask_padding: mask padding in every part; False: padding counts as words, as in the original.
     """
 
     def __init__(
@@ -105,13 +105,13 @@ class VLT(nn.Module):
     def forward(
         self, images: Tensor, words: Tensor, word_mask: Tensor | None = None, image_index: Tensor | None = None
     ) -> Tensor:
-        """Photos and expressions to logits.
+        """Encode images and segment them.
 
         Args:
             images: (U, 3, H, W) float in [0, 1], letterboxed RGB.
-            words: (B, T) int64 token ids or (B, T, D) float vectors, as the language encoder reads.
+            words: (B, T) int64 token ids or (B, T, D) float vectors, as the language encoder requires.
             word_mask: (B, T) bool, True = a word; words come first. None: all are words.
-            image_index: (B,) int64, the photo each expression is about; None: U = B, one each.
+            image_index: (B,) int64, the image of each expression; None: U = B, one each.
 
         Returns:
             (B, 1, h, w) logits at the model's output stride.
@@ -119,10 +119,10 @@ class VLT(nn.Module):
         features = self.encode(images)
         if image_index is not None:
             features = features.select(image_index)
-        return self.answer(features, words, word_mask).logits
+        return self.segment(features, words, word_mask).logits
 
     def encode(self, images: Tensor) -> Features:
-        """The part that needs no words.
+        """Encode images once, for any number of expressions.
 
         Args:
             images: (U, 3, H, W) float in [0, 1], letterboxed RGB.
@@ -130,23 +130,23 @@ class VLT(nn.Module):
         maps, size = self.backbone(images), (images.shape[-2], images.shape[-1])
         if self.photo_encoder is None:
             return Features(maps, None, None, size)
-        seen = self.photo_encoder(maps, images)
-        return Features((seen.visual,), seen.pixels, seen.boxes, size)
+        encoded = self.photo_encoder(maps, images)
+        return Features((encoded.visual,), encoded.pixels, encoded.boxes, size)
 
-    def answer(self, features: Features, words: Tensor, word_mask: Tensor | None = None) -> Answer:
-        """The part that listens.
+    def segment(self, features: Features, words: Tensor, word_mask: Tensor | None = None) -> Output:
+        """Segment what each expression refers to.
 
         Args:
-            features: of B photos, one per expression (see `Features.select`).
-            words: as in `forward`.
-            word_mask: as in `forward`.
+            features: features of B images, one per expression (see `Features.select`).
+            words: (B, T) int64 token ids or (B, T, D) float vectors, as in `forward`.
+            word_mask: (B, T) bool or None, as in `forward`.
         """
         text = self.language(words, word_mask if self.mask_padding else None)
         fused = self.fusion(features.maps, text)
         queries = self.query_generator(fused.query_map, text)
-        memory, answers = self.transformer(fused.encoder_map, queries.vectors)
-        confidence = None if self.query_balance is None else self.query_balance(answers, queries.vectors)
-        balanced = answers if confidence is None else confidence * answers
-        responses = self.mask_decoder.respond(balanced, memory)
-        logits = self.mask_decoder(balanced, responses, features.pixels, features.size)
-        return Answer(logits, text, queries.visual, queries.vectors, balanced, confidence, responses)
+        memory, responses = self.transformer(fused.encoder_map, queries.vectors)
+        confidence = None if self.query_balance is None else self.query_balance(responses, queries.vectors)
+        balanced = responses if confidence is None else confidence * responses
+        response_maps = self.mask_decoder.respond(balanced, memory)
+        logits = self.mask_decoder(balanced, response_maps, features.pixels, features.size)
+        return Output(logits, text, queries.visual, queries.vectors, balanced, confidence, response_maps)

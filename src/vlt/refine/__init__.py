@@ -1,12 +1,14 @@
-"""Sharp outlines: a promptable segmenter draws what the network has pointed at.
+"""Refinement of mask outlines with a promptable segmenter.
 
-Outlines are all it knows, so it cannot mend an answer that points at the wrong thing. Read in this order:
+Read in this order:
 
-    tiny_vit    photo to map
-    promptable  map and boxes to masks
-    refiner     an answer to a box, and of the masks for it the one that agrees with the answer
+    tiny_vit         image to feature map
+    promptable       feature map, boxes and points to masks
+    refiner          makes prompts from a prediction, and selects the mask that agrees best with it
+    torch_segmenter  `promptable` behind the numpy protocol of `refiner`
+
+All but `refiner` need torch and are imported only when the weights of a refiner are loaded.
 """
 
-from vlt.refine.refiner import Outlines as Outlines
 from vlt.refine.refiner import Refiner as Refiner
-from vlt.refine.refiner import build_refiner as build_refiner
+from vlt.refine.refiner import RefinerFeatures as RefinerFeatures

@@ -1,180 +1,184 @@
-"""From a mask that says which thing to one that follows its outline."""
+"""Refine mask outlines: prompt a segmenter with the network's mask, and use the outline that agrees best with it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
 
 from vlt.data.masks import mask_box
+from vlt.errors import CheckpointError
 from vlt.geometry import Letterbox
-from vlt.refine.promptable import MASK_STRIDE, SIDE, PromptableSegmenter
+from vlt.types import FloatArray, Image, Mask
 
-if TYPE_CHECKING:
-    from vlt.types import Image, Mask
-
-AGREES = 0.2
-"""Agreement with the answer (`agreement`) from which on an outline is taken for that of the same thing."""
-TRUST = 0.3
-"""What the segmenter's own estimate of an outline counts beside its agreement with the answer."""
+SIDE = 1024
+"""Height and width of the segmenter's input in pixels."""
+MASK_STRIDE = 4
+"""Stride of the segmenter's masks, in pixels of its input."""
+MIN_AGREEMENT = 0.2
+"""`agreement` with the network's mask above which an outline replaces it."""
+QUALITY_WEIGHT = 0.3
+"""Weight of the segmenter's quality estimate in the choice of the outline; the agreement has weight 1."""
 PEAKS = 3
-"""How many points of an answer are shown, beside the box around it."""
-OWN = 0.5
-"""What the answer's own logits count beside those of the outline: they fill its gaps."""
-SMOOTH = 3
-"""Side of the square over which they are averaged, in positions of the outline; odd. Speckles go.
+"""Largest number of point prompts in addition to the box prompt."""
+OWN_WEIGHT = 0.5
+"""Weight of the network's logits in the sum with those of the outline, whose gaps they fill."""
+SMOOTHING = 3
+"""Side of the square over which that sum is averaged, in positions of the outline, odd; it removes speckles.
 
-The five above were chosen on half a of validation.
+The five numbers above were chosen on the validation split val_a.
 """
-UNSURE = 1e-4
-"""How sure the answer is at most, of yes and of no, where it counts with the outline."""
-APART = 12
-"""The larger side of a photo over the distance that its peaks keep, by rows or columns."""
-WORTH_SHOWING = 0.15
-"""Share of the highest probability below which a peak is not shown."""
+LOGIT_EPSILON = 1e-4
+"""The network's probabilities are clipped to this distance from 0 and 1 before they are added."""
+PEAK_DISTANCE = 12
+"""Smallest distance between peaks, by rows or columns, as a divisor of the image's longer side."""
+MIN_PEAK = 0.15
+"""Smallest probability of a peak, relative to the highest one."""
+
+
+class Segmenter(Protocol):
+    """A promptable segmenter, numpy in and out; keeps nothing between calls."""
+
+    def encode(self, image: FloatArray) -> Any:
+        """Encode an image (3, SIDE, SIDE) float32 in [0, 1]; returns opaque features."""
+        ...
+
+    def segment(self, encoded: Any, boxes: FloatArray, points: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Segment what is in each box, then what is at each point.
+
+        Args:
+            encoded: features of `encode`.
+            boxes: (B, 4) float32 xyxy in pixels of the input, at least one.
+            points: (P, 2) float32 xy in pixels of the input.
+
+        Returns:
+            Logits (B + P, R, SIDE / MASK_STRIDE, SIDE / MASK_STRIDE) of R masks for each prompt, and the estimated IoU
+            (B + P, R) of each.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Outlines:
-    """What a refiner sees in a photo; a value, good for any number of answers.
+class RefinerFeatures:
+    """Features of one image for the refiner, reusable for any number of predictions.
 
     Attributes:
-        letterbox: of the photo in the segmenter's input.
-        mapped: (1, 256, 64, 64).
+        letterbox: maps the image to the segmenter's input and back.
+        encoded: the segmenter's features.
     """
 
     letterbox: Letterbox
-    mapped: Tensor = field(repr=False)
+    encoded: Any = field(repr=False)
 
 
 class Refiner:
-    """Shows a promptable segmenter where an answer points, and takes the outline that agrees with the answer best.
+    """Replaces the outline of a predicted mask by one of a promptable segmenter.
 
-    What is shown is the box around the answer's mask, and the answer's highest points: where a mask covers a part, or
-    leaks into what stands beside, the box misleads but a point does not.
+    The prompts are the box around the network's mask and the peaks of its probabilities: where a mask covers only a
+    part, or leaks into a neighbour, the box misleads but a point does not. The refiner does not read the expression, so
+    it cannot correct a prediction of the wrong object.
 
     Args:
-        segmenter: in eval mode.
+        segmenter: see `Segmenter`.
     """
 
-    def __init__(self, segmenter: PromptableSegmenter) -> None:
+    def __init__(self, segmenter: Segmenter) -> None:
         self.segmenter = segmenter
 
-    @torch.inference_mode()
-    def see(self, photo: Image) -> Outlines:
-        """The part of the work that needs no answer, to be done once per photo.
+    def encode(self, image: Image) -> RefinerFeatures:
+        """Encode an image (H, W, 3) uint8 RGB once, for any number of predictions."""
+        letterbox = Letterbox((image.shape[0], image.shape[1]), (SIDE, SIDE))
+        return RefinerFeatures(letterbox, self.segmenter.encode(letterbox.image(image)))
+
+    def refine(
+        self, features: RefinerFeatures, logits: FloatArray, letterbox: Letterbox, threshold: float
+    ) -> FloatArray | None:
+        """Compute refined logits, whose probabilities are above `threshold` inside the refined mask.
 
         Args:
-            photo: (H, W, 3) uint8 RGB.
-        """
-        letterbox = Letterbox((photo.shape[0], photo.shape[1]), (SIDE, SIDE))
-        return Outlines(letterbox, self.segmenter.encode(letterbox.image(photo).to(self.segmenter.mean.device)))
-
-    def mask(self, seen: Outlines, logits: Tensor, letterbox: Letterbox, threshold: float, *, otherwise: Mask) -> Mask:
-        """The sharpened mask of an answer.
-
-        Args:
-            seen: of the photo.
-            logits: as for `outline`.
-            letterbox: as for `outline`.
-            threshold: as for `outline`.
-            otherwise: what the answer's mask is where there is no outline for it.
+            features: features of the image.
+            logits: (1, h, w) of the network, in the input of `letterbox`.
+            letterbox: maps the same image to the network's input.
+            threshold: probability in [0, 1] above which a pixel belongs to the network's mask.
 
         Returns:
-            (H, W) bool, at the photo's size.
+            (1, 256, 256) float32 in the input of `features.letterbox`; None where the network's mask is empty or no
+            outline agrees with it.
+
+        Raises:
+            CheckpointError: the segmenter's output is not finite.
         """
-        outline = self.outline(seen, logits, letterbox, threshold)
-        return otherwise if outline is None else seen.letterbox.mask(outline, 0.5)
-
-    @torch.inference_mode()
-    def outline(self, seen: Outlines, logits: Tensor, letterbox: Letterbox, threshold: float) -> Tensor | None:
-        """The outline of what an answer means.
-
-        Args:
-            seen: of the photo.
-            logits: (1, h, w), the answer, in the input of `letterbox`.
-            letterbox: of the same photo in the input of the network that answered.
-            threshold: of the answer's probability.
-
-        Returns:
-            (1, 256, 256) logits in the input of `seen.letterbox`, whose mask is what lies above one half: those of the
-            outline and, less, the answer's own. None where the answer is empty, or no outline agrees with it.
-        """
-        grid = Letterbox(letterbox.photo_size, (SIDE // MASK_STRIDE, SIDE // MASK_STRIDE))
+        grid = Letterbox(letterbox.image_size, (SIDE // MASK_STRIDE, SIDE // MASK_STRIDE))
         (top, left), (height, width) = grid.offset, grid.inner_size
-        believed = replace(letterbox, photo_size=grid.inner_size).probability(logits)  # (height, width)
-        around = mask_box((believed > threshold).numpy())
-        if around is None:
+        probability = replace(letterbox, image_size=grid.inner_size).probability(logits)  # (height, width)
+        box = mask_box(probability > threshold)
+        if box is None:
             return None
-        corner = torch.tensor([left, top])
-        boxes = (torch.tensor([around]) + corner.repeat(2)) * MASK_STRIDE
-        points = (peaks(believed) + 0.5 + corner) * MASK_STRIDE
-        drawn = self.segmenter.segment(seen.mapped, boxes.to(seen.mapped), points.to(seen.mapped))
-        outlines, quality = (each.float().cpu().flatten(0, 1) for each in drawn)  # one for each prompt and reading
-        inner = outlines[:, top : top + height, left : left + width]  # what of them lies in the photo
-        agrees = agreement(inner > 0, believed)
-        best = int((agrees + TRUST * quality).argmax())
-        if agrees[best] <= AGREES:
+        corner = np.array([left, top], np.float32)
+        boxes = (np.array([box], np.float32) + np.tile(corner, 2)) * MASK_STRIDE
+        points = (find_peaks(probability) + 0.5 + corner) * MASK_STRIDE
+        drawn, quality = self.segmenter.segment(features.encoded, boxes, points.astype(np.float32))
+        if not (np.isfinite(drawn).all() and np.isfinite(quality).all()):
+            raise CheckpointError("The refiner's output is not finite (NaN or infinite): its weights are damaged.")
+        outlines = drawn.reshape(-1, *drawn.shape[2:])  # one for each prompt and mask
+        inner = outlines[:, top : top + height, left : left + width]  # the part of each that lies in the image
+        agrees = agreement(inner > 0, probability)
+        best = int((agrees + QUALITY_WEIGHT * quality.reshape(-1)).argmax())
+        if agrees[best] <= MIN_AGREEMENT:
             return None
-        outline = outlines[best, None].clone()
-        outline[0, top : top + height, left : left + width] = smoothed(
-            inner[best] + OWN * torch.logit(believed, eps=UNSURE)
-        )
-        return outline
+        clipped = probability.clip(LOGIT_EPSILON, 1 - LOGIT_EPSILON)
+        own = np.log(clipped / (1 - clipped))
+        refined = outlines[best].copy()
+        refined[top : top + height, left : left + width] = smooth(inner[best] + OWN_WEIGHT * own)
+        odds = min(max(threshold, LOGIT_EPSILON), 1 - LOGIT_EPSILON)
+        return (refined[None] + math.log(odds / (1 - odds))).astype(np.float32)
 
 
-def peaks(believed: Tensor) -> Tensor:
-    """Where an answer is surest: its highest points, each apart from those before.
+def find_peaks(probability: FloatArray) -> npt.NDArray[np.int64]:
+    """Find the peaks of a probability map: the highest values, at a distance of each other.
 
     Args:
-        believed: (H, W), probabilities.
+        probability: (H, W).
 
     Returns:
         (P, 2) int64 xy, highest first, at most `PEAKS`.
     """
-    left, radius = believed.clone(), max(believed.shape) // APART
-    found: list[tuple[int, int]] = []
+    left, radius = probability.copy(), max(probability.shape) // PEAK_DISTANCE
+    peaks: list[tuple[int, int]] = []
     for _ in range(PEAKS):
         y, x = divmod(int(left.argmax()), left.shape[1])
-        if found and left[y, x] < WORTH_SHOWING * believed.max():
+        if peaks and left[y, x] < MIN_PEAK * probability.max():
             break
-        found.append((x, y))
+        peaks.append((x, y))
         left[max(0, y - radius) : y + radius + 1, max(0, x - radius) : x + radius + 1] = 0
-    return torch.tensor(found)
+    return np.array(peaks)
 
 
-def smoothed(logits: Tensor) -> Tensor:
-    """Logits (H, W), each averaged with those around it; at the border with those that there are."""
-    return F.avg_pool2d(logits[None], SMOOTH, stride=1, padding=SMOOTH // 2, count_include_pad=False)[0]
+def smooth(logits: FloatArray) -> FloatArray:
+    """Average logits (H, W) with their neighbours in a square of `SMOOTHING`; at the border with those that exist."""
+    reach = SMOOTHING // 2
+    padded, counted = np.pad(logits, reach), np.pad(np.ones_like(logits), reach)
+    height, width = logits.shape
+    windows = [(slice(y, y + height), slice(x, x + width)) for y in range(SMOOTHING) for x in range(SMOOTHING)]
+    sums, counts = (np.sum([grid[window] for window in windows], axis=0) for grid in (padded, counted))
+    means: FloatArray = sums / counts
+    return means
 
 
-def agreement(masks: Tensor, believed: Tensor) -> Tensor:
-    """IoU of masks with an answer that says of each position how much it belongs to it.
+def agreement(masks: Mask, probability: FloatArray) -> FloatArray:
+    """Compute the soft IoU of masks with probabilities.
 
     Args:
         masks: (N, H, W) bool.
-        believed: (H, W), probabilities.
+        probability: (H, W).
 
     Returns:
         (N,) in [0, 1].
     """
-    overlap = (masks * believed).sum(dim=(1, 2))
-    return overlap / (masks.sum(dim=(1, 2)) + believed.sum() - overlap).clamp(min=torch.finfo(believed.dtype).tiny)
-
-
-def build_refiner(tensors: Mapping[str, Tensor]) -> Refiner:
-    """A refiner with the weights of its segmenter.
-
-    Args:
-        tensors: by the names of `PromptableSegmenter`.
-
-    Raises:
-        RuntimeError: they do not fit.
-    """
-    segmenter = PromptableSegmenter()
-    segmenter.load_state_dict(dict(tensors))
-    return Refiner(segmenter.eval())
+    overlap = (masks * probability).sum(axis=(1, 2))
+    union = masks.sum(axis=(1, 2)) + probability.sum() - overlap
+    result: FloatArray = overlap / np.maximum(union, np.finfo(np.float32).tiny)
+    return result

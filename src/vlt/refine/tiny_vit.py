@@ -1,6 +1,6 @@
-"""TinyViT (Wu et al. 2022) at the sizes of MobileSAM (Zhang et al. 2023): the photo's half of a promptable segmenter.
+"""TinyViT (Wu et al. 2022) at the sizes of MobileSAM (Zhang et al. 2023): image encoder of the promptable segmenter.
 
-Convolutions carry the batch normalisations that followed them in training, folded in; so there are none here.
+The batch normalisations of training are folded into the convolutions before them; so there are none here.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ WIDTHS = (64, 128, 160, 320)
 DEPTHS = (2, 2, 6, 2)
 HEADS = (0, 4, 5, 10)
 WINDOWS = (0, 7, 14, 7)
-"""Of each stage; the first is made of convolutions alone."""
+"""Width, number of blocks, attention heads and side of a window of each stage; the first has convolutions only."""
 MERGING_STRIDES = (2, 2, 1)
-"""Behind each stage but the last, which keeps the third's grid."""
+"""Stride of the patch merging after each stage but the last; 1 keeps the grid."""
 EXPANSION = 4
 OUT_CHANNELS = 256
 
 
 class TinyViT(nn.Module):
-    """Photos to maps at stride 16."""
+    """Image (B, 3, H, W) to feature map (B, 256, H / 16, W / 16)."""
 
     stride = 16
 
@@ -32,7 +32,10 @@ class TinyViT(nn.Module):
         super().__init__()
         half = WIDTHS[0] // 2
         self.stem = nn.Sequential(nn.Conv2d(3, half, 3, 2, 1), nn.GELU(), nn.Conv2d(half, WIDTHS[0], 3, 2, 1))
-        self.stages = nn.ModuleList(_stage(level) for level in range(len(WIDTHS)))
+        self.stages = nn.ModuleList()
+        for width, depth, heads, window in zip(WIDTHS, DEPTHS, HEADS, WINDOWS, strict=True):
+            blocks = (WindowBlock(width, heads, window) if heads else InvertedBottleneck(width) for _ in range(depth))
+            self.stages.append(nn.Sequential(*blocks))
         self.merges = nn.ModuleList(
             PatchMerging(*pair, stride) for pair, stride in zip(pairwise(WIDTHS), MERGING_STRIDES, strict=True)
         )
@@ -44,22 +47,28 @@ class TinyViT(nn.Module):
         )
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Normalised photos (B, 3, H, W), H and W multiples of 16, to maps (B, 256, H / 16, W / 16)."""
+        """Normalised pixels (B, 3, H, W), H and W multiples of 16, to a feature map (B, 256, H / 16, W / 16)."""
         x = self.stem(pixels)
         for stage, merge in zip(self.stages, [*self.merges, nn.Identity()], strict=True):
             x = merge(stage(x))
-        mapped: Tensor = self.neck(x)
-        return mapped
+        encoded: Tensor = self.neck(x)
+        return encoded
 
 
-def _stage(level: int) -> nn.Sequential:
-    if not HEADS[level]:
-        return nn.Sequential(*(InvertedBottleneck(WIDTHS[level]) for _ in range(DEPTHS[level])))
-    return nn.Sequential(*(WindowBlock(WIDTHS[level], HEADS[level], WINDOWS[level]) for _ in range(DEPTHS[level])))
+class DepthwiseConv(nn.Conv2d):
+    """3 x 3 convolution of each channel by itself: (B, channels, H, W) to (B, channels, H / stride, W / stride).
+
+    Args:
+        channels: in and out.
+        stride: 1 or 2.
+    """
+
+    def __init__(self, channels: int, stride: int = 1) -> None:
+        super().__init__(channels, channels, 3, stride, 1, groups=channels)
 
 
 class InvertedBottleneck(nn.Module):
-    """MobileNet's block: wide, each channel for itself, narrow again (source: Sandler et al. 2018).
+    """MobileNet's block: expand the channels, convolve each by itself, reduce them (source: Sandler et al. 2018).
 
     Args:
         dim: width in and out.
@@ -69,21 +78,21 @@ class InvertedBottleneck(nn.Module):
         super().__init__()
         wide = EXPANSION * dim
         self.convs = nn.Sequential(
-            nn.Conv2d(dim, wide, 1), nn.GELU(), _depthwise(wide), nn.GELU(), nn.Conv2d(wide, dim, 1)
+            nn.Conv2d(dim, wide, 1), nn.GELU(), DepthwiseConv(wide), nn.GELU(), nn.Conv2d(wide, dim, 1)
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, dim, H, W) to the same."""
+        """Map (B, dim, H, W) to the same shape."""
         return F.gelu(x + self.convs(x))
 
 
 class PatchMerging(nn.Module):
-    """To the next stage's width and grid.
+    """Change a map to the width and grid of the next stage.
 
     Args:
-        dim: width of what comes in.
-        out_dim: of what goes out.
-        stride: of the grid.
+        dim: width of the input.
+        out_dim: width of the output.
+        stride: factor by which the grid shrinks.
     """
 
     def __init__(self, dim: int, out_dim: int, stride: int) -> None:
@@ -91,23 +100,23 @@ class PatchMerging(nn.Module):
         self.convs = nn.Sequential(
             nn.Conv2d(dim, out_dim, 1),
             nn.GELU(),
-            _depthwise(out_dim, stride),
+            DepthwiseConv(out_dim, stride),
             nn.GELU(),
             nn.Conv2d(out_dim, out_dim, 1),
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, dim, H, W) to (B, out_dim, H / stride, W / stride)."""
+        """Map (B, dim, H, W) to (B, out_dim, H / stride, W / stride)."""
         merged: Tensor = self.convs(x)
         return merged
 
 
 class WindowBlock(nn.Module):
-    """Attention within windows, a convolution over their borders, a feed-forward network.
+    """Attention within windows, a convolution across their borders, a feed-forward network.
 
     Args:
         dim: width in and out.
-        heads: of attention.
+        heads: number of attention heads.
         window: side of a window in positions.
     """
 
@@ -115,26 +124,29 @@ class WindowBlock(nn.Module):
         super().__init__()
         self.window = window
         self.attention = WindowAttention(dim, heads, window)
-        self.local = _depthwise(dim)
+        self.local = DepthwiseConv(dim)
         self.feedforward = nn.Sequential(
             nn.LayerNorm(dim), nn.Linear(dim, EXPANSION * dim), nn.GELU(), nn.Linear(EXPANSION * dim, dim)
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, dim, H, W) to the same."""
-        x = self.local(x + self._attended(x))
+        """Map (B, dim, H, W) to the same shape."""
+        x = self.local(x + self.attend(x))
         fed: Tensor = self.feedforward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         return x + fed
 
-    def _attended(self, x: Tensor) -> Tensor:
-        """Window by window; what fills up the last ones is seen, as it was in training."""
+    def attend(self, x: Tensor) -> Tensor:
+        """Attend within each window of a map (B, dim, H, W), to the same shape.
+
+        Windows at the border are padded with zeros, which are attended to, as in training.
+        """
         (height, width), side = x.shape[-2:], self.window
-        filled = F.pad(x, (0, -width % side, 0, -height % side))
-        rows, columns = (length // side for length in filled.shape[-2:])
-        windows = filled.unflatten(3, (columns, side)).unflatten(2, (rows, side))  # (B, C, rows, side, columns, side)
-        words = windows.permute(0, 2, 4, 3, 5, 1).flatten(3, 4).flatten(0, 2)
-        answered = self.attention(words).unflatten(1, (side, side)).unflatten(0, (len(x), rows, columns))
-        whole = answered.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
+        padded = F.pad(x, (0, -width % side, 0, -height % side))
+        rows, columns = (length // side for length in padded.shape[-2:])
+        windows = padded.unflatten(3, (columns, side)).unflatten(2, (rows, side))  # (B, C, rows, side, columns, side)
+        positions = windows.permute(0, 2, 4, 3, 5, 1).flatten(3, 4).flatten(0, 2)  # (windows, side * side, C)
+        attended = self.attention(positions).unflatten(1, (side, side)).unflatten(0, (len(x), rows, columns))
+        whole = attended.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
         return whole[..., :height, :width]
 
 
@@ -143,7 +155,7 @@ class WindowAttention(nn.Module):
 
     Args:
         dim: width in and out.
-        heads: of `dim / heads` each.
+        heads: number of heads, of width `dim / heads` each.
         window: side of the square of positions.
     """
 
@@ -162,12 +174,12 @@ class WindowAttention(nn.Module):
         self.register_buffer("distances", apart, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Windows (B, window * window, dim) to the same."""
+        """Windows (B, window * window, dim) to the same shape."""
         each = self.joint(self.norm(x)).unflatten(2, (self.heads, -1)).transpose(1, 2)  # (B, heads, N, 3 * dim / heads)
         query, key, value = each.chunk(3, dim=-1)
         bias = self.biases[:, self.distances].to(query.dtype)
-        answered = F.scaled_dot_product_attention(query, key, value, attn_mask=bias[None])
-        out: Tensor = self.out(answered.transpose(1, 2).flatten(2))
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias[None])
+        out: Tensor = self.out(attended.transpose(1, 2).flatten(2))
         return out
 
 
@@ -175,28 +187,24 @@ class ChannelNorm(nn.LayerNorm):
     """Layer normalisation over the channels of a map.
 
     Args:
-        channels: of the map.
+        channels: channels of the map.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, eps=1e-6)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, channels, H, W) to the same."""
+        """Map (B, channels, H, W) to the same shape."""
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-def _depthwise(channels: int, stride: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(channels, channels, 3, stride, 1, groups=channels)
-
-
 def fold(weight: Tensor, statistics: Sequence[Tensor], eps: float = 1e-5) -> tuple[Tensor, Tensor]:
-    """A convolution without a bias, and the batch normalisation behind it, as one with a bias.
+    """Fold a batch normalisation into the convolution before it, which has no bias.
 
     Args:
         weight: (O, I, k, k).
         statistics: the normalisation's weight, bias, running mean and running variance, (O,) each.
-        eps: of the normalisation.
+        eps: epsilon of the normalisation.
 
     Returns:
         Weight (O, I, k, k) and bias (O,).

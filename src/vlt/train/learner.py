@@ -1,9 +1,9 @@
-"""The part of a run that learns: network, optimiser, schedule, moving average; one optimiser step at a time."""
+"""Learner: network, losses, optimiser, schedule and moving average; one optimiser step at a time."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, cast
 
 import torch
@@ -11,22 +11,23 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from vlt.config import Config, LossConfig
-from vlt.losses import contrast_loss, guidance_loss, segmentation_loss
-from vlt.model.vlt import VLT, Answer
-from vlt.train.interrupt import StopRequest
+from vlt.config.run import Config, LossConfig
+from vlt.losses.auxiliary import auxiliary_loss
+from vlt.losses.contrast import contrast_loss
+from vlt.losses.mask import segmentation_loss
+from vlt.model.vlt import VLT, Output
 from vlt.train.optim import build_optimizer, build_scheduler
-from vlt.train.resume import Stateful
+from vlt.train.resume import Stateful, StopRequest
 from vlt.types import Batch
 
 
 class Gradient(NamedTuple):
-    """What a step found before it changes anything; the same in all processes.
+    """Result of the passes of an optimiser step, before it changes anything; the same in all processes.
 
     Attributes:
         losses: "total" and its parts, averaged over all samples of the step.
-        norm: of the gradient, before clipping.
-        stop: whether any process was asked to stop.
+        norm: norm of the gradient, before clipping.
+        stop: whether any process received a request to stop.
     """
 
     losses: dict[str, float]
@@ -34,157 +35,157 @@ class Gradient(NamedTuple):
     stop: bool
 
 
-CONTRASTED: dict[str, Callable[[Answer], Tensor]] = {
-    "answers": lambda answer: answer.answers.mean(dim=1),
-    "queries": lambda answer: answer.queries.mean(dim=1),
-    "words": lambda answer: answer.text.mean(),
+CONTRASTED: dict[str, Callable[[Output], Tensor]] = {
+    "answers": lambda output: output.responses.mean(dim=1),
+    "queries": lambda output: output.queries.mean(dim=1),
+    "words": lambda output: output.text.mean(),
 }
-"""What `loss.contrast.feature` names: one vector (B, C) per expression."""
+"""For each `loss.contrast.feature`, the function that computes it: one vector per expression, (B, C)."""
 
 
 class Objective(nn.Module):
-    """Network and loss as one module, so that one call does for one process and for many.
+    """Network and losses as one module, so that a distributed wrapper handles a single forward call.
 
     Args:
-        network: learns.
-        config: the weight of each part of the loss.
+        network: the network to train.
+        config: weight of each loss.
     """
 
     def __init__(self, network: VLT, config: LossConfig) -> None:
         super().__init__()
         self.network = network
-        self._config = config
-        self._kernels = _trainable_kernels(network)
+        self.config = config
+        # Kernels for the L2 penalty; that of frozen ones would be a constant.
+        convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+        self.kernels = [module.weight for module in convolutions if module.weight.requires_grad]
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """A batch with targets to "total" and its unweighted parts."""
-        assert batch.targets is not None, "training samples have targets"
-        features = self.network.encode(batch.images).select(batch.image_index)
-        answer = self.network.answer(features, batch.words, batch.word_mask)
-        with torch.autocast(batch.images.device.type, enabled=False):
-            on_mask = segmentation_loss(answer.logits, batch.targets, self._config, self._kernels)
-            on_way = guidance_loss(answer.responses, features.boxes, batch.targets, batch.image_index, self._config)
-            losses = {**on_mask, **on_way, "total": on_mask["total"] + on_way["total"]}
-            return self._contrasted(losses, answer, batch) if self._config.contrast.weight else losses
+        """Compute the losses of a batch with targets.
 
-    def _contrasted(self, losses: dict[str, Tensor], answer: Answer, batch: Batch) -> dict[str, Tensor]:
-        """The losses with that of readings which should be understood alike or not."""
-        config = self._config.contrast
-        things = torch.tensor([referral.ref_id for referral in batch.referrals], device=batch.images.device)
-        photos = batch.image_index if config.negatives == "photo" else None
-        part = contrast_loss(CONTRASTED[config.feature](answer), things, config.temperature, photos)
-        return {**losses, "contrast": part, "total": losses["total"] + config.weight * part}
+        Returns:
+            Scalars: "total", and its unweighted parts.
+        """
+        assert batch.targets is not None, "training samples have targets"
+        config, targets, image_index = self.config, batch.targets, batch.image_index
+        features = self.network.encode(batch.images).select(image_index)
+        output = self.network.segment(features, batch.words, batch.word_mask)
+        with torch.autocast(batch.images.device.type, enabled=False):
+            mask_losses = segmentation_loss(output.logits, targets, config, self.kernels)
+            auxiliary = auxiliary_loss(output.response_maps, features.boxes, targets, image_index, config)
+            losses = {**mask_losses, **auxiliary, "total": mask_losses["total"] + auxiliary["total"]}
+            if config.contrast.weight:
+                object_ids = torch.tensor([referral.ref_id for referral in batch.referrals], device=image_index.device)
+                image_ids = image_index if config.contrast.negatives == "photo" else None
+                compared = CONTRASTED[config.contrast.feature](output)
+                contrast = contrast_loss(compared, object_ids, config.contrast.temperature, image_ids)
+                total = losses["total"] + config.contrast.weight * contrast
+                losses = {**losses, "contrast": contrast, "total": total}
+        return losses
 
 
 class Learner:
-    """Wraps a network so that any number of processes and passes make one optimiser step together.
+    """A network with its optimiser; any number of processes and passes make one optimiser step together.
 
     Args:
         network: the same weights in all processes.
-        config: of the run.
-        accelerator: knows device, processes, precision and accumulation.
+        config: configuration of the run.
+        accelerator: holds device, processes, precision and accumulation.
         steps_per_epoch: optimiser steps.
 
     Raises:
-        ConfigError: the warm-up is not over when the run ends.
+        ConfigError: the warm-up is longer than the run.
     """
 
     def __init__(self, network: VLT, config: Config, accelerator: Accelerator, steps_per_epoch: int) -> None:
-        self._accelerator = accelerator
-        self._base_rate = config.train.lr
-        self._clip_norm = config.train.clip_norm or math.inf
-        self.network = network.to(accelerator.device).train()  # pretrained parts come ready for use, not for training
-        self._average = _moving_average(self.network, config.train.ema)  # a copy: made before `prepare` wraps
+        self.accelerator = accelerator
+        self.base_rate = config.train.lr
+        self.clip_norm = config.train.clip_norm or math.inf
+        self.network = network.to(accelerator.device).train()  # pretrained parts are loaded in eval mode
+        self.average = build_average(self.network, config.train.ema)  # a copy: made before `prepare` wraps the network
         optimizer = build_optimizer(self.network, config.train)
-        self._scheduler = build_scheduler(optimizer, config.train, steps_per_epoch)
-        self._objective, self._optimizer = accelerator.prepare(Objective(self.network, config.loss), optimizer)
+        self.scheduler = build_scheduler(optimizer, config.train, steps_per_epoch)
+        self.objective, self.optimizer = accelerator.prepare(Objective(self.network, config.loss), optimizer)
 
     @property
-    def judged(self) -> VLT:
-        """What is validated and kept: the moving average where there is one, else the network."""
-        return self.network if self._average is None else cast(VLT, self._average.module)
+    def averaged_network(self) -> VLT:
+        """The network that is validated and saved: the moving average if there is one, else the network itself."""
+        return self.network if self.average is None else cast(VLT, self.average.module)
 
     @property
     def rate(self) -> float:
-        """The learning rate of the next step, of the parts that have no rate of their own."""
-        factor: float = self._scheduler.lr_lambdas[0](self._scheduler.last_epoch)
-        return self._base_rate * factor
+        """Learning rate of the next step, for the parts that have no rate of their own."""
+        factor: float = self.scheduler.lr_lambdas[0](self.scheduler.last_epoch)
+        return self.base_rate * factor
 
     @property
     def parts(self) -> dict[str, Stateful]:
-        """All that has a state, by name."""
+        """The parts whose state is saved and restored, by name."""
         parts = {
             "network": self.network,
-            "optimizer": self._optimizer,
-            "scheduler": self._scheduler,
-            "average": self._average,
-            "scaler": self._accelerator.scaler,
+            "optimizer": self.optimizer,
+            "scheduler": self.scheduler,
+            "average": self.average,
+            "scaler": self.accelerator.scaler,
         }
         return {name: part for name, part in parts.items() if part is not None}
 
     def gradient(self, batches: Sequence[Batch], stop: StopRequest) -> Gradient:
-        """Passes the batches of one optimiser step forward and back; nothing is changed yet.
+        """Run the forward and backward passes of one optimiser step; nothing is changed yet.
 
         Args:
-            batches: this process's, as many as are accumulated.
-            stop: of this process; looked at once the passes are done.
+            batches: batches of this process, one per accumulated pass.
+            stop: stop request of this process; read after the passes, and shared with the other processes.
         """
-        losses = [self._backward(batch.to(self._accelerator.device)) for batch in batches]
-        norm = self._accelerator.clip_grad_norm_(self._objective.parameters(), self._clip_norm)
-        return self._agree(losses, float(norm), stop.requested)
+        losses: list[dict[str, Tensor]] = []
+        for batch in batches:
+            with self.accelerator.accumulate(self.objective):
+                loss = self.objective(batch.to(self.accelerator.device))
+                self.accelerator.backward(loss["total"])
+            losses.append({name: part.detach() for name, part in loss.items()})
+        norm = self.accelerator.clip_grad_norm_(self.objective.parameters(), self.clip_norm)
+        names = list(losses[0])
+        means = [torch.stack([loss[name] for loss in losses]).mean() for name in names]
+        values = torch.stack([*means, means[0].new_tensor(float(stop.requested))])
+        *averaged, stops = self.accelerator.reduce(values, reduction="mean").tolist()  # one exchange for all
+        return Gradient(dict(zip(names, averaged, strict=True)), float(norm), stops > 0)
 
     def is_sound(self, gradient: Gradient) -> bool:
-        """Whether a step may be made: finite loss and gradient; under fp16 the scaler skips what overflowed."""
-        finite_norm = math.isfinite(gradient.norm) or self._accelerator.scaler is not None
+        """Return whether loss and gradient are finite; under fp16 the scaler skips steps that overflowed."""
+        finite_norm = math.isfinite(gradient.norm) or self.accelerator.scaler is not None
         return math.isfinite(gradient.losses["total"]) and finite_norm
 
     def update(self) -> None:
-        """Makes the step: parameters, rate, moving average."""
-        self._optimizer.step()
-        if not self._optimizer.step_was_skipped:
-            self._scheduler.step()
-            if self._average is not None:
-                self._average.update_parameters(self.network)
-        self._optimizer.zero_grad()
-
-    def _backward(self, batch: Batch) -> dict[str, Tensor]:
-        with self._accelerator.accumulate(self._objective):
-            losses = self._objective(batch)
-            self._accelerator.backward(losses["total"])
-        return {name: loss.detach() for name, loss in losses.items()}
-
-    def _agree(self, losses: Sequence[Mapping[str, Tensor]], norm: float, stop: bool) -> Gradient:
-        """Averages over passes and processes, in one exchange."""
-        names = list(losses[0])
-        means = [torch.stack([loss[name] for loss in losses]).mean() for name in names]
-        values = torch.stack([*means, means[0].new_tensor(float(stop))])
-        *averaged, stops = self._accelerator.reduce(values, reduction="mean").tolist()
-        return Gradient(dict(zip(names, averaged, strict=True)), norm, stops > 0)
+        """Make the optimiser step: parameters, learning rate, moving average."""
+        self.optimizer.step()
+        if not self.optimizer.step_was_skipped:
+            self.scheduler.step()
+            if self.average is not None:
+                self.average.update_parameters(self.network)
+        self.optimizer.zero_grad()
 
 
-def _moving_average(network: VLT, decay: float | None) -> AveragedModel | None:
-    """A copy that follows the parameters at a distance; buffers, such as batch statistics, are copied as they are.
+def build_average(network: VLT, decay: float | None) -> AveragedModel | None:
+    """Build an exponential moving average of the parameters; buffers, such as batch statistics, are copied.
 
-    Frozen parameters are the network's own, so that most of a frozen encoder's cost in memory and time is saved.
+    Frozen parameters are shared with the network, which saves most of the memory and time for a frozen encoder.
+
+    Args:
+        network: the network to average.
+        decay: share of the old value in each update; None: no average.
     """
     if decay is None:
         return None
-    follow = get_ema_multi_avg_fn(decay)
+    move = get_ema_multi_avg_fn(decay)
 
-    def follow_what_trains(averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
+    def move_trained(averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
+        """Update the parameters that are not shared."""
         pairs = zip(averaged, current, strict=True)
         moving = [(old, new) for old, new in pairs if old.data_ptr() != new.data_ptr()]
         if moving:
-            follow(*map(list, zip(*moving, strict=True)), count)
+            move(*map(list, zip(*moving, strict=True)), count)
 
-    average = AveragedModel(network, multi_avg_fn=follow_what_trains)
+    average = AveragedModel(network, multi_avg_fn=move_trained)
     for copied, own in zip(average.module.parameters(), network.parameters(), strict=True):
         if not own.requires_grad:
             copied.data = own.data
     return average
-
-
-def _trainable_kernels(network: nn.Module) -> list[Tensor]:
-    """Convolution kernels for the loss's penalty; that of frozen ones would be a constant."""
-    convolutions = (module for module in network.modules() if isinstance(module, nn.Conv2d))
-    return [module.weight for module in convolutions if module.weight.requires_grad]

@@ -1,251 +1,272 @@
-"""The run: epochs of steps, validation, checkpoints, and a state to continue from after any interruption."""
+"""Training loop: epochs of optimiser steps, validation, checkpoints, and states from which a run resumes."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from accelerate import Accelerator
 from accelerate.utils import gather_object, set_seed
 
-from vlt.checkpoint import prune_checkpoints, save_checkpoint, set_pointer
-from vlt.config import Config, dump_config
-from vlt.data.collate import Collate, pad_to
-from vlt.errors import DivergedError, TrainingError
-from vlt.model.build import resolve
-from vlt.train.interrupt import StopRequest
+from vlt.checkpoint.directory import prune_checkpoints, set_pointer
+from vlt.checkpoint.write import save_checkpoint
+from vlt.config.reading import dump_config
+from vlt.config.run import Config
+from vlt.errors import DataError, DivergedError, TrainingError
+from vlt.train.data import TrainData, load_data, views_per_referral
 from vlt.train.learner import Gradient, Learner
 from vlt.train.log import RunLog
-from vlt.train.order import batch_loader, micro_batches
-from vlt.train.resume import Progress, ResumeState
-from vlt.train.setup import build_network, load_data, make_run_dir, readings_of, start_accelerator
+from vlt.train.resume import Progress, ResumeState, StopRequest
+from vlt.train.setup import RunFolder, build_network, load_start, resolve_model, start_accelerator, start_text
 from vlt.train.validation import validate
 from vlt.types import Batch
 
 
 def train(config: Config) -> Path:
-    """Trains, or continues a run that was interrupted.
+    """Train, or continue a run that was interrupted.
 
-    The run directory holds `config.yaml`, `checkpoints/` with the pointers `best` and `last`, `history.jsonl`, `log/`
-    for TensorBoard, and `resume/`. A run killed at any moment and started again goes on from the last state saved
-    (every `train.save_every_steps`, and around each validation); on a CPU it ends with the very same parameters.
+    The run's folder holds `config.yaml`, `checkpoints/` with the pointers `best` and `last`, `history.jsonl`, `log/`
+    for TensorBoard, and `resume/`. A run killed at any moment and started again continues from the last saved state
+    (every `train.save_every_steps`, and before and after each validation); on a CPU it ends with exactly the same
+    parameters. A run that fails before its first optimiser step leaves nothing behind.
 
     Args:
-        config: of the run.
+        config: configuration of the run.
 
     Returns:
-        The run directory, `config.output_dir`.
+        The run's folder, `config.output_dir`.
 
     Raises:
-        ConfigError: a folder, batch, precision or warm-up that cannot work; a run started with another configuration.
-        DataError: data that cannot be read.
+        ConfigError: a folder, batch, precision or warm-up that cannot work; a run started with another configuration;
+            a folder that another run is using.
+        DataError: data that cannot be read; a process that loads data failed.
         CheckpointError: pretrained parts or a resume state that cannot be read; a checkpoint that cannot be written.
         DivergedError: the loss is no longer finite.
-        TrainingError: the resume state cannot be written; the run was asked to stop.
+        TrainingError: the resume state cannot be written; the run was stopped by a signal.
     """
-    training = Training(config)
-    training.run()
-    training.accelerator.end_training()
+    accelerator = start_accelerator(config.train, views_per_referral(config))
+    with RunFolder(config.output_dir, is_main=accelerator.is_main_process) as folder:
+        prepare(config, accelerator, folder).run()
+    accelerator.end_training()
     return config.output_dir
 
 
-class Training:
-    """One run, as one of its processes sees it.
+def prepare(config: Config, accelerator: Accelerator, folder: RunFolder) -> Training:
+    """Load data, network and saved state of a run.
 
     Args:
-        config: of the run.
+        config: configuration of the run.
+        accelerator: accelerator of this process.
+        folder: folder of the run, already entered as a context.
+
+    Raises:
+        VLTError: see `train`.
+    """
+    start = load_start(config.train.start_from)
+    config = config.model_copy(update={"model": resolve_model(config.model, start)})
+    data = load_data(config, start_text(config, start))
+    set_seed(config.seed)  # all processes start from the same weights
+    learner = Learner(build_network(config, start), config, accelerator, data.steps_per_epoch(config))
+    set_seed(config.seed, device_specific=True)  # but each has its own dropout
+    resume = ResumeState(
+        folder.path / "resume" / "state.pt",
+        accelerator=accelerator,
+        config=config,
+        data_fingerprint=data.fingerprint,
+        parts=learner.parts,
+    )
+    return Training(config, accelerator, folder, data, learner, resume, resume.load() or Progress())
+
+
+@dataclass
+class Training:
+    """State and loop of a run in one of its processes.
+
+    Attributes:
+        config: configuration of the run, its architecture resolved.
+        accelerator: accelerator of this process.
+        folder: folder of the run.
+        data: training and validation data.
+        learner: network and optimiser.
+        resume: the file from which an interrupted run continues.
+        progress: epochs and steps done.
+        stop: set by the first Ctrl-C or SIGTERM.
     """
 
-    def __init__(self, config: Config) -> None:
-        self.accelerator = start_accelerator(config.train, readings_of(config))
-        self.run_dir = config.output_dir
-        make_run_dir(self.run_dir)
-        self.config = config.model_copy(update={"model": resolve(config.model)})
-        self.data = load_data(self.config)
-        self.steps_per_epoch = self.data.steps(self.config)
-        self.learner = self._build_learner()
-        self.resume = ResumeState(
-            self.run_dir / "resume" / "state.pt",
-            accelerator=self.accelerator,
-            config=self.config,
-            data_fingerprint=self.data.fingerprint,
-            parts=self.learner.parts,
-        )
-        self.progress = self.resume.load() or Progress()
-        self.stop = StopRequest()
+    config: Config
+    accelerator: Accelerator
+    folder: RunFolder
+    data: TrainData
+    learner: Learner
+    resume: ResumeState
+    progress: Progress
+    stop: StopRequest = field(default_factory=StopRequest)
 
-    def _build_learner(self) -> Learner:
-        set_seed(self.config.seed)  # all processes start from the same weights
-        learner = Learner(
-            build_network(self.config, self.data.text), self.config, self.accelerator, self.steps_per_epoch
-        )
-        set_seed(self.config.seed, device_specific=True)  # but each drops out in its own way
-        return learner
-
-    # ------------------------------------------------------------ epochs
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps per epoch."""
+        return self.data.steps_per_epoch(self.config)
 
     @property
     def steps_done(self) -> int:
-        """Optimiser steps, over the whole run."""
+        """Number of optimiser steps done, over the whole run."""
         return self.progress.epoch * self.steps_per_epoch + self.progress.step
 
-    def run(self) -> None:
-        """Trains and validates, epoch after epoch, until all are done."""
-        epochs = self.config.train.epochs
-        if self.progress.epoch >= epochs:
-            print(f"Nothing left to train. {self._conclusion()}", file=sys.stderr)
-            return
-        with self._open_log() as self.log, self.stop:
-            self.log.say(self._introduction())
-            self.log.begin(dump_config(self.config), self.progress.history)
-            while self.progress.epoch < epochs:
-                self.log.describe(f"epoch {self.progress.epoch + 1}/{epochs}")
-                began = time.monotonic()
-                self._train_epoch()
-                self._validate(began)
-            self.log.say(self._conclusion())
+    @property
+    def place(self) -> str:
+        """Current epoch and step, for messages."""
+        return f"epoch {self.progress.epoch + 1}, step {self.progress.step} of {self.steps_per_epoch}"
 
-    def _open_log(self) -> RunLog:
-        return RunLog(
-            self.run_dir,
-            speaks=self.accelerator.is_main_process,
-            total_steps=self.config.train.epochs * self.steps_per_epoch,
+    @property
+    def best(self) -> dict[str, Any]:
+        """History entry of the epoch with the highest score; of equal ones the first."""
+        return max(self.progress.history, key=lambda entry: float(entry[self.config.evaluate.select_by]))
+
+    def run(self) -> None:
+        """Train and validate until all epochs are done."""
+        epochs = self.config.train.epochs
+        if self.steps_done:
+            self.folder.keep()
+        if self.progress.epoch >= epochs:
+            print(f"Nothing left to train. {self.summary()}", file=sys.stderr)
+            return
+        log = RunLog(
+            self.folder.path,
+            is_main=self.accelerator.is_main_process,
+            total_steps=epochs * self.steps_per_epoch,
             done_steps=self.steps_done,
             every=self.config.train.log_every_steps,
         )
+        with log, self.stop:
+            log.say(self.introduction())
+            log.begin(dump_config(self.config), self.progress.history)
+            while self.progress.epoch < epochs:
+                log.describe(f"epoch {self.progress.epoch + 1}/{epochs}")
+                began = time.monotonic()
+                try:
+                    self.train_epoch(log)
+                    self.finish_epoch(log, began)
+                except DataError:
+                    # A signal to the whole process group also ends the processes that load data.
+                    if self.stop.requested and self.accelerator.num_processes == 1:
+                        self.leave()
+                    raise
+            log.say(self.summary())
 
-    def _train_epoch(self) -> None:
-        """The steps of the epoch that are not done yet. The state is saved behind the last, before validation."""
+    def train_epoch(self, log: RunLog) -> None:
+        """Make the optimiser steps of the epoch that are not done yet, and save the state after the last."""
         every = self.config.train.save_every_steps
-        for batches in self._steps():
-            if self._step(batches):
-                self._leave()
+        steps = self.data.batches(
+            self.config,
+            self.progress.epoch,
+            skip_steps=self.progress.step,
+            rank=self.accelerator.process_index,
+            world=self.accelerator.num_processes,
+        )
+        for batches in steps:
+            rate = self.learner.rate
+            gradient = self.learner.gradient(batches, self.stop)
+            if not self.learner.is_sound(gradient):
+                self.refuse_step(gradient, batches, rate)
+            self.learner.update()
+            self.progress.count_step(gradient.losses)
+            self.folder.keep()
+            log.step(self.steps_done, gradient.losses, rate=rate, gradient_norm=gradient.norm)
+            if gradient.stop:
+                self.leave()
             if every and self.progress.step % every == 0 and self.progress.step < self.steps_per_epoch:
                 self.resume.save(self.progress)
         self.resume.save(self.progress)
 
-    def _steps(self) -> Iterator[list[Batch]]:
-        """This process's batches for each optimiser step of the epoch that is not done yet."""
-        config, epoch = self.config, self.progress.epoch
-        indices = micro_batches(
-            self.data.order(config, epoch),
-            batch_size=config.train.batch_size,
-            accumulate=config.train.accumulate,
-            rank=self.accelerator.process_index,
-            world=self.accelerator.num_processes,
-            skip_steps=self.progress.step,
-        )
-        samples, collate = self.data.samples(config, epoch), Collate(pad_to(config.model))
-        on_gpu = self.accelerator.device.type == "cuda"
-        batches = iter(batch_loader(samples, indices, collate, workers=config.train.workers, pin=on_gpu))
-        while step := list(islice(batches, config.train.accumulate)):
-            yield step
+    def finish_epoch(self, log: RunLog, began: float) -> None:
+        """Validate, save the checkpoint, and save the state after it.
 
-    def _step(self, batches: Sequence[Batch]) -> bool:
-        """One optimiser step; whether the run was asked to stop by then."""
-        rate = self.learner.rate
-        gradient = self.learner.gradient(batches, self.stop)
-        if not self.learner.is_sound(gradient):
-            self._refuse_step(gradient, batches, rate)
-        self.learner.update()
-        self.progress.count_step(gradient.losses)
-        self.log.step(self.steps_done, gradient.losses, rate=rate, gradient_norm=gradient.norm)
-        return gradient.stop
-
-    # ------------------------------------------------------------ validation
-
-    def _validate(self, began: float) -> None:
-        """Judges the epoch, keeps its checkpoint, and saves the state behind it."""
-        report = validate(self.learner.judged, self.data, self.config, self.accelerator, self.log, step=self.steps_done)
+        Args:
+            log: log of the run.
+            began: time at which the epoch began or was continued, as of `time.monotonic`.
+        """
+        network = self.learner.averaged_network
+        report = validate(network, self.data, self.config, self.accelerator, log, step=self.steps_done)
         entry = {
             "epoch": self.progress.epoch + 1,
             "step": self.steps_done,
-            "seconds": round(time.monotonic() - began, 1),  # since the epoch began or was continued
+            "seconds": round(time.monotonic() - began, 1),
             "losses": self.progress.mean_losses(),
             **report.scores.to_dict(),
         }
-        is_best = not self.progress.history or self._score(entry) > self._score(self._best())
+        select_by = self.config.evaluate.select_by
+        is_best = not self.progress.history or entry[select_by] > self.best[select_by]
         if self.accelerator.is_main_process:
-            self._keep(entry, is_best)
+            self.save_epoch(entry, is_best=is_best)
         self.progress.finish_epoch(entry)
         self.resume.save(self.progress)
-        self.log.history(self.progress.history)
-        self.log.say(_describe(entry) + (" (best so far)" if is_best else ""))
+        log.history(self.progress.history)
+        log.say(describe_epoch(entry) + (" (best so far)" if is_best else ""))
 
-    def _keep(self, entry: dict[str, Any], is_best: bool) -> None:
-        """Writes the epoch's checkpoint, points to it, and removes those that nothing points to."""
-        name = f"epoch-{entry['epoch']:03d}"
+    def save_epoch(self, entry: dict[str, Any], *, is_best: bool) -> None:
+        """Save the checkpoint of an epoch, set the pointers, and remove checkpoints without a pointer."""
+        run_dir, name = self.folder.path, f"epoch-{entry['epoch']:03d}"
         save_checkpoint(
-            self.run_dir / "checkpoints" / name,
-            model=self.learner.judged,
+            run_dir / "checkpoints" / name,
+            model=self.learner.averaged_network,
             config=self.config,
             text=self.data.text,
             meta={
                 "data_fingerprint": self.data.fingerprint,
                 "metric": self.config.evaluate.select_by,
                 "split": self.config.data.val_split,
-                "score": self._score(entry),
+                "score": entry[self.config.evaluate.select_by],
                 "epoch": entry["epoch"],
                 "step": entry["step"],
             },
         )
         if is_best:
-            set_pointer(self.run_dir, "best", name)
-        set_pointer(self.run_dir, "last", name)
-        prune_checkpoints(self.run_dir)
+            set_pointer(run_dir, "best", name)
+        set_pointer(run_dir, "last", name)
+        prune_checkpoints(run_dir)
 
-    def _score(self, entry: dict[str, Any]) -> float:
-        score: float = entry[self.config.evaluate.select_by]
-        return score
-
-    def _best(self) -> dict[str, Any]:
-        """The first of the finished epochs with the highest score."""
-        return max(self.progress.history, key=self._score)
-
-    # ------------------------------------------------------------ ends
-
-    def _leave(self) -> None:
-        """Saves the state and raises the error that says how to go on."""
+    def leave(self) -> None:
+        """Save the state after a request to stop, and raise the error that says how to continue."""
         self.resume.save(self.progress)
+        self.folder.keep()
         raise TrainingError(
-            f"Stopped as asked at {self._place()}; the state is saved in {self.run_dir}: "
-            "run the same command again to go on."
+            f"Stopped as requested at {self.place}; the state is saved in {self.folder.path}: "
+            "run the same command again to continue."
         )
 
-    def _refuse_step(self, gradient: Gradient, batches: Sequence[Batch], rate: float) -> None:
-        """Raises the error that names the step; parameters and the state on the disk are from before it."""
+    def refuse_step(self, gradient: Gradient, batches: Sequence[Batch], rate: float) -> None:
+        """Raise the error for a loss that is not finite; parameters and saved state are from before the step."""
         ids = gather_object([referral.ref_id for batch in batches for referral in batch.referrals])
         raise DivergedError(
-            f"The loss is {gradient.losses['total']:g} and its gradient's norm {gradient.norm:g} at {self._place()}, "
+            f"The loss is {gradient.losses['total']:g} and its gradient's norm {gradient.norm:g} at {self.place}, "
             f"learning rate {rate:g}, with the referrals {', '.join(map(str, ids))}; look at these, or start in "
-            f"another output_dir with a lower train.lr or train.clip_norm (what {self.run_dir} holds stays as it was)."
+            f"another output_dir with a lower train.lr or train.clip_norm (the state in {self.folder.path} is from "
+            "before this step)."
         )
 
-    def _place(self) -> str:
-        return f"epoch {self.progress.epoch + 1}, step {self.progress.step} of {self.steps_per_epoch}"
-
-    def _introduction(self) -> str:
-        """What is about to be trained, on what."""
+    def introduction(self) -> str:
+        """Describe the run in one line: data, batches, trained parameters, devices."""
         parameters = list(self.learner.network.parameters())
-        total, trained = (
-            sum(p.numel() for p in some) for some in (parameters, (p for p in parameters if p.requires_grad))
-        )
+        total = sum(parameter.numel() for parameter in parameters)
+        trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
         return (
-            f"{'Continuing' if self.steps_done else 'Training'} at {self._place()}: {self.data.count} referrals, "
+            f"{'Continuing' if self.steps_done else 'Training'} at {self.place}: {self.data.count} referrals, "
             f"batches of {self.config.train.batch_size}, {trained:,} of {total:,} parameters train, on "
             f"{self.accelerator.num_processes} x {self.accelerator.device.type}"
         )
 
-    def _conclusion(self) -> str:
-        return f"Finished {self.progress.epoch} epochs in {self.run_dir}; best: {_describe(self._best())}"
+    def summary(self) -> str:
+        """Describe the result in one line: number of finished epochs, and the best one."""
+        return f"Finished {self.progress.epoch} epochs in {self.folder.path}; best: {describe_epoch(self.best)}"
 
 
-def _describe(entry: dict[str, Any]) -> str:
-    """A finished epoch on one line."""
+def describe_epoch(entry: dict[str, Any]) -> str:
+    """Describe a finished epoch on one line."""
     return (
         f"epoch {entry['epoch']}: loss {entry['losses']['total']:.4f}, val mIoU {100 * entry['miou']:.2f}, "
-        f"oIoU {100 * entry['oiou']:.2f} over {entry['count']} sentences, {entry['seconds']:.0f} s"
+        f"oIoU {100 * entry['oiou']:.2f} over {entry['count']} expressions, {entry['seconds']:.0f} s"
     )

@@ -1,4 +1,4 @@
-"""What is trained, at which rate, and how the rate moves."""
+"""Optimiser and learning-rate schedule: which parameters train, at which rate, and how the rate changes."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from vlt.config import ScheduleConfig, TrainConfig
+from vlt.config.run import ScheduleConfig, TrainConfig
 from vlt.errors import ConfigError
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 
 SCHEDULES: dict[str, Callable[[float, ScheduleConfig], float]] = {
     "constant": lambda _progress, _schedule: 1.0,
-    "cosine": lambda progress, schedule: _between(schedule.final, (1 + math.cos(math.pi * progress)) / 2),
-    "polynomial": lambda progress, schedule: _between(schedule.final, (1 - progress) ** schedule.power),
+    "cosine": lambda progress, _schedule: (1 + math.cos(math.pi * progress)) / 2,
+    "polynomial": lambda progress, schedule: (1 - progress) ** schedule.power,
 }
-"""Share of the rate by progress after the warm-up, from 0 to 1. `step` counts epochs instead: see `rate_factor`."""
+"""Decay from 1 to 0 over the progress after the warm-up, from 0 to 1. `step` counts epochs: see `rate_factor`."""
 
 
 def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
-    """What trains, in groups of equal rate and decay; frozen parameters are left out.
+    """Group trainable parameters by learning rate and weight decay.
 
-    The visual backbone has `backbone_lr`, the language encoder `language_lr`, the rest `lr`. Weight decay spares
-    vectors and scalars, that is normalisations and biases.
+    The visual backbone has the rate `backbone_lr`, the language encoder `language_lr`, the rest `lr`. Vectors and
+    scalars, that is normalisations and biases, have no weight decay. Frozen parameters are left out.
     """
     rates = {"backbone": config.backbone_lr, "language": config.language_lr}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
@@ -40,12 +40,12 @@ def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, An
 
 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """The optimiser over `parameter_groups`; fused, which is several times faster on a CPU."""
+    """Build the optimiser over `parameter_groups`; fused, which is several times faster on a CPU."""
     return OPTIMIZERS[config.optimizer](parameter_groups(model, config), lr=config.lr, fused=True)
 
 
 def build_scheduler(optimizer: torch.optim.Optimizer, config: TrainConfig, steps_per_epoch: int) -> LambdaLR:
-    """Moves the rates of all groups alike, once per optimiser step.
+    """Build the schedule that multiplies the rates of all groups by one factor, once per optimiser step.
 
     Raises:
         ConfigError: the warm-up is not over when the run ends.
@@ -63,13 +63,13 @@ def build_scheduler(optimizer: torch.optim.Optimizer, config: TrainConfig, steps
 
 
 def rate_factor(step: int, schedule: ScheduleConfig, *, steps_per_epoch: int, total_steps: int) -> float:
-    """Share of the learning rate at an optimiser step.
+    """Return the factor of the learning rate at an optimiser step.
 
     Args:
         step: 0-based, over the whole run.
-        schedule: its shape.
+        schedule: configuration of the schedule.
         steps_per_epoch: optimiser steps.
-        total_steps: of the run, more than the warm-up's.
+        total_steps: number of steps of the run, more than the warm-up's.
     """
     warmup = schedule.warmup_steps
     if step < warmup:
@@ -77,9 +77,5 @@ def rate_factor(step: int, schedule: ScheduleConfig, *, steps_per_epoch: int, to
     if schedule.name == "step":
         return schedule.factor ** sum(step >= epoch * steps_per_epoch for epoch in schedule.milestones)
     progress = min(1.0, (step - warmup) / (total_steps - warmup))
-    return SCHEDULES[schedule.name](progress, schedule)
-
-
-def _between(final: float, share: float) -> float:
-    """1 where `share` is 1, `final` where it is 0."""
-    return final + (1 - final) * share
+    share = SCHEDULES[schedule.name](progress, schedule)
+    return share if schedule.name == "constant" else schedule.final + (1 - schedule.final) * share

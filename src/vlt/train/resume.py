@@ -1,13 +1,17 @@
-"""The state of a run, so that a run killed at any moment goes on as if it had not been."""
+"""Interruption and resumption: a request to stop, and the saved state from which a killed run continues exactly."""
 
 from __future__ import annotations
 
 import io
 import pickle
 import random
+import signal
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import FrameType, TracebackType
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -16,16 +20,18 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from pydantic import ValidationError
 
-from vlt.config import Config
+from vlt.config.run import Config
 from vlt.errors import CheckpointError, ConfigError, DataError, TrainingError
 from vlt.files import replacing
 
 FORMAT = 1
-"""Of the state file; raised when an older `vlt` could no longer read what this one writes."""
+"""Version of the state file; increased when older versions of `vlt` cannot read it."""
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 HARMLESS = (
     "output_dir",
-    "data.root",  # moved data is recognised by its fingerprint
+    "data.root",  # moved data are recognised by its fingerprint
     "data.images",
     "data.compose.instances",
     "data.compose.images",
@@ -34,20 +40,52 @@ HARMLESS = (
     "train.save_every_steps",
     "train.log_every_steps",
     "train.pictures",
-    "evaluate.batch_size",
+    "inference.batch_size",
 )
-"""Keys that may change between two parts of a run, since they change none of its parameters."""
+"""Keys that may change between two parts of a run, since they do not affect the trained parameters."""
+
+
+class StopRequest:
+    """Context in which the first SIGINT (Ctrl-C) or SIGTERM only sets `requested`; the second acts as usual.
+
+    Outside the main thread, where Python allows no handlers, signals always act as usual.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self.usual: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> StopRequest:
+        if threading.current_thread() is threading.main_thread():
+            self.usual = {number: signal.signal(number, self.receive) for number in STOP_SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.restore()
+
+    def receive(self, _number: int, _frame: FrameType | None) -> None:
+        """Record the request and restore the usual handlers, so that the next signal acts as usual."""
+        self.requested = True
+        self.restore()
+
+    def restore(self) -> None:
+        """Put the usual handlers back."""
+        for number, handler in self.usual.items():
+            signal.signal(number, handler)
+        self.usual = {}
 
 
 @dataclass
 class Progress:
-    """How far a run is.
+    """Progress of a run.
 
     Attributes:
-        epoch: epochs finished, validation included.
-        step: optimiser steps done since.
-        sums: of each loss over those steps.
-        history: of each finished epoch, what history.jsonl tells of it.
+        epoch: number of epochs finished, validation included.
+        step: number of optimiser steps done since.
+        sums: sum of each loss over those steps.
+        history: entry of each finished epoch, as in history.jsonl.
     """
 
     epoch: int = 0
@@ -56,40 +94,40 @@ class Progress:
     history: list[dict[str, Any]] = field(default_factory=list)
 
     def count_step(self, losses: Mapping[str, float]) -> None:
-        """One optimiser step more."""
+        """Count one optimiser step and add its losses."""
         self.step += 1
         self.sums = {name: self.sums.get(name, 0.0) + loss for name, loss in losses.items()}
 
     def mean_losses(self) -> dict[str, float]:
-        """Of the steps since the last finished epoch."""
+        """Return each loss averaged over the steps since the last finished epoch."""
         return {name: total / self.step for name, total in self.sums.items()}
 
     def finish_epoch(self, entry: dict[str, Any]) -> None:
-        """One epoch more, validated."""
+        """Count one epoch that has been validated."""
         self.history.append(entry)
         self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
 
 
 class Stateful(Protocol):
-    """A part of a run that has a state: model, optimiser, schedule, moving average, gradient scaler."""
+    """A part of a run with a state: network, optimiser, schedule, moving average, gradient scaler."""
 
     def state_dict(self) -> dict[str, Any]:
-        """The state, of tensors and plain values."""
+        """Return the state, made of tensors and plain values."""
 
     def load_state_dict(self, state_dict: dict[str, Any], /) -> Any:
-        """Takes a state back."""
+        """Restore a state."""
 
 
 @dataclass(frozen=True)
 class ResumeState:
-    """The one file that a run continues from.
+    """The file from which a run continues.
 
     Attributes:
-        path: of the file; it is replaced whole, so that a crash while saving leaves the earlier one.
-        accelerator: whose processes each have a random state of their own.
-        config: of the run; it must not change, except for the keys in `HARMLESS`.
-        data_fingerprint: of what is learnt from; it must not change either.
-        parts: all that has a state, by name.
+        path: path of the file; replaced as a whole, so that a crash while saving leaves the earlier one.
+        accelerator: gathers the random states of all processes.
+        config: configuration of the run; must not change, except for the keys in `HARMLESS`.
+        data_fingerprint: fingerprint of the training data; must not change either.
+        parts: the parts whose state is saved and restored, by name.
     """
 
     path: Path
@@ -99,55 +137,68 @@ class ResumeState:
     parts: Mapping[str, Stateful]
 
     def save(self, progress: Progress) -> None:
-        """Writes everything that the next step depends on; to be called by all processes.
+        """Save everything that the next step depends on; must be called by all processes.
 
         Raises:
             TrainingError: the file cannot be written; the earlier one stays.
         """
         random_states = gather_object([random_state(self.accelerator.device)])
         if self.accelerator.is_main_process:
-            buffer = io.BytesIO()  # a full disk is then met by one plain write
-            torch.save(self._content(progress, random_states), buffer)
-            _write(self.path, buffer)
+            content = {
+                "format": FORMAT,
+                "config": self.config.model_dump(mode="json"),
+                "data_fingerprint": self.data_fingerprint,
+                "parts": {name: part.state_dict() for name, part in self.parts.items()},
+                "random": random_states,
+                "progress": asdict(progress),
+            }
+            buffer = io.BytesIO()  # serialised first, so that a full disk fails in one plain write
+            torch.save(content, buffer)
+            try:
+                with replacing(self.path) as file:
+                    file.write(buffer.getbuffer())
+            except DataError as error:
+                reason = str(error).rstrip(".")
+                raise TrainingError(
+                    f"{reason}; make room and run the same command again, it continues from the state saved before."
+                ) from error
         self.accelerator.wait_for_everyone()
 
     def load(self) -> Progress | None:
-        """Takes the saved state back into the parts and the random generators; None where nothing was saved.
+        """Restore the saved state of the parts and of the random generators.
+
+        Returns:
+            The progress of the run; None if nothing has been saved.
 
         Raises:
-            CheckpointError: the file is damaged, or from a newer format.
+            CheckpointError: the file is damaged, or of a newer format.
             ConfigError: the configuration, the data or the number of processes changed.
         """
         if not self.path.exists():
             return None
-        content = _read(self.path)
-        self._refuse_changes(content)
+        content = read_state(self.path)
+        self.refuse_changes(content)
         for name, part in self.parts.items():
             part.load_state_dict(content["parts"][name])
         restore_random_state(content["random"][self.accelerator.process_index], self.accelerator.device)
         return Progress(**content["progress"])
 
-    def _content(self, progress: Progress, random_states: list[dict[str, Any]]) -> dict[str, Any]:
-        return {
-            "format": FORMAT,
-            "config": self.config.model_dump(mode="json"),
-            "data_fingerprint": self.data_fingerprint,
-            "parts": {name: part.state_dict() for name, part in self.parts.items()},
-            "random": random_states,
-            "progress": asdict(progress),
-        }
+    def refuse_changes(self, content: Mapping[str, Any]) -> None:
+        """Check that configuration, data and number of processes are those of the saved state.
 
-    def _refuse_changes(self, content: Mapping[str, Any]) -> None:
+        Raises:
+            ConfigError: one of them changed.
+        """
         remedy = f"to start afresh, name another output_dir or delete {self.config.output_dir}"
         if changes := changed_keys(content["config"], self.config):
             raise ConfigError(
                 f"The run in {self.config.output_dir} was started with another configuration ({'; '.join(changes)}); "
-                f"set these back to continue it, or, {remedy}."
+                f"restore these values to continue it, or, {remedy}."
             )
         if content["data_fingerprint"] != self.data_fingerprint:
             raise ConfigError(
                 f"The data of the run in {self.config.output_dir} changed since it was started (fingerprint "
-                f"{content['data_fingerprint']}, now {self.data_fingerprint}); bring them back to continue it, "
+                f"{content['data_fingerprint']}, now {self.data_fingerprint}); restore them to continue it, "
                 f"or, {remedy}."
             )
         before, now = len(content["random"]), self.accelerator.num_processes
@@ -158,29 +209,61 @@ class ResumeState:
             )
 
 
-def changed_keys(before: Mapping[str, Any], config: Config) -> list[str]:
-    """What differs from a saved configuration, as "key: before -> now", harmless keys left out.
+def read_state(path: Path) -> dict[str, Any]:
+    """Read a state file.
 
-    More `train.epochs` are harmless too where the rate does not depend on the end: schedules `constant` and `step`.
-    Keys that are younger than the saved configuration are taken to have stood at their defaults.
+    Raises:
+        CheckpointError: it is damaged, or of a newer format.
     """
-    old, new = _flat(_completed(before)), _flat(config.model_dump(mode="json"))
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        newer = content["format"] > FORMAT
+    except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(
+            f"The resume state {path} is damaged ({reason}), but the checkpoints beside it are not: "
+            "keep those and continue with train.start_from in another output_dir."
+        ) from error
+    if newer:
+        raise CheckpointError(
+            f"{path} has resume format {content['format']}, but this vlt reads up to format {FORMAT}; upgrade vlt."
+        )
+    return content
+
+
+def changed_keys(before: Mapping[str, Any], config: Config) -> list[str]:
+    """List the differences to a saved configuration, as "key: before -> now"; harmless keys are left out.
+
+    More `train.epochs` are harmless, too, if the rate does not depend on the end: schedules `constant` and `step`.
+    Keys that the saved configuration does not have yet count as having had their defaults.
+    """
+    with suppress(ValidationError):  # a key that is no longer known shows up as a difference
+        before = Config.model_validate(before).model_dump(mode="json")
+    old, new = flat_keys(before), flat_keys(config.model_dump(mode="json"))
     changed = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)} - set(HARMLESS)
     if config.train.schedule.name in ("constant", "step") and config.train.epochs > old["train.epochs"]:
         changed.discard("train.epochs")
     return [f"{key}: {old.get(key)} -> {new.get(key)}" for key in sorted(changed)]
 
 
-def _completed(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A saved configuration with the defaults of what it lacks; as it is where a key of it is known no more."""
-    try:
-        return Config.model_validate(values).model_dump(mode="json")
-    except ValidationError:
-        return values
+def flat_keys(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten nested mappings.
+
+    Example:
+        >>> flat_keys({"train": {"lr": 0.1}, "seed": 0})
+        {'train.lr': 0.1, 'seed': 0}
+    """
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            result |= flat_keys(value, f"{prefix}{key}.")
+        else:
+            result[f"{prefix}{key}"] = value
+    return result
 
 
 def random_state(device: torch.device) -> dict[str, Any]:
-    """The state of every random generator that this process may draw from, as plain values and tensors."""
+    """Return the state of every random generator that this process may draw from, as plain values and tensors."""
     name, keys, *rest = cast(tuple[str, Any, int, int, float], np.random.get_state(legacy=True))
     return {
         "python": random.getstate(),
@@ -191,48 +274,9 @@ def random_state(device: torch.device) -> dict[str, Any]:
 
 
 def restore_random_state(state: Mapping[str, Any], device: torch.device) -> None:
-    """Takes back what `random_state` gave."""
+    """Restore what `random_state` returned."""
     random.setstate(state["python"])
     np.random.set_state(state["numpy"])
     torch.set_rng_state(state["torch"])
     if state["device"] is not None:
         torch.get_device_module(device).set_rng_state(state["device"])
-
-
-def _write(path: Path, buffer: io.BytesIO) -> None:
-    try:
-        with replacing(path) as file:
-            file.write(buffer.getbuffer())
-    except DataError as error:
-        reason = str(error).rstrip(".")
-        raise TrainingError(
-            f"{reason}; make room and run the same command again, it continues from the state saved before."
-        ) from error
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        newer = content["format"] > FORMAT
-    except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(
-            f"The resume state {path} is damaged ({reason}); the checkpoints beside it are not: "
-            "keep those and train on in another output_dir."
-        ) from error
-    if newer:
-        raise CheckpointError(
-            f"{path} has resume format {content['format']}, but this vlt reads up to format {FORMAT}; upgrade vlt."
-        )
-    return content
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with keys joined by dots."""
-    result: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            result |= _flat(value, f"{prefix}{key}.")
-        else:
-            result[f"{prefix}{key}"] = value
-    return result

@@ -1,0 +1,21 @@
+"""The type of every path on the command line."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+class LocalPath(click.Path):
+    """A local file or folder. A leading `~` is the home folder, which shells leave alone in `--option=~/x`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Convert an argument to a `Path`; a URL is refused, since it would become a folder such as `https:`."""
+        from vlt.config.section import as_url, expand_home
+
+        if url := as_url(value):
+            self.fail(f"{url} is a URL, which is not supported; download it and give its path.", param, ctx)
+        return expand_home(Path(os.fsdecode(super().convert(value, param, ctx))))

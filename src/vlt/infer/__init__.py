@@ -1,0 +1,15 @@
+"""Inference: engines that run a network, and the predictor, which makes all predictions of this package.
+
+Read in this order:
+
+    engine        the protocol: arrays in, arrays out
+    torch_engine  a network of this package behind that protocol
+    predictor     images and expressions to predictions
+    prediction    one prediction: mask, score, box, run lengths, overlay
+"""
+
+from vlt.infer.engine import Engine, Logits
+from vlt.infer.prediction import Prediction
+from vlt.infer.predictor import ImageFeatures, Predictor, load
+
+__all__ = ["Engine", "ImageFeatures", "Logits", "Prediction", "Predictor", "load"]

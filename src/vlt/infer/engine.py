@@ -1,0 +1,61 @@
+"""The protocol between the predictor and whatever runs a network: numpy arrays in, numpy arrays out."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from vlt.text.words import WordArray
+from vlt.types import FloatArray
+
+Encoded: TypeAlias = Any
+"""Features of U images as an engine keeps them; opaque to everything else, and never changed."""
+
+
+class Logits(NamedTuple):
+    """Output of a network for B expressions.
+
+    Attributes:
+        masks: (B, 1, h, w) float32, before the sigmoid, at any stride of the input.
+        presence: (B,) float32 in [0, 1], the probability that anything matches; None where the network has no such
+            output.
+    """
+
+    masks: FloatArray
+    presence: FloatArray | None = None
+
+
+class Engine(Protocol):
+    """Runs a network. Keeps nothing between calls, so that threads may share one."""
+
+    @property
+    def hardware(self) -> str:
+        """Name of the device, such as "x86_64 CPU, 2 cores"."""
+        ...
+
+    def encode(self, images: FloatArray) -> Encoded:
+        """Compute what depends on the images alone, once for any number of expressions.
+
+        Args:
+            images: (U, 3, H, W) float32 in [0, 1], letterboxed RGB.
+        """
+        ...
+
+    def segment(
+        self,
+        encoded: Encoded,
+        image_index: npt.NDArray[np.int64],
+        words: WordArray,
+        word_mask: npt.NDArray[np.bool_],
+    ) -> Logits:
+        """Segment what each expression refers to.
+
+        Args:
+            encoded: what `encode` returned for U images.
+            image_index: (B,) int64 in [0, U), the image of each expression.
+            words: (B, T) int64 token ids or (B, T, D) float32 vectors, padded with zeros.
+            word_mask: (B, T) bool, True = a word; words come first.
+        """
+        ...

@@ -1,0 +1,116 @@
+"""A prediction: the mask for one expression, and its conversion to overlay, cutout, JSON and run lengths."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as PILImage
+
+from vlt.data.masks import encode_rle, mask_box
+from vlt.errors import InputError
+from vlt.geometry import Letterbox
+from vlt.types import RLE, Box, Image, Mask
+from vlt.visualize import PREDICTION_COLOUR, Colour, overlay
+
+NOTEBOOK_SIDE = 800
+"""Longest side of the picture that a notebook shows, in pixels."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """The mask predicted for one expression.
+
+    Attributes:
+        expression: as given.
+        mask: (H, W) bool, at the image's size.
+        score: confidence that something matches, in [0, 1]: the mean probability inside the mask, above
+            the threshold; for an empty mask the highest probability in the image, at most the threshold. Computed from
+            the network's own mask, before outlines are refined. Ranks the predictions of one model; not calibrated.
+        threshold: probability above which a pixel belongs to the mask.
+        image: (H, W, 3) uint8 RGB, the image.
+    """
+
+    expression: str
+    mask: Mask = field(repr=False)
+    score: float
+    threshold: float
+    image: Image = field(repr=False)
+    logits: npt.NDArray[np.float32] = field(repr=False)
+    """(1, h, w) float32 in the input of `letterbox`."""
+    letterbox: Letterbox = field(repr=False)
+
+    @property
+    def box(self) -> Box | None:
+        """The smallest box around the mask, xyxy in pixels, x1 and y1 just outside; None for an empty mask."""
+        return mask_box(self.mask)
+
+    @property
+    def rle(self) -> RLE:
+        """The mask as COCO's compressed run lengths."""
+        return encode_rle(self.mask)
+
+    def probability(self) -> npt.NDArray[np.float32]:
+        """Compute the probability of each pixel, (H, W) float32 in [0, 1]; the mask is where it exceeds the threshold.
+
+        Where the network's own mask is empty at the threshold, the mask stays empty whatever a refiner finds.
+        """
+        return self.letterbox.probability(self.logits)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the prediction as JSON values: expression, score, box, run lengths and (height, width)."""
+        rle = self.rle
+        return {
+            "expression": self.expression,
+            "score": round(self.score, 4),
+            "box": self.box,
+            "rle": rle,
+            "size": rle["size"],
+        }
+
+    def overlay(self, colour: Colour = PREDICTION_COLOUR, alpha: float = 0.45) -> Image:
+        """Draw the mask on the image.
+
+        Args:
+            colour: RGB in 0..255.
+            alpha: opacity of the colour inside the mask, in [0, 1].
+
+        Returns:
+            (H, W, 3) uint8 RGB.
+        """
+        return overlay(self.image, self.mask, colour=colour, alpha=alpha)
+
+    def cutout(self) -> Image:
+        """Cut the mask out of the image: (H, W, 4) uint8 RGBA, transparent outside the mask."""
+        return np.dstack([self.image, self.mask.astype(np.uint8) * 255])
+
+    def to_supervision(self) -> Any:
+        """Convert to `supervision.Detections` with one detection, or none for an empty mask.
+
+        Raises:
+            InputError: the package supervision is not installed.
+        """
+        try:
+            import supervision  # noqa: PLC0415 (optional)
+        except ImportError:
+            raise InputError("to_supervision() needs the package supervision: `pip install supervision`.") from None
+        if self.box is None:
+            return supervision.Detections.empty()
+        return supervision.Detections(
+            xyxy=np.array([self.box], np.float32),
+            mask=self.mask[None],
+            confidence=np.array([self.score], np.float32),
+            class_id=np.array([0]),
+            data={"class_name": np.array([self.expression])},
+        )
+
+    def _repr_png_(self) -> bytes:
+        """Return the overlay as PNG, for notebooks."""
+        picture = PILImage.fromarray(self.overlay())
+        picture.thumbnail((NOTEBOOK_SIDE, NOTEBOOK_SIDE))
+        file = io.BytesIO()
+        picture.save(file, format="png")
+        return file.getvalue()

@@ -1,0 +1,357 @@
+"""The predictor: images and expressions to masks. All commands make their predictions with it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar, overload
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from vlt.config.inference import InferenceConfig
+from vlt.data.image import ImageSource, read_image
+from vlt.errors import CheckpointError, ConfigError, InputError
+from vlt.geometry import Letterbox, sigmoid
+from vlt.infer.engine import Encoded, Engine
+from vlt.infer.prediction import Prediction
+from vlt.refine.refiner import Refiner, RefinerFeatures
+from vlt.text.mirror import swap_left_right
+from vlt.text.reader import TextReader
+from vlt.text.words import pad_words, split_words, warn_about
+from vlt.types import FloatArray, Image
+
+IMAGES_AT_ONCE = 4
+"""Largest number of images encoded in one pass; larger batches take more memory and are not faster."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageFeatures:
+    """Features of one image, immutable and reusable for any number of expressions.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        letterbox: maps the image to the network's input and back.
+        engine: the one that computed the features; no other can use them.
+        encoded: features of the image and of others encoded with it.
+        index: index of the image among these.
+        flipped: features of the same images flipped horizontally; None without test-time augmentation.
+        outlines: the refiner's features; None without a refiner.
+    """
+
+    image: Image = field(repr=False)
+    letterbox: Letterbox
+    engine: Engine = field(repr=False)
+    encoded: Encoded = field(repr=False)
+    index: int
+    flipped: Encoded | None = field(repr=False)
+    outlines: RefinerFeatures | None = field(repr=False)
+
+
+Source: TypeAlias = ImageSource | ImageFeatures
+"""An image to predict on: a path, a PIL image, an array, bytes, an open binary file, or features."""
+
+SomeSource = TypeVar("SomeSource", bound=Source)
+"""For lists of one kind of source."""
+
+
+class Predictor:
+    """Predicts masks for expressions about images. Keeps nothing between calls, so that threads may share one.
+
+    Args:
+        engine: runs the network.
+        text: the text reader that the network was trained with.
+        settings: threshold, test-time augmentation, refinement, batch size.
+        input_size: (height, width) of the network's input in pixels.
+        antialias: low-pass images before shrinking, see `Letterbox`.
+        pad_to: length that expressions are padded to; None: the longest of a batch.
+        refiner: refines mask outlines where `settings.refine`; None: masks are the network's own.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        text: TextReader,
+        settings: InferenceConfig,
+        *,
+        input_size: tuple[int, int],
+        antialias: bool = True,
+        pad_to: int | None = None,
+        refiner: Refiner | None = None,
+    ) -> None:
+        self.engine = engine
+        self.text = text
+        self.settings = settings
+        self.input_size = input_size
+        self.antialias = antialias
+        self.pad_to = pad_to
+        self.refiner = refiner
+
+    @property
+    def refines(self) -> bool:
+        """Whether mask outlines are refined."""
+        return self.refiner is not None and self.settings.refine
+
+    def with_settings(self, **changes: object) -> Predictor:
+        """Return a predictor of the same network with other settings, such as `threshold=0.35` or `refine=False`.
+
+        Args:
+            changes: keys of `InferenceConfig`, but not `image_size`, which the network must fit.
+
+        Raises:
+            ConfigError: there is no such setting, or its value is not allowed.
+        """
+        if "image_size" in changes:
+            raise ConfigError("inference.image_size cannot be changed after loading; set it in the configuration.")
+        try:
+            settings = InferenceConfig.model_validate({**self.settings.model_dump(), **changes})
+        except ValidationError as error:
+            faults = [f"{fault['loc'][0]} is {fault['input']!r} ({fault['msg']})" for fault in error.errors()]
+            known = ", ".join(InferenceConfig.model_fields)
+            raise ConfigError(f"These settings cannot be used: {'; '.join(faults)}; known: {known}.") from None
+        return Predictor(
+            self.engine,
+            self.text,
+            settings,
+            input_size=self.input_size,
+            antialias=self.antialias,
+            pad_to=self.pad_to,
+            refiner=self.refiner,
+        )
+
+    def encode(self, image: ImageSource) -> ImageFeatures:
+        """Encode an image once, for any number of expressions.
+
+        Args:
+            image: a path, a PIL image, an array (H, W, 3) uint8 RGB, bytes or an open binary file; EXIF rotation is
+                applied.
+
+        Raises:
+            InputError: not an image, or too large; see `vlt.data.image.read_image`.
+        """
+        return self.encode_images([image])[0]
+
+    def encode_images(self, images: Sequence[Source]) -> list[ImageFeatures]:
+        """Encode several images in one pass; features among them are checked and returned. Memory grows with both.
+
+        Raises:
+            InputError: not an image; features of another predictor, or made with other settings.
+        """
+        pixels = [read_image(image) for image in images if not isinstance(image, ImageFeatures)]
+        boxes = [Letterbox((one.shape[0], one.shape[1]), self.input_size, self.antialias) for one in pixels]
+        encoded, flipped = None, None
+        if pixels:
+            inputs = np.stack([box.image(one) for box, one in zip(boxes, pixels, strict=True)])
+            encoded = self.engine.encode(inputs)
+            if self.settings.flip:
+                flipped = self.engine.encode(np.ascontiguousarray(inputs[..., ::-1]))
+        outlines = [self.refiner.encode(one) if self.refiner and self.settings.refine else None for one in pixels]
+        new = (
+            ImageFeatures(one, box, self.engine, encoded, index, flipped, outline)
+            for index, (one, box, outline) in enumerate(zip(pixels, boxes, outlines, strict=True))
+        )
+        features = [image if isinstance(image, ImageFeatures) else next(new) for image in images]
+        for each in features:
+            lacks_flip = self.settings.flip and each.flipped is None
+            if each.engine is not self.engine or lacks_flip or (self.refines and each.outlines is None):
+                raise InputError(
+                    "These features were made by another predictor, or with other settings; encode the image with "
+                    "this predictor."
+                )
+        return features
+
+    @overload
+    def predict(
+        self, image: Source, expressions: str | Sequence[str], *, threshold: float | None = None, warn: bool = True
+    ) -> list[Prediction]: ...
+
+    @overload
+    def predict(
+        self,
+        image: list[SomeSource] | tuple[SomeSource, ...],
+        expressions: str | Sequence[str] | Sequence[Sequence[str]],
+        *,
+        threshold: float | None = None,
+        warn: bool = True,
+    ) -> list[list[Prediction]]: ...
+
+    def predict(
+        self,
+        image: Source | list[SomeSource] | tuple[SomeSource, ...],
+        expressions: str | Sequence[str] | Sequence[Sequence[str]],
+        *,
+        threshold: float | None = None,
+        warn: bool = True,
+    ) -> list[Prediction] | list[list[Prediction]]:
+        """Predict the mask of what each expression refers to.
+
+        Args:
+            image: one image (as for `encode`, or the features that `encode` returned), or a list of images.
+            expressions: one or several, independent of each other. With a list of images: the same for each image, or
+                a list of expressions per image.
+            threshold: threshold of the probability, in [0, 1]; None: that of the settings. A larger one gives no larger
+                mask.
+            warn: warn (`VLTWarning`) of words that the model does not know and of expressions that were cut.
+
+        Returns:
+            One prediction per expression, in order; with a list of images a list of these per image.
+
+        Raises:
+            InputError: a blank expression; a threshold outside [0, 1]; features of another predictor; not an image;
+                numbers of images and lists of expressions that differ.
+            CheckpointError: the network's output is not finite.
+        """
+        several = isinstance(image, list | tuple)
+        images = list(image) if isinstance(image, list | tuple) else [image]
+        texts = check_expressions(expressions, len(images), several=several)
+        threshold = self.settings.threshold if threshold is None else check_threshold(threshold)
+        if warn:
+            for text in dict.fromkeys(text for some in texts for text in some):
+                warn_about(text, self.text(text), self.text.max_words)
+        predictions: list[list[Prediction]] = []
+        for start in range(0, len(images), IMAGES_AT_ONCE):
+            some = slice(start, start + IMAGES_AT_ONCE)
+            features, rows = self.encode_images(images[some]), texts[some]
+            repeated = [each for each, row in zip(features, rows, strict=True) for _ in row]
+            logits = iter(self._segment(repeated, [text for row in rows for text in row]))
+            predictions += [
+                [self._finish(each, text, next(logits), threshold) for text in row]
+                for each, row in zip(features, rows, strict=True)
+            ]
+            del features, repeated  # bounds memory: free them before the next images are encoded
+        return predictions if several else predictions[0]
+
+    def _segment(self, features: Sequence[ImageFeatures], texts: Sequence[str]) -> list[FloatArray]:
+        """Compute the logits (1, h, w) of each expression, `settings.batch_size` at a time.
+
+        With test-time augmentation the flipped images are segmented too, with left and right swapped in the
+        expressions, and both outputs are merged.
+        """
+        logits: list[FloatArray] = []
+        start = 0
+        while start < len(texts):
+            first, stop = features[start], start + 1
+            while stop < min(start + self.settings.batch_size, len(texts)) and features[stop].encoded is first.encoded:
+                stop += 1
+            index = np.array([each.index for each in features[start:stop]], np.int64)
+            swapped = [swap_left_right(text) for text in texts[start:stop]]
+            flipped_texts = [
+                text if other is None else other for text, other in zip(texts[start:stop], swapped, strict=True)
+            ]
+            passes = [(first.encoded, texts[start:stop])]
+            if self.settings.flip:
+                passes.append((first.flipped, flipped_texts))
+            outputs: list[FloatArray] = []
+            for encoded, some in passes:
+                words = pad_words([self.text(text).values for text in some], self.pad_to)
+                outputs.append(self.engine.segment(encoded, index, *words).masks)
+                if not np.isfinite(outputs[-1]).all():
+                    bad = int(np.isfinite(outputs[-1]).all(axis=(1, 2, 3)).argmin())
+                    raise CheckpointError(
+                        f"The network's output for {some[bad]!r} is not finite (NaN or infinite): its weights are "
+                        "damaged or training diverged; use another checkpoint."
+                    )
+            has_flipped = np.array([other is not None for other in swapped])
+            masks = merge_flipped(outputs[0], outputs[1], has_flipped) if self.settings.flip else outputs[0]
+            logits += list(masks)
+            start = stop
+        return logits
+
+    def _finish(self, features: ImageFeatures, text: str, logits: FloatArray, threshold: float) -> Prediction:
+        """Turn the logits of one expression into its prediction, with a refined outline where there is a refiner."""
+        letterbox = features.letterbox
+        mask, score = letterbox.mask_and_score(logits, threshold)
+        if self.refiner is not None and self.settings.refine and features.outlines is not None:
+            # The outline depends on the settings' threshold alone, so that a larger `threshold` never gives more mask.
+            refined = self.refiner.refine(features.outlines, logits, letterbox, self.settings.threshold)
+            if refined is not None:
+                letterbox, logits = features.outlines.letterbox, refined
+                mask = letterbox.mask(logits, threshold) if mask.any() else mask
+        return Prediction(text, mask, score, threshold, features.image, logits, letterbox)
+
+
+def merge_flipped(logits: FloatArray, flipped: FloatArray, has_flipped: npt.NDArray[np.bool_]) -> FloatArray:
+    """Merge the logits of images with those of the horizontally flipped images (test-time augmentation).
+
+    The result is the mean of both probabilities. If only one of the two exceeds one half anywhere, or the mean exceeds
+    it nowhere although one of them does, the one with the higher peak is used alone.
+
+    Args:
+        logits: (B, 1, h, w), of the images.
+        flipped: (B, 1, h, w), of the flipped images, not flipped back.
+        has_flipped: (B,) bool, False where an expression has no form for the flipped image ("number 12"): its logits
+            stay as they are.
+
+    Returns:
+        (B, 1, h, w) float32.
+    """
+    back = flipped[..., ::-1]
+    mean = (sigmoid(logits) + sigmoid(back)) / 2
+    mean = mean.clip(1e-6, 1 - 1e-6)
+    mean = np.log(mean / (1 - mean))
+    peak, back_peak, mean_peak = (each.max(axis=(1, 2, 3), keepdims=True) for each in (logits, back, mean))
+    agree = ((peak > 0) == (back_peak > 0)) & ((peak > 0) == (mean_peak > 0))
+    merged = np.where(agree, mean, np.where(peak >= back_peak, logits, back))
+    return np.where(has_flipped[:, None, None, None], merged, logits).astype(np.float32)
+
+
+def check_expressions(expressions: Any, images: int, *, several: bool) -> list[list[str]]:
+    """Check the expressions given to `Predictor.predict`, and return them as a list for each image.
+
+    Args:
+        expressions: a text, some texts, or with several images a list of texts per image.
+        images: number of images.
+        several: whether a list of images was given.
+
+    Raises:
+        InputError: not text; blank or invisible; more or fewer lists than images.
+    """
+    is_list = isinstance(expressions, Sequence) and not isinstance(expressions, str)
+    nested = several and is_list and any(not isinstance(one, str) for one in expressions)
+    lists: list[Any] = list(expressions) if nested else [expressions if is_list else [expressions]]
+    for some in lists:
+        if not isinstance(some, Sequence) or isinstance(some, str | bytes):
+            form = "with several images give a list for each" if several else "give a text or a list of texts"
+            raise InputError(f"expressions holds {type(some).__name__}; {form}.")
+        for number, expression in enumerate(some, 1):
+            split_words(expression, f"Expression {number} of {len(some)}")
+    if nested and len(lists) != images:
+        raise InputError(f"There are {images} images but {len(lists)} lists of expressions; give one for each image.")
+    return [list(some) for some in lists] * (1 if nested else images)
+
+
+def check_threshold(threshold: object) -> float:
+    """Check a threshold given by a user.
+
+    Raises:
+        InputError: not a number from 0 to 1.
+    """
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float | np.number) or math.isnan(threshold):
+        raise InputError(f"The threshold is {threshold!r}, not a number from 0 to 1.")
+    if not 0 <= threshold <= 1:
+        raise InputError(f"The threshold is {threshold}, but a probability lies between 0 and 1.")
+    return float(threshold)
+
+
+def load(checkpoint: Path | str | None = None, device: str | None = None, *, refine: bool = True) -> Predictor:
+    """Load a predictor.
+
+    Args:
+        checkpoint: the folder of a checkpoint or of a run (its best checkpoint is taken); None: the model that comes
+            with the package.
+        device: such as "cpu" or "cuda:1"; None: a GPU where there is one.
+        refine: refine mask outlines if the checkpoint includes a refiner and its settings say so; most of the time
+            per image.
+
+    Raises:
+        CheckpointError: see `vlt.checkpoint.load_checkpoint`.
+        ConfigError: a device that this machine does not have.
+    """
+    from vlt.checkpoint.read import load_checkpoint  # noqa: PLC0415 (torch is imported when a network is loaded)
+    from vlt.infer.torch_engine import torch_predictor  # noqa: PLC0415
+
+    loaded = load_checkpoint(checkpoint, device, refine=refine)
+    return torch_predictor(loaded.model, loaded.text, loaded.config, loaded.refiner)

@@ -1,0 +1,117 @@
+"""A PyTorch network behind the `Engine` protocol."""
+
+from __future__ import annotations
+
+import copy
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from vlt.config.run import Config
+from vlt.infer.engine import Logits
+from vlt.infer.predictor import Predictor
+from vlt.model.vlt import VLT, Features
+from vlt.refine.refiner import Refiner
+from vlt.text.reader import TextReader, padded_length
+from vlt.text.words import WordArray
+from vlt.types import FloatArray
+
+
+class TorchEngine:
+    """Runs a `VLT` network on its own device.
+
+    Args:
+        model: in eval mode (see `evaluating` for one that is being trained), not wrapped for distributed training.
+    """
+
+    def __init__(self, model: VLT) -> None:
+        self.model = model
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the network's parameters."""
+        return next(self.model.parameters()).device
+
+    @property
+    def hardware(self) -> str:
+        """Name of the device, such as "x86_64 CPU, 2 cores"."""
+        return describe_device(self.device)
+
+    @torch.inference_mode()
+    def encode(self, images: FloatArray) -> Features:
+        """Encode images; see `Engine`."""
+        return self.model.encode(torch.from_numpy(images).to(self.device))
+
+    @torch.inference_mode()
+    def segment(
+        self, encoded: Features, image_index: npt.NDArray[np.int64], words: WordArray, word_mask: npt.NDArray[np.bool_]
+    ) -> Logits:
+        """Segment expressions; see `Engine`."""
+        index, tokens, mask = (torch.from_numpy(each).to(self.device) for each in (image_index, words, word_mask))
+        output = self.model.segment(encoded.select(index), tokens, mask)
+        return Logits(output.logits.float().cpu().numpy())
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: the network without its forward hooks."""
+        return {"model": without_hooks(self.model)}
+
+
+def torch_predictor(model: VLT, text: TextReader, config: Config, refiner: Refiner | None = None) -> Predictor:
+    """Make the predictor of a network.
+
+    Args:
+        model: the network, in eval mode.
+        text: the text reader that the network was trained with.
+        config: configuration of the network; its `inference` section says how predictions are made.
+        refiner: refines mask outlines; None: masks are the network's own.
+    """
+    return Predictor(
+        TorchEngine(model),
+        text,
+        config.inference,
+        input_size=config.input_size,
+        antialias=config.model.antialias,
+        pad_to=padded_length(config.model),
+        refiner=refiner,
+    )
+
+
+def without_hooks(model: nn.Module) -> nn.Module:
+    """Copy a network without the forward hooks of its modules; parameters and buffers are shared, not copied.
+
+    `transformers` adds local functions as hooks, which cannot be pickled. They are added again at the next call,
+    because the mark that says that they are there is removed, too.
+    """
+    shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    twin = copy.deepcopy(model, shared)
+    for module in twin.modules():
+        module._forward_hooks.clear()
+        module.__dict__.pop("_output_capturing_hooks_installed", None)
+    return twin
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Set a network to eval mode inside the block, and afterwards each of its modules back to the mode it had."""
+    training = [module for module in model.modules() if module.training]  # frozen parts may be in eval mode already
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def describe_device(device: torch.device | str) -> str:
+    """Name a device: the GPU's name, or the machine's architecture and number of cores."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} {device.type.upper()}, {os.cpu_count()} cores"

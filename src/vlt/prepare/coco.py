@@ -1,0 +1,148 @@
+"""Referring data sets from COCO instance files: expressions by a grammar or from a table, and the report."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from tqdm import tqdm
+
+from vlt.data.prepared import annotation_folder, write_prepared
+from vlt.errors import DataError
+from vlt.files import file_digest
+from vlt.prepare.coco_scenes import CocoScenes, PhotoScene
+from vlt.prepare.handwritten import TableExpressions, read_table
+from vlt.prepare.instances import CocoFile, read_instance_file
+from vlt.prepare.report import PrepareReport, count, owning, refuse_other
+from vlt.prepare.splits import VAL_SHARE, check_name, check_share, is_validation, with_halves
+from vlt.synth.words import describe, standings
+from vlt.types import Expression, Referral
+
+__all__ = ["PER_TARGET", "GrammarExpressions", "is_validation", "prepare_coco"]
+
+PER_TARGET = 4
+"""Default number of expressions per object."""
+
+
+def prepare_coco(
+    instances: Path | str,
+    images: Path | str,
+    output_dir: Path | str,
+    *,
+    name: str,
+    seed: int = 0,
+    val_share: float = VAL_SHARE,
+    per_target: int = PER_TARGET,
+    expressions: Path | str | None = None,
+    generate_mask: bool = False,
+) -> PrepareReport:
+    """Make a referring data set from an instance file: annotations, masks, and `prepare.json` with the report.
+
+    Args:
+        instances: a file of COCO's format.
+        images: the folder with its images.
+        output_dir: the folder that holds, or will hold, `anns/` and `masks/`.
+        name: name of the data set, the folder under both.
+        seed: seed of the random choice of expressions; the same seed, file and images give the same data set.
+        val_share: share of the images for validation, in [0, 1], see `is_validation`.
+        per_target: largest number of expressions per object.
+        expressions: a table of expressions that people wrote, see `vlt.prepare.handwritten`, in place of the grammar.
+        generate_mask: write the masks as PNGs, as the original's script does.
+
+    Raises:
+        ConfigError: `val_share` is outside [0, 1]; `name` is no plain name.
+        DataError: the instance file is missing or malformed, or the table does not fit it; `images` is no folder;
+            there is no object with an expression; a folder or file cannot be written; the folder of that name holds
+            a data set that was made in another way.
+    """
+    folder = annotation_folder(Path(output_dir), check_name(name))
+    if not Path(images).is_dir():
+        raise DataError(f"There is no folder of images {images}; name the one that holds them.")
+    found = read_instance_file(Path(instances), CocoFile)
+    choices = {"seed": seed, "per_target": per_target} if expressions is None else {"expressions": str(expressions)}
+    source = {
+        "instances": str(instances),
+        "sha256": file_digest(Path(instances)),
+        "val_share": check_share(val_share),
+        **choices,
+    }
+    refuse_other(folder, source)
+    if expressions is None:
+        scenes = CocoScenes(found, Path(images))
+        maker: GrammarExpressions | TableExpressions = GrammarExpressions(scenes, Path(images), seed, per_target)
+    else:
+        table = read_table(Path(expressions), found)
+        scenes = CocoScenes(found, Path(images), only={line.image_id for line in table})
+        maker = TableExpressions(Path(expressions), table, scenes, Path(images))
+    splits: dict[str, list[Referral]] = {"train": [], "val": []}
+    for scene in tqdm(scenes, desc="expressions", unit="image", disable=None):
+        splits["val" if is_validation(scene.photo.id, val_share) else "train"] += maker.referrals(scene)
+    if not any(splits.values()):
+        reasons = "; ".join(text for text in (maker.summary(), scenes.defects.summary()) if text)
+        raise DataError(f"No object of {instances} gets an expression: {reasons or 'it lists no image'}.")
+    splits = with_halves({split: referrals for split, referrals in splits.items() if referrals})
+    with owning(folder, source):
+        for split in {"train", "val", "val_a", "val_b"} - set(splits):
+            # Its file is from an earlier run, and its images may now be in another split.
+            (folder / f"{split}.json").unlink(missing_ok=True)
+        write_prepared(Path(output_dir), name, splits, generate_mask=generate_mask, images=Path(images))
+        report = PrepareReport(
+            dataset=name,
+            source=source,
+            folder=folder,
+            counts={split: count(referrals) for split, referrals in splits.items()},
+            defects=scenes.defects,
+            notes=[f"Of the objects in usable images, {maker.summary()}."],
+            categories=scenes.nouns,
+        )
+        report.write()
+    return report
+
+
+class GrammarExpressions:
+    """Makes referrals of the objects of scenes with unambiguous expressions of the grammar, and counts the objects.
+
+    Args:
+        scenes: whose categories are used.
+        images: the folder of the images.
+        seed: seed of the random choice.
+        per_target: largest number of expressions per object.
+    """
+
+    def __init__(self, scenes: CocoScenes, images: Path, seed: int, per_target: int) -> None:
+        self._categories = scenes.categories
+        self._images = images
+        self._seed = seed
+        self._per_target = per_target
+        self._sentence_ids = itertools.count()
+        self._outcomes: Counter[str] = Counter()
+
+    def referrals(self, scene: PhotoScene) -> Iterator[Referral]:
+        """Make a referral of each object of a scene for which there is an unambiguous expression."""
+        for index, (instance, described, rle, standing) in enumerate(
+            zip(scene.instances, scene.scene.objects, scene.rles, standings(scene.scene), strict=True)
+        ):
+            if rle is None or not described.can_be_target:
+                self._outcomes["are too small, too many or a crowd"] += 1
+                continue
+            # A generator per object, so that its expressions do not depend on the other objects.
+            rng = random.Random(f"{self._seed} {instance.id}")
+            wordings = describe(scene.scene, index, rng, count=self._per_target)
+            self._outcomes["have expressions" if wordings else "have no unambiguous expression"] += 1
+            if wordings:
+                yield Referral(
+                    ref_id=instance.id,
+                    image=self._images / scene.photo.file_name,
+                    targets=(rle,),
+                    expressions=tuple(Expression(next(self._sentence_ids), wording.text) for wording in wordings),
+                    category=self._categories[instance.category_id],
+                    box=described.box,
+                    standing=standing,
+                )
+
+    def summary(self) -> str:
+        """Count the objects with and without expressions, the most frequent outcome first."""
+        return ", ".join(f"{times:,} {outcome}" for outcome, times in self._outcomes.most_common())

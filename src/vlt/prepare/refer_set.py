@@ -1,0 +1,286 @@
+"""Convert REFER data sets to referrals: the splits, the targets of each ref, and the defects of the files."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from vlt.data.masks import read_segmentation, rle_area
+from vlt.errors import DataError
+from vlt.prepare.instances import (
+    OUTCOME,
+    Annotation,
+    Id,
+    InstanceFile,
+    Missing,
+    Photo,
+    misfit,
+    missing_images,
+    read_instance_file,
+)
+from vlt.prepare.refer_files import Ref, read_refs
+from vlt.prepare.report import DefectKind, Defects
+from vlt.text.words import is_visible
+from vlt.types import NO_CATEGORY, RLE, Expression, Referral
+
+SPLITS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "refcoco": {"unc": ("train", "val", "testA", "testB"), "google": ("train", "val", "test")},
+    "refcoco+": {"unc": ("train", "val", "testA", "testB")},
+    "refcocog": {"umd": ("train", "val", "test"), "google": ("train", "val")},
+    "refclef": {"unc": ("train", "val", "testA", "testB", "testC"), "berkeley": ("train", "val", "test")},
+    "grefcoco": {"unc": ("train", "val", "testA", "testB")},
+}
+"""dataset -> way of splitting, named after its authors -> splits."""
+
+SKIPPED_PHOTOS = {"refclef": frozenset({"19579.jpg", "17975.jpg", "19575.jpg"})}
+"""Images that the original leaves out."""
+
+COCO_IDS = tuple(sorted(set(range(1, 91)) - {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}))
+"""COCO's 80 categories by their ids, which have gaps."""
+
+MISSING_PHOTO = DefectKind("missing photo", "ref_id", OUTCOME)
+SKIPPED_PHOTO = DefectKind("photo known to be unusable", "ref_id", OUTCOME)
+MISSING_IMAGE = DefectKind("image not in instances.json", "ref_id", OUTCOME)
+REPEATED_IMAGE = DefectKind("repeated image id", "image id", "its refs left out unless the entries are equal")
+SHARED_FILE = DefectKind("photo of several image ids", "image id", "kept; check that its splits agree")
+REPEATED_ANNOTATION = DefectKind("repeated annotation id", "annotation id", REPEATED_IMAGE.outcome)
+AMBIGUOUS = DefectKind("image or annotation id of several entries", "ref_id", OUTCOME)
+MISSING_ANNOTATION = DefectKind("missing annotation", "ref_id", OUTCOME)
+OTHER_IMAGE = DefectKind("annotation of another photo", "ref_id", OUTCOME)
+UNREADABLE_SEGMENTATION = DefectKind("unreadable segmentation", "ref_id", OUTCOME)
+DEGENERATE_POLYGON = DefectKind("degenerate polygon", "ref_id", "kept without that polygon")
+EMPTY_MASK = DefectKind("empty mask", "ref_id", "kept")
+UNKNOWN_CATEGORY = DefectKind("unknown category", "ref_id", f"kept as category {NO_CATEGORY}")
+EMPTY_SENTENCE = DefectKind("empty sentence", "sent_id", "kept")
+NO_SENTENCE = DefectKind("no sentence", "ref_id", OUTCOME)
+REPEATED_REF = DefectKind("repeated ref_id", "ref_id", "all but the first left out")
+OTHER_SPLIT = DefectKind("split of another name", "ref_id", OUTCOME)
+NO_SPLIT = DefectKind("no such split", "split", "not written")
+
+
+class ReferSet(NamedTuple):
+    """Contents of a REFER data set.
+
+    Attributes:
+        splits: the referrals of each split that has any, in the file's order; boxes are whole numbers.
+        defects: all defects found.
+        notes: sentences about the set as a whole.
+        categories: names of the categories, by their contiguous index; empty where a name is missing.
+    """
+
+    splits: dict[str, list[Referral]]
+    defects: Defects
+    notes: list[str]
+    categories: Sequence[str]
+
+
+def photo_folder(data_root: Path, dataset: str) -> Path:
+    """Path of the images of `dataset` in the layout of REFER's authors."""
+    return data_root / "images" / ("saiapr_tc-12" if dataset == "refclef" else "train2014")
+
+
+def belongs(name: str, split: str) -> bool:
+    """Decide whether a ref whose split is called `name` belongs to `split`.
+
+    Example:
+        >>> belongs("testAB", "testA"), belongs("testAB", "testB"), belongs("testAB", "test"), belongs("train", "testA")
+        (True, True, True, False)
+    """
+    if split == "test":
+        return "test" in name
+    return split[-1] in name if split in ("testA", "testB", "testC") else name == split
+
+
+def read_refer(data_root: Path, dataset: str, split_by: str, images: Path) -> ReferSet:
+    """Read one data set of a REFER folder.
+
+    Only the headers of images are read. Where none of the images exists, they are not checked, so that annotations
+    can be prepared before the images are downloaded.
+
+    Args:
+        data_root: the folder with a folder per data set.
+        dataset: a key of `SPLITS`.
+        split_by: a key of `SPLITS[dataset]`.
+        images: the folder of the images.
+
+    Raises:
+        DataError: no such data set or split; a file that is missing or malformed; a pickle that references anything
+            but plain containers.
+    """
+    if dataset not in SPLITS:
+        raise DataError(f"There is no REFER data set {dataset!r}; there are {', '.join(SPLITS)}.")
+    if split_by not in SPLITS[dataset]:
+        raise DataError(f"{dataset} has no split by {split_by!r}; it was split by {' and by '.join(SPLITS[dataset])}.")
+    refs = read_refs(data_root / dataset, split_by)
+    names = SPLITS[dataset][split_by]
+    reader = ReferReader(dataset, read_instance_file(data_root / dataset / "instances.json", InstanceFile), images)
+    notes = reader.find_images(refs)
+    splits: dict[str, list[Referral]] = {split: [] for split in names}
+    seen: set[int] = set()
+    for ref in refs:
+        own = [split for split in names if belongs(ref.split, split)]
+        if not own:
+            reader.defects.add(OTHER_SPLIT, ref.ref_id)
+        elif ref.ref_id in seen:
+            reader.defects.add(REPEATED_REF, ref.ref_id)
+        elif not ref.sentences:
+            reader.defects.add(NO_SENTENCE, ref.ref_id)
+        elif referral := reader.referral(ref):
+            for split in own:
+                splits[split].append(referral)
+        seen.add(ref.ref_id)
+    for split in names:
+        if not splits[split]:
+            reader.defects.add(NO_SPLIT, split)
+    splits = {split: members for split, members in splits.items() if members}
+    return ReferSet(splits, reader.defects, notes, reader.names)
+
+
+def mixed_types(key: str, wanted: Id, known: Container[Id]) -> tuple[str, str]:
+    """Explain why an id is unknown: the reason and an example, for `Defects.add`.
+
+    Args:
+        key: name of the id in a ref.
+        wanted: the id, which is not known.
+        known: ids of the instance file, of which one may be the same as text or as a number.
+    """
+    other: Id | None = str(wanted) if isinstance(wanted, int) else int(wanted) if wanted.isdecimal() else None
+    is_mixed = other is not None and other in known
+    return f"{key} and the id in instances.json are text and number; use one type" * is_mixed, f"{key} {wanted!r}"
+
+
+class ReferReader:
+    """Turns refs into referrals and records their defects.
+
+    Args:
+        dataset: name of the data set.
+        instances: its images and objects.
+        images: the folder of the images.
+
+    Attributes:
+        names: names of the categories, by their contiguous index; empty where one is missing.
+        defects: all that were found so far.
+    """
+
+    def __init__(self, dataset: str, instances: InstanceFile, images: Path) -> None:
+        self.defects = Defects()
+        self._images = images
+        self._photos: dict[Id, Photo] = {}
+        self._annotations: dict[Id, Annotation] = {}
+        self._ambiguous_images: set[Id] = set()
+        self._ambiguous_annotations: set[Id] = set()
+        for photo in instances.images:
+            if self._photos.setdefault(photo.id, photo) is not photo:
+                self.defects.add(REPEATED_IMAGE, photo.id)
+                if photo != self._photos[photo.id]:
+                    self._ambiguous_images.add(photo.id)
+        ids: dict[str, Id] = {}
+        for photo in self._photos.values():
+            if ids.setdefault(photo.file_name, photo.id) != photo.id:
+                self.defects.add(SHARED_FILE, photo.id)
+        for each in instances.annotations:
+            if self._annotations.setdefault(each.id, each) is not each:
+                self.defects.add(REPEATED_ANNOTATION, each.id)
+                if each != self._annotations[each.id]:
+                    self._ambiguous_annotations.add(each.id)
+        own = sorted(category.id for category in instances.categories)
+        self._categories = {number: i for i, number in enumerate(own if dataset == "refclef" else COCO_IDS)}
+        names = {category.id: category.name for category in instances.categories}
+        found = [name for number in self._categories if (name := names.get(number))]
+        self.names = found if len(found) == len(self._categories) else []
+        self._skipped = SKIPPED_PHOTOS.get(dataset, frozenset())
+        self._missing: dict[str, Missing] = {}
+        self._misfits: dict[str, tuple[DefectKind, str] | None] = {}
+
+    def find_images(self, refs: Sequence[Ref]) -> list[str]:
+        """Find out which images are missing.
+
+        Returns:
+            A note where none of them exists; in that case none is reported as missing.
+        """
+        names = {self._photos[ref.image_id].file_name for ref in refs if ref.image_id in self._photos}
+        self._missing = missing_images(self._images, sorted(names))
+        if len(self._missing) < len(names):
+            return []
+        where = f"there is no folder {self._images}"
+        if self._images.is_dir():
+            where = f"{self._images} holds none of the {len(names):,}"
+            similar = [missing.example for missing in self._missing.values() if missing.reason]
+            where += f", such as {similar[0]}" if similar else ""
+        self._missing = {}
+        self._misfits = dict.fromkeys(names)
+        return [f"Images were not checked: {where}."]
+
+    def referral(self, ref: Ref) -> Referral | None:
+        """Make the referral of `ref`; None where a defect leaves it out."""
+        photo = self._photos.get(ref.image_id)
+        if photo is None:
+            self.defects.add(MISSING_IMAGE, ref.ref_id, *mixed_types("image_id", ref.image_id, self._photos))
+            return None
+        if self._leaves_out(ref, photo):
+            return None
+        annotations = [self._annotations[target] for target in ref.targets]
+        # Among several targets, the original leaves crowds out.
+        shown = [each for each in annotations if not each.iscrowd] or annotations
+        targets: list[RLE] = []
+        left_out: list[str] = []
+        try:
+            for each in shown:
+                outline = read_segmentation(each.segmentation, photo.size)
+                targets.append(outline.rle)
+                left_out += outline.left_out
+        except DataError as error:
+            self.defects.add(UNREADABLE_SEGMENTATION, ref.ref_id, str(error).rstrip("."))
+            return None
+        if left_out:
+            self.defects.add(DEGENERATE_POLYGON, ref.ref_id, left_out[0])
+        if not all(rle_area(target) for target in targets):
+            self.defects.add(EMPTY_MASK, ref.ref_id)
+        for sentence in ref.sentences:
+            if not is_visible(sentence.sent):
+                self.defects.add(EMPTY_SENTENCE, sentence.sent_id)
+        category = NO_CATEGORY
+        if targets:  # the category of the first, where there are several
+            given = ref.category_id if isinstance(ref.category_id, list) else [ref.category_id]
+            category = self._categories.get(given[0], NO_CATEGORY) if given else NO_CATEGORY
+            if category == NO_CATEGORY:
+                self.defects.add(UNKNOWN_CATEGORY, ref.ref_id)
+        # As the original rounds it: corner and sides truncated on their own; around all targets.
+        corners = [
+            (int(x), int(y), int(x) + int(w), int(y) + int(h)) for x, y, w, h in (each.bbox for each in annotations)
+        ]
+        left, top, right, bottom = zip(*corners, strict=True) if corners else [()] * 4
+        return Referral(
+            ref_id=ref.ref_id,
+            image=self._images / photo.file_name,
+            targets=tuple(targets),
+            expressions=tuple(Expression(each.sent_id, each.sent.strip()) for each in ref.sentences),
+            category=category,
+            box=(min(left), min(top), max(right), max(bottom)) if corners else None,
+        )
+
+    def _leaves_out(self, ref: Ref, photo: Photo) -> bool:
+        """Record the defect of a ref that cannot be used, and say whether there is one."""
+        name = photo.file_name
+        own = [self._annotations.get(target) for target in ref.targets]
+        if photo.id in self._ambiguous_images or self._ambiguous_annotations.intersection(ref.targets):
+            self.defects.add(AMBIGUOUS, ref.ref_id)
+        elif name in self._skipped:
+            self.defects.add(SKIPPED_PHOTO, ref.ref_id)
+        elif name in self._missing:
+            self.defects.add(MISSING_PHOTO, ref.ref_id, self._missing[name].reason, self._missing[name].example)
+        elif None in own:
+            absent = ref.targets[own.index(None)]
+            self.defects.add(MISSING_ANNOTATION, ref.ref_id, *mixed_types("ann_id", absent, self._annotations))
+        elif any(each.image_id is not None and str(each.image_id) != str(ref.image_id) for each in own if each):
+            self.defects.add(OTHER_IMAGE, ref.ref_id)
+        else:
+            if name not in self._misfits:
+                self._misfits[name] = misfit(self._images / name, photo.size, "ref_id")
+            defect = self._misfits[name]
+            if defect is None:
+                return False
+            kind, reason = defect
+            self.defects.add(kind, ref.ref_id, reason, name)
+        return True

@@ -1,0 +1,108 @@
+"""Assignment of images to splits: validation by image id, halves a and b by file name; and the names of data sets."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from vlt.errors import ConfigError, DataError
+from vlt.types import Referral
+
+VAL_SHARE = 0.15
+"""Default share of the images that is used for validation."""
+
+LONGEST_NAME = 200
+"""Bytes of the name of a data set; common file systems allow 255, of which temporary names need some."""
+
+
+def check_share(share: float) -> float:
+    """Check that a share of images lies in [0, 1]; return the same.
+
+    Raises:
+        ConfigError: it does not, or is no number.
+    """
+    if not 0 <= share <= 1:  # NaN is refused too
+        raise ConfigError(f"val_share is {share}, but a share lies between 0 and 1.")
+    return share
+
+
+def is_validation(image_id: int | str, share: float = VAL_SHARE) -> bool:
+    """Decide by a hash of its id whether an image belongs to the validation split.
+
+    The decision does not depend on the other images, so it is the same in every selection of a data set.
+
+    Args:
+        image_id: as in the instance file.
+        share: share of the images used for validation, in [0, 1]; images chosen at one share are chosen at each larger
+            one.
+    """
+    digest = hashlib.sha256(str(image_id).encode()).digest()
+    return int.from_bytes(digest[:8], "big") < share * 2**64
+
+
+def validation_half(image: Path) -> Literal["a", "b"]:
+    """Decide by a hash of its file name which half of a validation split an image belongs to.
+
+    Choices (best epoch, threshold) are made on half a and results are reported on half b.
+
+    Args:
+        image: its path; folders and suffix do not count, so the half is the same in every data set.
+    """
+    return "b" if hashlib.sha256(image.stem.encode()).digest()[-1] % 2 else "a"
+
+
+def with_halves(splits: Mapping[str, list[Referral]]) -> dict[str, list[Referral]]:
+    """Add the halves `NAME_a` and `NAME_b` of each split whose name ends in "val".
+
+    Args:
+        splits: referrals by the name of their split; those of a validation split have an image file.
+
+    Returns:
+        All given splits in their order, each followed by its halves where both halves hold a referral.
+
+    Raises:
+        DataError: a referral of a validation split has its image in memory, which has no name to decide by.
+    """
+    result: dict[str, list[Referral]] = {}
+    for name, referrals in splits.items():
+        result[name] = referrals
+        if not name.endswith("val"):
+            continue
+        halves: dict[str, list[Referral]] = {"a": [], "b": []}
+        for referral in referrals:
+            if not isinstance(referral.image, Path):
+                raise DataError(
+                    f"Referral {referral.ref_id} of {name} has an image in memory; only image files can be halved."
+                )
+            halves[validation_half(referral.image)].append(referral)
+        if all(halves.values()):
+            result |= {f"{name}_{half}": members for half, members in halves.items()}
+    return result
+
+
+def check_name(name: str) -> str:
+    """Check that the name of a data set or split names a folder or file and not a path.
+
+    Args:
+        name: as given by a user.
+
+    Returns:
+        The same name.
+
+    Raises:
+        ConfigError: it is empty or blank, contains a path separator, a drive or an invisible character, is "." or "..",
+            or is longer than a folder's name can be.
+    """
+    if not name.isprintable() or len(name.encode()) > LONGEST_NAME:
+        raise ConfigError(
+            f"{name[:40]!r} cannot be the name of a data set: it has invisible characters or more than "
+            f"{LONGEST_NAME} bytes."
+        )
+    if not name.strip() or name in (".", "..") or any(sign in name for sign in "/\\:"):
+        raise ConfigError(
+            f"{name!r} cannot be the name of a data set, because it would be a path outside the output folder; "
+            "use a plain name without slashes, such as coco."
+        )
+    return name

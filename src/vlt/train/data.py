@@ -1,0 +1,263 @@
+"""Training data: reading of both splits, order of the samples in each epoch, and batches for one process."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from vlt.config.data import ReferDataConfig, SyntheticDataConfig
+from vlt.config.run import Config
+from vlt.data.collate import Collate
+from vlt.data.loading import load_batches
+from vlt.data.prepared import images_of_other_splits
+from vlt.data.referrals import fingerprint, image_key
+from vlt.data.samples import VIEWS, TrainSamples
+from vlt.dataset import load_referrals
+from vlt.errors import ConfigError, VLTWarning
+from vlt.text.augment import ADJECTIVES, PHRASES
+from vlt.text.reader import TextReader, build_text, padded_length
+from vlt.text.words import is_visible
+from vlt.types import Batch, Referral, Referrals
+
+if TYPE_CHECKING:
+    from vlt.synth.scenes.compose import FreshScenes
+
+MAX_CACHED_BYTES = 2**29
+"""Largest split of synthetic scenes that is kept in memory, in bytes; larger ones are drawn for every sample."""
+SCENE_BYTES_PER_PIXEL = 4
+"""Bytes per pixel of a synthetic scene in memory: three of the image, one of the mask."""
+
+
+@dataclass(frozen=True)
+class TrainData:
+    """Training and validation data of a run.
+
+    Attributes:
+        train: referrals to train on, without blank expressions.
+        val: referrals of the validation split.
+        text: the reader of expressions.
+        fingerprint: hash of all ids and expressions; independent of where the data are stored.
+        fresh: scenes that are composed anew for each epoch, in addition to `train`; None: none.
+    """
+
+    train: Referrals
+    val: Referrals
+    text: TextReader
+    fingerprint: str
+    fresh: FreshScenes | None = None
+
+    @property
+    def count(self) -> int:
+        """Number of referrals per epoch."""
+        return len(self.train) + (len(self.fresh) if self.fresh else 0)
+
+    @cached_property
+    def image_keys(self) -> list[Hashable]:
+        """One key per referral of `train`, equal for referrals of one image."""
+        return [image_key(referral) for referral in self.train]
+
+    def steps_per_epoch(self, config: Config) -> int:
+        """Return the number of optimiser steps per epoch; an incomplete last batch is left out."""
+        return self.count * views_per_referral(config) // config.train.batch_size
+
+    def order(self, config: Config, epoch: int) -> list[int]:
+        """Return the order of the samples in an epoch."""
+        order = epoch_order(self.count, seed=config.seed, epoch=epoch)
+        if config.train.by_photo:
+            fresh_keys = self.fresh.of_epoch(epoch).scene_numbers if self.fresh else []
+            order = group_by_image(order, self.image_keys + fresh_keys)
+        return repeat_views(order, views_per_referral(config))
+
+    def samples(self, config: Config, epoch: int) -> TrainSamples:
+        """Return the samples of an epoch; item i is a pure function of (seed, epoch, i)."""
+        return TrainSamples(
+            self.fresh.beside(self.train, epoch) if self.fresh else self.train,
+            self.text,
+            config.model.input_size,
+            config.model.antialias,
+            epoch=epoch,
+            seed=config.seed,
+            flip=config.data.flip,
+            chatter=config.data.chatter,
+            light=config.data.light,
+            mask_ratio=config.loss.contrast.mask_ratio if views_per_referral(config) > 1 else None,
+        )
+
+    def batches(self, config: Config, epoch: int, *, skip_steps: int, rank: int, world: int) -> Iterator[list[Batch]]:
+        """Load one process's batches of an epoch.
+
+        Args:
+            config: configuration of the run.
+            epoch: counted from 0.
+            skip_steps: optimiser steps that are done already.
+            rank: number of this process.
+            world: number of processes.
+
+        Yields:
+            For each optimiser step, `train.accumulate` batches.
+
+        Raises:
+            DataError: a file that cannot be used, or a worker process that failed.
+        """
+        indices = micro_batches(
+            self.order(config, epoch),
+            batch_size=config.train.batch_size,
+            accumulate=config.train.accumulate,
+            rank=rank,
+            world=world,
+            skip_steps=skip_steps,
+        )
+        collate = Collate(padded_length(config.model))
+        loaded = load_batches(self.samples(config, epoch), indices, collate, workers=config.train.workers)
+        while step := list(islice(loaded, config.train.accumulate)):
+            yield step
+
+
+def views_per_referral(config: Config) -> int:
+    """Return how many samples of each referral a batch holds, each with another expression or other words masked."""
+    return VIEWS if config.loss.contrast.weight else 1
+
+
+def load_data(config: Config, text: TextReader | None = None) -> TrainData:
+    """Read both splits and build the text reader over their expressions.
+
+    Warns once, with a count, of expressions that are longer than `model.max_words`.
+
+    Args:
+        config: configuration of the run.
+        text: reader to use; None: build the one that the configuration describes.
+
+    Raises:
+        DataError: data or word vectors that cannot be used.
+        ConfigError: fewer training referrals than one batch; words to be masked that the text reader cannot mask.
+    """
+    train, val = (load_referrals(config.data, split) for split in (config.data.train_split, config.data.val_split))
+    fresh = None
+    if isinstance(config.data, ReferDataConfig) and config.data.compose is not None:
+        from vlt.prepare.sources import read_fresh_scenes  # noqa: PLC0415 (most runs compose no scenes)
+
+        fresh = read_fresh_scenes(
+            config.data.compose,
+            epochs=config.train.epochs,
+            seed=config.seed,
+            excluded=images_of_other_splits(config.data.root, config.data.dataset, config.data.train_split),
+            first_id=1 + max(referral.ref_id for referral in train),
+        )
+    most = (len(train) + (len(fresh) if fresh else 0)) * views_per_referral(config)
+    if most < config.train.batch_size:
+        raise ConfigError(
+            f"The split {config.data.train_split!r} has {len(train)} referrals, too few for train.batch_size, "
+            f"{config.train.batch_size}; take at most {most}."
+        )
+    train, val = cache_scenes(train, config), cache_scenes(val, config)
+    expressions: list[str] = []
+    digest = fingerprint(collect_expressions(chain(train, val), expressions))
+    if fresh:
+        digest = f"{digest} {hashlib.sha256(fresh.description.encode()).hexdigest()}"
+    if text is None:
+        spoken = (*ADJECTIVES, *PHRASES) if config.data.chatter else ()
+        text = build_text(config.model, [*expressions, *spoken])
+    if config.loss.contrast.weight and config.loss.contrast.mask_ratio:
+        _ = text.mask_word  # refused here rather than with the first batch
+    warn_about_cut_expressions(expressions, text)
+    return TrainData(train, val, text, digest, fresh)
+
+
+def cache_scenes(referrals: Referrals, config: Config) -> Referrals:
+    """Draw synthetic scenes once if they fit `MAX_CACHED_BYTES`; drawing takes as long as a step of a small network."""
+    if isinstance(config.data, SyntheticDataConfig):
+        height, width = config.data.size
+        if len(referrals) * height * width * SCENE_BYTES_PER_PIXEL <= MAX_CACHED_BYTES:
+            return list(referrals)
+    return referrals
+
+
+def collect_expressions(referrals: Iterable[Referral], expressions: list[str]) -> Iterator[Referral]:
+    """Yield referrals unchanged and append their expressions to a list, so that large data are read only once."""
+    for referral in referrals:
+        expressions.extend(expression.text for expression in referral.expressions)
+        yield referral
+
+
+def warn_about_cut_expressions(expressions: Sequence[str], text: TextReader) -> None:
+    """Warn once, with a count, if expressions have more words or word pieces than the model reads."""
+    cut = {expression for expression in {*expressions} if is_visible(expression) and text(expression).cut}
+    count = sum(expression in cut for expression in expressions)
+    if count:
+        message = (
+            f"{count} of {len(expressions)} expressions of the training and validation data are longer than "
+            f"model.max_words, {text.max_words} words or word pieces, and were cut there; raise it to read them whole."
+        )
+        warnings.warn(VLTWarning(message), stacklevel=2)
+
+
+# ---------------------------------------------------------------- order
+
+
+def epoch_order(count: int, *, seed: int, epoch: int) -> list[int]:
+    """Return a permutation of 0 ... count - 1 that depends on nothing but the arguments."""
+    key = int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0])
+    return torch.randperm(count, generator=torch.Generator().manual_seed(key)).tolist()
+
+
+def group_by_image(order: Iterable[int], images: Sequence[Hashable]) -> list[int]:
+    """Move the referrals of each image behind the first of them.
+
+    Args:
+        order: indices of referrals.
+        images: key of the image of each referral.
+
+    Example:
+        >>> group_by_image([3, 1, 0, 2], ["a", "b", "b", "a"])
+        [3, 0, 1, 2]
+    """
+    groups: dict[Hashable, list[int]] = {}
+    for index in order:
+        groups.setdefault(images[index], []).append(index)
+    return list(chain.from_iterable(groups.values()))
+
+
+def repeat_views(order: Iterable[int], count: int) -> list[int]:
+    """Turn indices of referrals into indices of samples, `count` neighbouring ones per referral.
+
+    Example:
+        >>> repeat_views([3, 0], 2)
+        [6, 7, 0, 1]
+    """
+    return [index * count + view for index in order for view in range(count)]
+
+
+def micro_batches(
+    order: Sequence[int], *, batch_size: int, accumulate: int, rank: int, world: int, skip_steps: int = 0
+) -> list[list[int]]:
+    """Divide an epoch among processes and forward passes.
+
+    The samples of an optimiser step do not depend on how many processes and passes share them. Samples that do not
+    fill a last step are left out; the order of another epoch leaves out others.
+
+    Args:
+        order: indices of samples of the epoch.
+        batch_size: samples per optimiser step, over all processes and passes.
+        accumulate: passes per optimiser step.
+        rank: number of this process.
+        world: number of processes; `accumulate` times this divides `batch_size`.
+        skip_steps: optimiser steps that are done already.
+
+    Returns:
+        The indices of this process's passes, `accumulate` entries per optimiser step.
+    """
+    share = batch_size // (accumulate * world)
+    starts = (
+        step * batch_size + (part * world + rank) * share
+        for step in range(skip_steps, len(order) // batch_size)
+        for part in range(accumulate)
+    )
+    return [list(order[start : start + share]) for start in starts]
