@@ -93,6 +93,7 @@ def test_a_failure_in_a_loading_process_is_one_sentence_and_ends(folder, tmp_pat
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_start_from_the_package_is_named_default(folder, tmp_path):
     """The key takes the name, and a configuration of another network is refused by a short sentence."""
     train = vlt(folder, "train", "tiny.yaml", "--set", "train.start_from=default", "--set", "output_dir=run")

@@ -46,6 +46,9 @@ def record() -> None:
     RECORDING.write_text(json.dumps(predict_all(), indent=1) + "\n", encoding="utf-8")
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def overlaps() -> dict[str, list[float]]:
     """The IoU of each mask with its recording, by kind; and the difference of each score."""

@@ -48,6 +48,7 @@ def test_the_first_command_runs(tmp_path, monkeypatch):
     assert (tmp_path / "coffee-vlt.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_the_python_example_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("photo.jpg", "one.jpg", "two.jpg"):
