@@ -2,6 +2,7 @@ import copy
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from vlt.config import Darknet53Config, Dinov2Config, VLTConfig
 from vlt.errors import ConfigError, DataError
@@ -43,6 +44,12 @@ def test_cached_maps_are_not_computed_again_and_are_the_same_bit_for_bit(tmp_pat
         assert one.dtype == torch.float32
         assert torch.equal(one, other[[2, 0]])
         torch.testing.assert_close(one, computed[:2], rtol=1e-3, atol=1e-3)
+
+
+def test_maps_are_stored_in_half_precision(tmp_path):
+    CachedBackbone(_backbone(), tmp_path, "no")(torch.rand(1, 3, 28, 28))
+    [path] = tmp_path.rglob("*.safetensors")
+    assert {stored.dtype for stored in load_file(path).values()} == {torch.float16}
 
 
 def test_cached_maps_come_back_in_mixed_precision(tmp_path):
