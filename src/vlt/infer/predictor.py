@@ -237,13 +237,12 @@ class Predictor:
             while stop < min(start + self.settings.batch_size, len(texts)) and features[stop].encoded is first.encoded:
                 stop += 1
             index = np.array([each.index for each in features[start:stop]], np.int64)
-            swapped = [swap_left_right(text) for text in texts[start:stop]]
-            flipped_texts = [
-                text if other is None else other for text, other in zip(texts[start:stop], swapped, strict=True)
-            ]
-            passes = [(first.encoded, texts[start:stop])]
+            passes, has_flipped = [(first.encoded, texts[start:stop])], np.zeros(0, bool)
             if self.settings.flip:
-                passes.append((first.flipped, flipped_texts))
+                swapped = [swap_left_right(text) for text in texts[start:stop]]
+                has_flipped = np.array([other is not None for other in swapped])
+                pairs = zip(texts[start:stop], swapped, strict=True)
+                passes.append((first.flipped, [text if other is None else other for text, other in pairs]))
             outputs: list[FloatArray] = []
             for encoded, some in passes:
                 words = pad_words([self.text(text).values for text in some], self.pad_to)
@@ -254,7 +253,6 @@ class Predictor:
                         f"The network's output for {some[bad]!r} is not finite (NaN or infinite): its weights are "
                         "damaged or training diverged; use another checkpoint."
                     )
-            has_flipped = np.array([other is not None for other in swapped])
             masks = merge_flipped(outputs[0], outputs[1], has_flipped) if self.settings.flip else outputs[0]
             logits += list(masks)
             start = stop
