@@ -7,6 +7,7 @@ Glossary:
     target: the mask of an object that an expression refers to; several or none are possible.
     ground truth: (H, W) bool, the union of an expression's targets at the image's own size.
     logits: scores before the sigmoid. mask: (H, W) bool, after the threshold.
+    candidate: an object that a detector found, among which an expression chooses.
     referent: an object that an expression refers to. distractor: another object of its category in the same image.
     cue: a kind of information in an expression, such as colour or position, see `vlt.text.cues`.
     presence: whether anything in the image matches an expression.
@@ -40,6 +41,17 @@ Box: TypeAlias = tuple[float, float, float, float]
 
 NO_CATEGORY = -1
 """Category of a referral without a target, or with a target of an unknown category."""
+COCO_CATEGORIES = (
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
+    "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow", "elephant",
+    "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee", "skis", "snowboard",
+    "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard", "tennis racket", "bottle",
+    "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple", "sandwich", "orange", "broccoli",
+    "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch", "potted plant", "bed", "dining table", "toilet",
+    "tv", "laptop", "mouse", "remote", "keyboard", "cell phone", "microwave", "oven", "toaster", "sink",
+    "refrigerator", "book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush",
+)  # fmt: skip
+"""Names of COCO's 80 categories, in the order of their ids: the classes of `vlt.model.detector`."""
 
 
 class RLE(TypedDict):

@@ -132,3 +132,42 @@ def test_scenes_without_the_people_that_are_named(instances):
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1
     assert "nobody" in result.stderr
+
+
+def test_lines(instances):
+    rows = [
+        {"image": "1.png", "expressions": ["red one", "left box"], "annotation": 10},
+        {"image": "2.png", "expression": "blue one", "box": [50, 20, 70, 40]},
+        {"image": "2.png", "expression": "green one", "absent": True},
+    ]
+    (instances / "my.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    options = ["--images", instances / "images", "--instances", instances / "instances.json", "--val_share", "0"]
+    result = prepare("lines", instances / "my.jsonl", *options, "--output-dir", instances / "out", "--name", "my")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("my: refs / images / sentences")
+    assert "Targets: 2, with 3 expressions; expressions without a target: 1." in result.stdout
+    assert "1 target is a box without an outline." in result.stdout
+    entries = json.loads((instances / "out/anns/my/train.json").read_text())
+    assert [entry["img_name"] for entry in entries] == ["1.png", "2.png", "2.png"]
+    (instances / "my.jsonl").write_text(json.dumps({**rows[0], "imge": "x"}))
+    result = prepare("lines", instances / "my.jsonl", *options, "--output-dir", instances / "out", "--name", "my")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "my.jsonl, line 1: unknown key 'imge' (did you mean 'image'?)" in result.stderr
+    assert "--images" in prepare("lines", instances / "my.jsonl", "--output-dir", instances, "--name", "my").stderr
+
+
+def test_label_studio(instances):
+    size = {"original_width": 80, "original_height": 60, "image_rotation": 0}
+    value = {"x": 12.5, "y": 100 / 3, "width": 25.0, "height": 100 / 3, "rotation": 0, "rectanglelabels": ["box"]}
+    region = {"id": "a", "type": "rectanglelabels", "value": value} | size
+    text = {"id": "a", "type": "textarea", "from_name": "text", "value": {"text": ["red one"]}} | size
+    task = {"id": 1, "data": {"image": "/data/upload/1/01234567-1.png"}, "annotations": [{"result": [region, text]}]}
+    (instances / "export.json").write_text(json.dumps([task]))
+    options = ["--images", instances / "images", "--output-dir", instances / "out", "--name", "ls", "--generate_mask"]
+    result = prepare("label-studio", instances / "export.json", *options)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("ls: refs / images / sentences")
+    [png] = (instances / "out/masks/ls").glob("*.png")
+    mask = np.asarray(PILImage.open(png)) > 0
+    assert np.argwhere(mask).min(0).tolist() == [20, 10]
+    assert np.argwhere(mask).max(0).tolist() == [39, 29]

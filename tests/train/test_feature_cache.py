@@ -8,7 +8,8 @@ from vlt.config import Darknet53Config, Dinov2Config, VLTConfig
 from vlt.errors import ConfigError, DataError
 from vlt.model.backbone import Backbone, Dinov2Backbone
 from vlt.model.build import build_model
-from vlt.train.feature_cache import CachedBackbone
+from vlt.model.detector import Detector
+from vlt.train.feature_cache import CachedBackbone, CachedDetector
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*keeps the others at random weights")
 
@@ -101,3 +102,23 @@ def test_a_cached_backbone_has_the_names_the_numbers_and_the_mode_of_the_plain_o
         parameter.data.zero_()
     assert not any(level.any() for level in copied.maps(images))  # the copy computes with its own parameters
     assert all(level.any() for level in cached.maps(images))
+
+
+def test_cached_detections_are_those_of_the_detector_and_are_not_computed_again(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    detector, images = Detector(width=0.125, side=64, count=5, floor=0.0), torch.rand(3, 3, 56, 56)
+    exact = detector(images)
+    first = CachedDetector(detector, tmp_path, "no")(images)
+    monkeypatch.setattr(Detector, "forward", None)  # nothing is left that could compute
+    again = CachedDetector(detector, tmp_path, "no")(images[[1, 2, 0]])
+    for one, other, computed in zip(first, again, exact, strict=True):
+        torch.testing.assert_close(one, computed)
+        assert torch.equal(one, other[[2, 0, 1]])
+
+
+def test_detections_of_another_count_are_kept_apart(tmp_path):
+    few, many = (CachedDetector(Detector(width=0.125, side=64, count=count), tmp_path, "no") for count in (2, 5))
+    image = torch.rand(1, 3, 56, 56)
+    assert few(image).boxes.shape[1] == 2
+    assert many(image).boxes.shape[1] == 5
+    assert few.state_dict().keys() == Detector(width=0.125).state_dict().keys()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from vlt.cli.shell import PATH, Shell, examples
+
+if TYPE_CHECKING:
+    from vlt.prepare.record_set import Form
 
 output_dir_option = click.option(
     "--output-dir", type=PATH, required=True, help="Folder in which anns/NAME/ and masks/NAME/ are written."
@@ -25,6 +28,17 @@ seed_option = click.option(
 val_share_option = click.option(
     "--val-share", type=click.FloatRange(0, 1), help="Share of the images for validation.  [default: 0.15]"
 )
+data_argument = click.argument("data", type=PATH, nargs=-1, required=True)
+folders_option = click.option(
+    "--images", type=PATH, multiple=True, required=True, help="Folder of the images; may be repeated."
+)
+files_option = click.option(
+    "--instances",
+    type=PATH,
+    multiple=True,
+    help="Instance file of COCO's format with outlines and the other objects of the images; may be repeated.",
+)
+name_option = click.option("--name", required=True, help="Name of the new data set.")
 
 
 @click.group(cls=Shell)
@@ -124,3 +138,64 @@ def scenes(instances: Path, images: Path, output_dir: Path, name: str, seed: int
     choices = {key: value for key, value in given.items() if value is not None}
     report = prepare_scenes(instances, images, output_dir, name=name, seed=seed, **choices)
     click.echo(str(report))
+
+
+@prepare.command(
+    epilog="\n".join(
+        [
+            examples("vlt prepare lines my.jsonl --images photos --output-dir data --name my"),
+            "\n\b\nLines of my.jsonl:",
+            '  {"image": "7.jpg", "expressions": ["left cup", "the cup with tea"], "polygon": [[9, 9, 60, 9, 60, 50]]}',
+            '  {"image": "7.jpg", "expression": "red plate", "box": [80, 20, 120, 50]}',
+            '  {"image": "7.jpg", "expression": "a spoon", "absent": true}',
+        ]
+    )
+)
+@data_argument
+@folders_option
+@files_option
+@output_dir_option
+@name_option
+@val_share_option
+@generate_mask_option
+def lines(data: tuple[Path, ...], **given: Any) -> None:
+    """Make a referring data set from JSON lines: an image, expressions and an outline per line.
+
+    The keys are image; expressions (a list) or expression; one of polygon, rle, mask (a PNG), box, annotation (an id in
+    an instance file) and absent (true); and where known image_id, id, category and size. See docs/data.md.
+    """
+    echo_prepared("lines", data, given)
+
+
+@prepare.command(
+    "label-studio",
+    epilog=examples("vlt prepare label-studio export.json --images photos --output-dir data --name my"),
+)
+@data_argument
+@folders_option
+@files_option
+@output_dir_option
+@name_option
+@val_share_option
+@generate_mask_option
+def label_studio(data: tuple[Path, ...], **given: Any) -> None:
+    """Make a referring data set from a JSON export of Label Studio: rectangles, polygons and brush masks.
+
+    Expressions are the texts of a region (a TextArea with perRegion="true"), or else its labels.
+    """
+    echo_prepared("label-studio", data, given)
+
+
+def echo_prepared(form: Form, data: tuple[Path, ...], given: dict[str, Any]) -> None:
+    """Prepare files of one form and print the report.
+
+    Args:
+        form: form of the files.
+        data: the files.
+        given: the options; None where one has its default.
+    """
+    from vlt.prepare.record_set import prepare_records
+
+    choices = {key: value for key, value in given.items() if value is not None}
+    images, output_dir = choices.pop("images"), choices.pop("output_dir")
+    click.echo(str(prepare_records(data, images, output_dir, form=form, **choices)))

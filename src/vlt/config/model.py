@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
 
-from vlt.config.section import Count, Fraction, LocalPath, PathOrName, Positive, Section
+from vlt.config.section import AboveZero, Count, Fraction, LocalPath, PathOrName, Positive, Section
 
 SWITCHES = {"yes": True, "on": True, "no": False, "off": False}
 """Words that YAML 1.1 reads as booleans; this package reads them as text, since some keys have a choice `no`."""
@@ -244,6 +244,47 @@ class ReferenceConfig(Section):
         return self
 
 
+class CandidatesConfig(Section):
+    """Candidates: objects found by a frozen detector, among which the network chooses by the expression."""
+
+    detector: LocalPath | None = None
+    """Weights of the detector (tools/README.md); null: random ones, to be replaced by those of a checkpoint."""
+    detector_width: AboveZero = 1.0
+    """Channels of the detector, as a fraction of the published ones."""
+    count: Positive = 32
+    """Candidates per image, the most probable ones."""
+    dim: Positive = 128
+    """Width of the candidates' features; a multiple of `heads`."""
+    heads: Positive = 4
+    """Attention heads."""
+    layers: Positive = 3
+    """Layers in which candidates attend to the words, to the cells of their box and to each other."""
+    grid: Positive = 6
+    """Cells per side of a candidate's box."""
+    num_queries: Count = 8
+    """Queries generated from candidates and words; 0: candidates are scored by a linear layer (ablation)."""
+    categories: bool = True
+    """Use the detector's probabilities of COCO's categories; false: its boxes only (ablation)."""
+    standing: bool = True
+    """Use each candidate's rank in position and size among those of its category."""
+    colours: bool = True
+    """Use the colours in each candidate's box."""
+    cells: bool = True
+    """Let candidates attend to the cells of their box; false: to the average of their features only (ablation)."""
+    relations: bool = True
+    """Let candidates attend to each other."""
+    dropout: Fraction = 0.1
+    """Dropout, also of the backbone's channels."""
+
+    @model_validator(mode="after")
+    def _check_heads(self) -> CandidatesConfig:
+        if self.dim % self.heads:
+            raise ValueError(
+                f"model.candidates.dim is {self.dim}, not a multiple of model.candidates.heads, {self.heads}"
+            )
+        return self
+
+
 class VLTConfig(Section):
     """The improved network. Each change to the original is a switch, on by default (docs/oddities.md)."""
 
@@ -296,6 +337,9 @@ class VLTConfig(Section):
     frozen backbone."""
     mask_dim: Positive = 64
     """Channels of the mask decoder at stride 4."""
+    candidates: CandidatesConfig | None = None
+    """Choose among objects that a detector finds, and guide the mask by the choice; null: the mask comes from the
+    feature maps alone. Requires `loss.candidate` > 0."""
 
     # Changes to the original.
     mask_padding: bool = True

@@ -58,6 +58,10 @@ class LossConfig(Section):
     `train.by_photo`."""
     box: NonNegative = 0.0
     """Weight of the bounding boxes predicted at each position; requires `model.boxes`."""
+    candidate: NonNegative = 0.0
+    """Weight of choosing the right candidate, or none; requires `model.candidates`."""
+    candidate_smoothing: Fraction = 0.1
+    """Fraction of the probability that the choice is trained to spread over all candidates (label smoothing)."""
     contrast: ContrastConfig = ContrastConfig()
     """Masked contrastive learning."""
     conv_l2: NonNegative = 0.0
@@ -120,6 +124,10 @@ class TrainConfig(Section):
     """Decay of the moving average of the weights, which is then validated and saved; null: none."""
     precision: Annotated[Literal["no", "bf16", "fp16"], BeforeValidator(precision_name)] = "no"
     """Mixed precision; no: float32 throughout."""
+    only: Literal["candidates"] | None = None
+    """candidates: train the choice among candidates alone, and neither compute nor change anything else, which is many
+    times faster; masks are then validated as the boxes of the chosen candidates. null: train everything that is not
+    frozen."""
     by_photo: bool = False
     """Keep the referrals of one image together in an epoch's order: the image is encoded once per batch, and a batch
     holds several objects of it."""
@@ -225,6 +233,14 @@ class Config(Section):
                 f"model.boxes is {str(predicts_boxes).lower()} but loss.box is {loss.box:g}; "
                 "they must be enabled together"
             )
+        has_candidates = isinstance(model, VLTConfig) and model.candidates is not None
+        if has_candidates != bool(loss.candidate):
+            raise ValueError(
+                f"model.candidates is {'given' if has_candidates else 'null'} but loss.candidate is "
+                f"{loss.candidate:g}; they must be enabled together"
+            )
+        if self.train.only == "candidates" and not has_candidates:
+            raise ValueError("train.only is candidates, but model.candidates is null; configure them, or leave it out")
         for name in ("coarse", "choice"):
             # The response maps of the original's dense layer pass a ReLU, so that their mean is not a logit.
             if getattr(loss, name) and not (isinstance(model, VLTConfig) and model.any_size):

@@ -17,6 +17,8 @@ from torch import nn
 from vlt.config.run import Config
 from vlt.infer.engine import Logits
 from vlt.infer.predictor import Predictor
+from vlt.model.choice import box_logits
+from vlt.model.mask_decoder import OUTPUT_STRIDE
 from vlt.model.vlt import VLT, Features
 from vlt.refine.refiner import Refiner
 from vlt.text.reader import TextReader, padded_length
@@ -29,10 +31,12 @@ class TorchEngine:
 
     Args:
         model: in eval mode (see `evaluating` for one that is being trained), not wrapped for distributed training.
+        masks: False: masks are the boxes of the chosen candidates, which is much faster; the network has candidates.
     """
 
-    def __init__(self, model: VLT) -> None:
+    def __init__(self, model: VLT, *, masks: bool = True) -> None:
         self.model = model
+        self.masks = masks
 
     @property
     def device(self) -> torch.device:
@@ -47,7 +51,7 @@ class TorchEngine:
     @torch.inference_mode()
     def encode(self, images: FloatArray) -> Features:
         """Encode images; see `Engine`."""
-        return self.model.encode(torch.from_numpy(images).to(self.device))
+        return self.model.encode(torch.from_numpy(images).to(self.device), masks=self.masks)
 
     @torch.inference_mode()
     def segment(
@@ -55,15 +59,24 @@ class TorchEngine:
     ) -> Logits:
         """Segment expressions; see `Engine`."""
         index, tokens, mask = (torch.from_numpy(each).to(self.device) for each in (image_index, words, word_mask))
-        output = self.model.segment(encoded.select(index), tokens, mask)
-        return Logits(output.logits.float().cpu().numpy())
+        features = encoded.select(index)
+        if self.masks:
+            output = self.model.segment(features, tokens, mask)
+            logits, choice = output.logits, output.choice
+        else:
+            choice = self.model.choose(features, tokens, mask)
+            logits = box_logits(choice, [-(-side // OUTPUT_STRIDE) for side in features.size])
+        presence = None if choice is None else choice.presence().cpu().numpy()
+        return Logits(logits.float().cpu().numpy(), presence)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: the network without its forward hooks."""
-        return {"model": without_hooks(self.model)}
+        return {"model": without_hooks(self.model), "masks": self.masks}
 
 
-def torch_predictor(model: VLT, text: TextReader, config: Config, refiner: Refiner | None = None) -> Predictor:
+def torch_predictor(
+    model: VLT, text: TextReader, config: Config, refiner: Refiner | None = None, *, masks: bool = True
+) -> Predictor:
     """Make the predictor of a network.
 
     Args:
@@ -71,9 +84,10 @@ def torch_predictor(model: VLT, text: TextReader, config: Config, refiner: Refin
         text: the text reader that the network was trained with.
         config: configuration of the network; its `inference` section says how predictions are made.
         refiner: refines mask outlines; None: masks are the network's own.
+        masks: see `TorchEngine`.
     """
     return Predictor(
-        TorchEngine(model),
+        TorchEngine(model, masks=masks),
         text,
         config.inference,
         input_size=config.input_size,

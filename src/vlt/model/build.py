@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import transformers
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from vlt.config.model import (
     BertConfig,
+    CandidatesConfig,
     Darknet53Config,
     Dinov2Config,
     GRUConfig,
@@ -18,8 +22,11 @@ from vlt.config.model import (
     SwinConfig,
     VLTConfig,
 )
-from vlt.errors import ConfigError, VLTWarning
+from vlt.errors import CheckpointError, ConfigError, VLTWarning
 from vlt.model.backbone import Backbone, Darknet53, Dinov2Backbone, SwinBackbone
+from vlt.model.candidates import CandidateEncoder
+from vlt.model.choice import ChoiceGuide, Chooser
+from vlt.model.detector import Detector
 from vlt.model.fusion import Fusion, ReferenceFusion, SentenceAttention, SpatialDynamicAttention
 from vlt.model.language import BertEncoder, GRUEncoder, SummedGRU
 from vlt.model.layers import GroupConv
@@ -28,7 +35,7 @@ from vlt.model.photo import BoxHead, PhotoEncoder, PixelDecoder, ScaleNeck
 from vlt.model.pretrained import build_architecture, load_pretrained, resolve_architecture
 from vlt.model.query import LearnedQueries, QueryBalance, QueryGenerator, ReferenceQueryGenerator
 from vlt.model.transformer import EncoderLayer, Transformer
-from vlt.model.vlt import VLT
+from vlt.model.vlt import VLT, CandidateParts
 
 SWIN_SIZES: dict[str, dict[str, Any]] = {
     "tiny": {"embed_dim": 96, "depths": [2, 2, 6, 2], "num_heads": [3, 6, 12, 24], "window_size": 7},
@@ -148,10 +155,12 @@ def build_vlt(config: VLTConfig, pretrained: bool) -> VLT:
     stride = backbone.strides[neck.grid] * config.fusion_stride
     height, width = (-(-side // stride) for side in config.image_size)  # of the fused map, rounded up
     fixed_size = None if config.any_size else (height, width)
+    photo_encoder = _build_photo_encoder(config, neck)  # parts are built in the order in which their weights are drawn
+    language = LANGUAGES[config.language.name](config.language, config, pretrained)
     return VLT(
         backbone=backbone,
-        photo_encoder=_build_photo_encoder(config, neck),
-        language=LANGUAGES[config.language.name](config.language, config, pretrained),
+        photo_encoder=photo_encoder,
+        language=language,
         fusion=Fusion(attention=FUSIONS[config.fusion](config), dim=dim),
         query_generator=QUERIES[config.queries](config, None if config.any_size else height * width),
         transformer=Transformer(
@@ -174,7 +183,77 @@ def build_vlt(config: VLTConfig, pretrained: bool) -> VLT:
             size=fixed_size,
         ),
         mask_padding=config.mask_padding,
+        candidates=None
+        if config.candidates is None
+        else build_candidates(
+            config.candidates,
+            channels=sum(backbone.channels),
+            text_dim=language.state_dim,
+            dim=dim,
+            pretrained=pretrained,
+        ),
     )
+
+
+def build_candidates(
+    config: CandidatesConfig, *, channels: int, text_dim: int, dim: int, pretrained: bool
+) -> CandidateParts:
+    """Build the parts that choose among detected objects.
+
+    Args:
+        config: configuration of these parts.
+        channels: channels of the backbone's maps together.
+        text_dim: width of the language encoder's states.
+        dim: width of the fused map.
+        pretrained: load the detector's weights if the configuration names them.
+
+    Raises:
+        CheckpointError: weights of the detector that cannot be loaded.
+    """
+    detector = Detector(width=config.detector_width, count=config.count)
+    if pretrained and config.detector is not None:
+        load_detector(detector, config.detector)
+    return CandidateParts(
+        detector=detector,
+        encoder=CandidateEncoder(
+            channels=channels,
+            dim=config.dim,
+            grid=config.grid,
+            categories=config.categories,
+            standing=config.standing,
+            colours=config.colours,
+            dropout=config.dropout,
+        ),
+        chooser=Chooser(
+            text_dim=text_dim,
+            dim=config.dim,
+            heads=config.heads,
+            layers=config.layers,
+            num_queries=config.num_queries,
+            cells=config.cells,
+            relations=config.relations,
+            dropout=config.dropout,
+        ),
+        guide=ChoiceGuide(dim=dim),
+    )
+
+
+def load_detector(detector: Detector, folder: Path) -> None:
+    """Load a detector's weights from the folder that tools/nanodet_from_package.py makes.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, or holds weights of another size.
+    """
+    path = folder / "weights.safetensors"
+    try:
+        detector.load_state_dict(load_file(path))
+    except FileNotFoundError:
+        raise CheckpointError(f"The detector {path} does not exist; tools/README.md says how to make it.") from None
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0].rstrip(":. ")
+        raise CheckpointError(
+            f"The detector {path} cannot be loaded ({reason}); make it again (tools/README.md)."
+        ) from None
 
 
 def _build_photo_encoder(config: VLTConfig, neck: ScaleNeck) -> PhotoEncoder:

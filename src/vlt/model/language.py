@@ -20,10 +20,12 @@ class TextFeatures:
     Attributes:
         words: (B, T, C).
         mask: (B, T) bool, True = a word; None where padding counts as words.
+        states: (B, T, D), the encoder's states before their projection to `words`.
     """
 
     words: Tensor
     mask: Tensor | None
+    states: Tensor
 
     def mean(self) -> Tensor:
         """Average the words of each expression, to (B, C)."""
@@ -93,7 +95,7 @@ class SummedGRU(nn.Module):
         if self.backward_gru is not None:
             dropped = words * F.dropout(kept, self.dropout, self.training)
             states = states + self.backward_gru(dropped.flip(1)).flip(1)
-        return TextFeatures(states, None)
+        return TextFeatures(states, None, states)
 
 
 class WordProjection(nn.Sequential):
@@ -125,6 +127,7 @@ class GRUEncoder(nn.Module):
     def __init__(self, *, input_dim: int, hidden_dim: int, layers: int, dim: int, dropout: float) -> None:
         super().__init__()
         self.dim = dim
+        self.state_dim = 2 * hidden_dim
         self.dropout = nn.Dropout(dropout)
         self.gru = nn.GRU(input_dim, hidden_dim, layers, batch_first=True, bidirectional=True)
         self.project = WordProjection(2 * hidden_dim, dim)
@@ -146,7 +149,7 @@ class GRUEncoder(nn.Module):
             lengths = word_mask.sum(1).cpu()
             packed, _ = self.gru(pack_padded_sequence(words, lengths, batch_first=True, enforce_sorted=False))
             states, _ = pad_packed_sequence(packed, batch_first=True, total_length=words.shape[1])
-        return TextFeatures(self.project(states), word_mask)
+        return TextFeatures(self.project(states), word_mask, states)
 
 
 class BertEncoder(Freezable):
@@ -160,8 +163,9 @@ class BertEncoder(Freezable):
     def __init__(self, *, network: Any, dim: int) -> None:
         super().__init__()
         self.dim = dim
+        self.state_dim: int = network.config.hidden_size
         self.network = network
-        self.project = WordProjection(network.config.hidden_size, dim)
+        self.project = WordProjection(self.state_dim, dim)
 
     def forward(self, words: Tensor, word_mask: Tensor | None) -> TextFeatures:
         """Encode token ids.
@@ -175,7 +179,7 @@ class BertEncoder(Freezable):
         """
         attended = torch.ones_like(words) if word_mask is None else word_mask.long()
         states = self.network(input_ids=words, attention_mask=attended).last_hidden_state
-        return TextFeatures(self.project(states), word_mask)
+        return TextFeatures(self.project(states), word_mask, states)
 
     def blocks(self) -> list[nn.Module]:
         """List the embeddings, then the layers."""

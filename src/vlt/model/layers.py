@@ -6,6 +6,7 @@ import math
 from typing import TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 Self = TypeVar("Self", bound="Freezable")
@@ -33,7 +34,11 @@ class Freezable(nn.Module):
             count: how many blocks train; None: all of them.
         """
         blocks = self.blocks()
-        self._frozen = [] if count is None else blocks[: max(0, len(blocks) - count)]
+        self.freeze([] if count is None else blocks[: max(0, len(blocks) - count)])
+
+    def freeze(self, blocks: list[nn.Module]) -> None:
+        """Freeze these blocks, which stay so."""
+        self._frozen = blocks
         for block in self._frozen:
             block.requires_grad_(False).eval()
 
@@ -43,6 +48,27 @@ class Freezable(nn.Module):
         for block in self._frozen:
             block.eval()
         return self
+
+
+class SharedDropout(nn.Module):
+    """Dropout of whole channels: one mask per entry of the batch, shared by all positions in between.
+
+    Drawing a random number per element would take longer than the products around it.
+
+    Args:
+        share: share of the channels dropped while training.
+    """
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Tensor (B, ..., C) to the same shape."""
+        if not self.training or not self.share:
+            return x
+        kept = x.new_ones(len(x), *(1,) * (x.ndim - 2), x.shape[-1])
+        return x * F.dropout(kept, self.share)
 
 
 # ---------------------------------------------------------------- convolutions
@@ -165,3 +191,19 @@ def coordinates(height: int, width: int, device: torch.device | str = "cpu") -> 
         for side in (width, height)
     )
     return torch.stack([x.expand(height, width), y[:, None].expand(height, width)])
+
+
+# ---------------------------------------------------------------- boxes
+
+BOX_OCTAVES = 4
+"""Number of sine frequencies in the encoding of a box, so that similar boxes differ clearly."""
+BOX_CHANNELS = 8 * (1 + BOX_OCTAVES)
+"""Channels of the encoding of a box: four sides, centre and size, each as a number and as a sine per frequency."""
+
+
+def box_encoding(boxes: Tensor) -> Tensor:
+    """Encode boxes (..., 4) xyxy, as shares of the input, to (..., BOX_CHANNELS) of about unit scale."""
+    upper, lower = boxes[..., :2], boxes[..., 2:]
+    numbers = torch.cat([boxes, (upper + lower) / 2, lower - upper], dim=-1) * 2 - 1
+    waves = [torch.sin(numbers * (torch.pi * 2**octave)) for octave in range(BOX_OCTAVES)]
+    return torch.cat([numbers, *waves], dim=-1)

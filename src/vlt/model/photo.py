@@ -12,13 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vlt.model.layers import GroupConv, coordinates, map_sinusoid
+from vlt.model.layers import BOX_CHANNELS, GroupConv, box_encoding, coordinates, map_sinusoid
 from vlt.model.transformer import EncoderLayer
-
-BOX_OCTAVES = 4
-"""Number of sine frequencies in the encoding of a box, so that similar boxes differ clearly."""
-BOX_CHANNELS = 8 * (1 + BOX_OCTAVES)
-"""Channels of the encoding of a box: four sides, centre and size, each as a number and as a sine per frequency."""
 
 
 class ScaleNeck(nn.Module):
@@ -98,11 +93,7 @@ class BoxHead(nn.Module):
 
     def embed(self, boxes: Tensor) -> Tensor:
         """Boxes (U, 4, h, w) to an embedding of each position's box, (U, dim, h, w)."""
-        corners = torch.stack([boxes[:, :2], boxes[:, 2:]])
-        centre, size = corners.mean(dim=0), corners[1] - corners[0]
-        numbers = torch.cat([boxes, centre, size], dim=1) * 2 - 1
-        waves = [torch.sin(numbers * (torch.pi * 2**octave)) for octave in range(BOX_OCTAVES)]
-        embedded: Tensor = self.embedding(torch.cat([numbers, *waves], dim=1))
+        embedded: Tensor = self.embedding(box_encoding(boxes.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
         return embedded
 
 

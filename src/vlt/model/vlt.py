@@ -1,14 +1,22 @@
-"""The paper's figure: backbone, language, fusion, query generation, transformer, query balance, mask decoder."""
+"""The paper's figure: backbone, language, fusion, query generation, transformer, query balance, mask decoder.
+
+Beside it, where the configuration asks for candidates: detector, candidate encoder and choice, which guide the mask.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from vlt.model.backbone import Backbone
+from vlt.model.candidates import CandidateEncoder, Candidates
+from vlt.model.choice import Choice, ChoiceGuide, Chooser
+from vlt.model.detector import Detector
 from vlt.model.fusion import Fusion, ReferenceFusion
 from vlt.model.language import BertEncoder, GRUEncoder, SummedGRU, TextFeatures
+from vlt.model.layers import Freezable
 from vlt.model.mask_decoder import MaskDecoder, ReferenceMaskDecoder
 from vlt.model.photo import PhotoEncoder
 from vlt.model.query import LearnedQueries, QueryBalance, QueryGenerator, ReferenceQueryGenerator
@@ -24,18 +32,21 @@ class Features:
         pixels: (U, C, H / 4, W / 4), rounded up, or None where the model has no pixel features.
         boxes: (U, 4, h', w'), at each position the box of the object there, xyxy as shares of the input, or None where
             the model predicts none.
+        candidates: objects found by the detector; None without one.
         size: (H, W) of the input in pixels.
     """
 
     maps: tuple[Tensor, ...]
     pixels: Tensor | None
     boxes: Tensor | None
+    candidates: Candidates | None
     size: tuple[int, int]
 
     def select(self, index: Tensor) -> Features:
         """Select the features of the images at `index` (B,) int64, which may repeat; the result is of B images."""
         pixels, boxes = (None if x is None else x.index_select(0, index) for x in (self.pixels, self.boxes))
-        return Features(tuple(x.index_select(0, index) for x in self.maps), pixels, boxes, self.size)
+        candidates = None if self.candidates is None else self.candidates.select(index)
+        return Features(tuple(x.index_select(0, index) for x in self.maps), pixels, boxes, candidates, self.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +61,7 @@ class Output:
         responses: (B, Q, dim), the decoder's output per query, multiplied by its confidence.
         confidence: (B, Q, 1) in [0, 1], or None without query balance.
         response_maps: (B, Q, h, w), a coarse mask per query, made from its response.
+        choice: the choice among the candidates; None without candidates.
     """
 
     logits: Tensor
@@ -59,9 +71,27 @@ class Output:
     responses: Tensor
     confidence: Tensor | None
     response_maps: Tensor
+    choice: Choice | None
 
 
-class VLT(nn.Module):
+@dataclass(frozen=True, slots=True)
+class CandidateParts:
+    """The parts that a network with candidates has in addition.
+
+    Attributes:
+        detector: image to boxes; frozen.
+        encoder: boxes and the backbone's maps to candidates.
+        chooser: candidates and words to a choice.
+        guide: the choice to the mask decoder's memory.
+    """
+
+    detector: Detector
+    encoder: CandidateEncoder
+    chooser: Chooser
+    guide: ChoiceGuide
+
+
+class VLT(Freezable):
     """Vision-language transformer with query generation (Ding et al., ICCV 2021 and its 2022 extension).
 
     `vlt.model.build.build_model`, the only place that knows sizes, makes the parts.
@@ -76,6 +106,7 @@ class VLT(nn.Module):
         query_balance: predicts a confidence per response; None: all responses have equal weight.
         mask_decoder: responses to logits.
         mask_padding: mask padding in every part; False: padding counts as words, as in the original.
+        candidates: parts that choose among detected objects; None: there are none.
     """
 
     def __init__(
@@ -90,6 +121,7 @@ class VLT(nn.Module):
         query_balance: QueryBalance | None,
         mask_decoder: ReferenceMaskDecoder | MaskDecoder,
         mask_padding: bool,
+        candidates: CandidateParts | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -101,6 +133,18 @@ class VLT(nn.Module):
         self.query_balance = query_balance
         self.mask_decoder = mask_decoder
         self.mask_padding = mask_padding
+        self.detector = None if candidates is None else candidates.detector
+        self.candidate_encoder = None if candidates is None else candidates.encoder
+        self.chooser = None if candidates is None else candidates.chooser
+        self.choice_guide = None if candidates is None else candidates.guide
+
+    def blocks(self) -> list[nn.Module]:
+        """List the parts, as `Freezable` requires."""
+        return list(self.children())
+
+    def train_only(self, names: Sequence[str]) -> None:
+        """Freeze all parts but those with these names, which are attributes of this class."""
+        self.freeze([part for name, part in self.named_children() if name not in names])
 
     def forward(
         self, images: Tensor, words: Tensor, word_mask: Tensor | None = None, image_index: Tensor | None = None
@@ -121,17 +165,39 @@ class VLT(nn.Module):
             features = features.select(image_index)
         return self.segment(features, words, word_mask).logits
 
-    def encode(self, images: Tensor) -> Features:
+    def encode(self, images: Tensor, *, masks: bool = True) -> Features:
         """Encode images once, for any number of expressions.
 
         Args:
-            images: (U, 3, H, W) float in [0, 1], letterboxed RGB.
+            images: (U, 3, H, W) float in [0, 1].
+            masks: compute what `segment` needs; False: the candidates alone, for `choose`.
         """
         maps, size = self.backbone(images), (images.shape[-2], images.shape[-1])
+        candidates = None
+        if self.detector is not None and self.candidate_encoder is not None:
+            inputs = self.candidate_encoder.gather(self.detector(images), maps, images)
+            candidates = self.candidate_encoder(inputs)
+        if not masks:
+            return Features((), None, None, candidates, size)
         if self.photo_encoder is None:
-            return Features(maps, None, None, size)
+            return Features(maps, None, None, candidates, size)
         encoded = self.photo_encoder(maps, images)
-        return Features((encoded.visual,), encoded.pixels, encoded.boxes, size)
+        return Features((encoded.visual,), encoded.pixels, encoded.boxes, candidates, size)
+
+    def choose(self, features: Features, words: Tensor, word_mask: Tensor | None = None) -> Choice:
+        """Choose among the candidates without computing masks, which would take most of the time in training.
+
+        Args:
+            features: of B images, with candidates.
+            words: as in `forward`.
+            word_mask: as in `forward`.
+        """
+        assert self.chooser is not None, "the network has no candidates"
+        assert features.candidates is not None, "the features were computed by another network"
+        choice: Choice = self.chooser(
+            features.candidates, self.language(words, word_mask if self.mask_padding else None)
+        )
+        return choice
 
     def segment(self, features: Features, words: Tensor, word_mask: Tensor | None = None) -> Output:
         """Segment what each expression refers to.
@@ -147,6 +213,10 @@ class VLT(nn.Module):
         memory, responses = self.transformer(fused.encoder_map, queries.vectors)
         confidence = None if self.query_balance is None else self.query_balance(responses, queries.vectors)
         balanced = responses if confidence is None else confidence * responses
+        choice = None
+        if self.chooser is not None and self.choice_guide is not None and features.candidates is not None:
+            choice = self.chooser(features.candidates, text)
+            memory = self.choice_guide(memory, choice)
         response_maps = self.mask_decoder.respond(balanced, memory)
         logits = self.mask_decoder(balanced, response_maps, features.pixels, features.size)
-        return Output(logits, text, queries.visual, queries.vectors, balanced, confidence, response_maps)
+        return Output(logits, text, queries.visual, queries.vectors, balanced, confidence, response_maps, choice)

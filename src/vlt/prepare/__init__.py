@@ -1,1 +1,1 @@
-"""Convert published data sets and COCO instance files to prepared data sets, which `vlt train` reads."""
+"""Convert published data sets, instance files and other referring data to prepared sets, which `vlt train` reads."""

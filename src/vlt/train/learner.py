@@ -13,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vlt.config.run import Config, LossConfig
 from vlt.losses.auxiliary import auxiliary_loss
+from vlt.losses.candidate import candidate_loss
 from vlt.losses.contrast import contrast_loss
 from vlt.losses.mask import segmentation_loss
 from vlt.model.vlt import VLT, Output
@@ -49,12 +50,14 @@ class Objective(nn.Module):
     Args:
         network: the network to train.
         config: weight of each loss.
+        masks: compute masks and their losses; False: the choice among candidates alone.
     """
 
-    def __init__(self, network: VLT, config: LossConfig) -> None:
+    def __init__(self, network: VLT, config: LossConfig, *, masks: bool = True) -> None:
         super().__init__()
         self.network = network
         self.config = config
+        self.masks = masks
         # Kernels for the L2 penalty; that of frozen ones would be a constant.
         convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
         self.kernels = [module.weight for module in convolutions if module.weight.requires_grad]
@@ -67,12 +70,20 @@ class Objective(nn.Module):
         """
         assert batch.targets is not None, "training samples have targets"
         config, targets, image_index = self.config, batch.targets, batch.image_index
-        features = self.network.encode(batch.images).select(image_index)
+        features = self.network.encode(batch.images, masks=self.masks).select(image_index)
+        if not self.masks:
+            choice = self.network.choose(features, batch.words, batch.word_mask)
+            loss = candidate_loss(choice, targets.float(), batch.presence, config.candidate_smoothing)
+            return {"candidate": loss, "total": config.candidate * loss}
         output = self.network.segment(features, batch.words, batch.word_mask)
         with torch.autocast(batch.images.device.type, enabled=False):
             mask_losses = segmentation_loss(output.logits, targets, config, self.kernels)
             auxiliary = auxiliary_loss(output.response_maps, features.boxes, targets, image_index, config)
             losses = {**mask_losses, **auxiliary, "total": mask_losses["total"] + auxiliary["total"]}
+            if output.choice is not None:
+                candidate = candidate_loss(output.choice, targets.float(), batch.presence, config.candidate_smoothing)
+                total = losses["total"] + config.candidate * candidate
+                losses = {**losses, "candidate": candidate, "total": total}
             if config.contrast.weight:
                 object_ids = torch.tensor([referral.ref_id for referral in batch.referrals], device=image_index.device)
                 image_ids = image_index if config.contrast.negatives == "photo" else None
@@ -104,7 +115,9 @@ class Learner:
         self.average = build_average(self.network, config.train.ema)  # a copy: made before `prepare` wraps the network
         optimizer = build_optimizer(self.network, config.train)
         self.scheduler = build_scheduler(optimizer, config.train, steps_per_epoch)
-        self.objective, self.optimizer = accelerator.prepare(Objective(self.network, config.loss), optimizer)
+        self.objective, self.optimizer = accelerator.prepare(
+            Objective(self.network, config.loss, masks=config.train.only is None), optimizer
+        )
 
     @property
     def averaged_network(self) -> VLT:

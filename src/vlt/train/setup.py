@@ -22,14 +22,18 @@ from vlt.config.run import Config, TrainConfig
 from vlt.errors import CheckpointError, ConfigError, VLTWarning
 from vlt.legacy.weights import load_keras_backbone
 from vlt.model.backbone import Darknet53
-from vlt.model.build import build_model
+from vlt.model.build import build_model, load_detector
 from vlt.model.pretrained import resolve_architecture
 from vlt.model.vlt import VLT
 from vlt.text.reader import TextReader, TokenReader, build_text
-from vlt.train.feature_cache import CachedBackbone
+from vlt.train.feature_cache import CachedBackbone, CachedDetector
 
 ModelT = TypeVar("ModelT", bound=ReferenceConfig | VLTConfig)
 
+CANDIDATE_PARTS = ("candidate_encoder", "chooser")
+"""Parts that train with `train.only: candidates`."""
+NEW_PARTS = (*CANDIDATE_PARTS, "detector", "choice_guide")
+"""Parts of a network with candidates that one without does not have."""
 SHIPPED = Path("default")
 """Value of `train.start_from` that names the model in the package."""
 RUN_ENTRIES = ("config.yaml", "history.jsonl", "log", "resume")
@@ -245,13 +249,38 @@ def build_network(config: Config, start: Checkpoint | None = None) -> VLT:
     model = build_model(config.model, pretrained=start is None)
     backbone = config.model.backbone
     if start is not None:
-        where = f"of train.start_from, {config.train.start_from},"
-        load_weights(model, start.model.state_dict(), where, "this run's configuration")
+        load_start_weights(model, start, config)
     elif isinstance(backbone, Darknet53Config) and backbone.pretrained is not None:
         load_keras_backbone(backbone.pretrained, cast(Darknet53, model.backbone))
+    if config.train.only == "candidates":
+        model.train_only(CANDIDATE_PARTS)
     if config.train.map_cache is not None:
         # The cache depends on the architecture of the backbone, not on where its weights were stored.
         shape = resolve_model(config.model, start).backbone.model_dump_json(exclude={"pretrained", "trainable_blocks"})
         settings = f"{shape} at {config.model.input_size}, precision {config.train.precision}"
         model.backbone = CachedBackbone(model.backbone, config.train.map_cache, settings)
+        if model.detector is not None:
+            model.detector = CachedDetector(model.detector, config.train.map_cache, settings)
     return model
+
+
+def load_start_weights(model: VLT, start: Checkpoint, config: Config) -> None:
+    """Load the weights of the checkpoint that a run starts from.
+
+    A network with candidates can start from one without: the parts that are new keep their own weights.
+
+    Args:
+        model: the network of the run; its new detector is loaded here.
+        start: see `load_start`.
+        config: configuration of the run.
+
+    Raises:
+        CheckpointError: weights that do not fit; a detector that cannot be loaded.
+    """
+    tensors = start.model.state_dict()
+    own = config.model.candidates if isinstance(config.model, VLTConfig) else None
+    if own is not None and model.detector is not None and start.model.detector is None:
+        if own.detector is not None:
+            load_detector(model.detector, own.detector)
+        tensors |= {name: x for name, x in model.state_dict().items() if name.split(".")[0] in NEW_PARTS}
+    load_weights(model, tensors, f"of train.start_from, {config.train.start_from},", "this run's configuration")

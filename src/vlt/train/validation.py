@@ -37,7 +37,7 @@ def validate(
 
     with evaluating(network):
         report = evaluate(
-            torch_predictor(network, data.text, config),
+            torch_predictor(network, data.text, config, masks=config.train.only is None),
             data.val,
             protocol=config.evaluate.protocol,
             on_outcome=show,

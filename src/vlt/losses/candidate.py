@@ -1,0 +1,91 @@
+"""Loss of the choice among candidates."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vlt.model.choice import Choice
+
+MIN_IOU = 0.5
+"""IoU of a candidate's box with the target's, from which the candidate is a right choice."""
+TIE = 0.1
+"""Candidates whose IoU is within this of the best one's are right, too."""
+INSIDE = 0.5
+"""Coverage of an input pixel from which it belongs to the target's box."""
+
+
+def candidate_loss(choice: Choice, targets: Tensor, presence: Tensor, smoothing: float) -> Tensor:
+    """Compute the cross-entropy of the choice with the right outcomes.
+
+    Args:
+        choice: of B expressions.
+        targets: (B, 1, H, W) in [0, 1].
+        presence: (B,) bool, whether the expression refers to something in the image.
+        smoothing: share of the probability that is spread evenly over all outcomes, in [0, 1].
+
+    Returns:
+        A scalar.
+    """
+    outcomes = F.pad(choice.valid, (0, 2), value=True).float()
+    right = right_outcomes(choice, target_boxes(targets), presence)
+    wanted = (1 - smoothing) * right + smoothing * outcomes / outcomes.sum(dim=1, keepdim=True)
+    return -(wanted * choice.logits.float().log_softmax(dim=1)).masked_fill(outcomes == 0, 0).sum(dim=1).mean()
+
+
+def right_outcomes(choice: Choice, boxes: Tensor, presence: Tensor) -> Tensor:
+    """Return the distribution that the choice is trained to match.
+
+    The candidates that fit the target best share the probability. Where none fits, the target is no candidate; where
+    there is no target, nothing is in the image.
+
+    Args:
+        choice: of B expressions.
+        boxes: (B, 4), the target's box, xyxy as shares of the input; zeros where there is none.
+        presence: (B,) bool, whether there is a target.
+
+    Returns:
+        (B, N + 2), each row summing to one.
+    """
+    overlaps = candidate_ious(choice, boxes)
+    best = overlaps.max(dim=1, keepdim=True).values
+    fits = (overlaps >= MIN_IOU) & (overlaps > best - TIE)
+    absent = ~presence[:, None]
+    other = ~absent & ~fits.any(dim=1, keepdim=True)
+    right = torch.cat([fits & ~absent, absent, other], dim=1).float()
+    return right / right.sum(dim=1, keepdim=True)
+
+
+def candidate_ious(choice: Choice, boxes: Tensor) -> Tensor:
+    """Compute the IoU of each candidate with the box of its expression's target, (B, N); 0 for one that is not valid.
+
+    Args:
+        choice: of B expressions.
+        boxes: (B, 4) xyxy as shares of the input.
+    """
+    target = boxes[:, None]
+    upper, lower = (
+        torch.maximum(choice.boxes[..., :2], target[..., :2]),
+        torch.minimum(choice.boxes[..., 2:], target[..., 2:]),
+    )
+    shared = (lower - upper).clamp(min=0).prod(dim=-1)
+    areas = [(each[..., 2:] - each[..., :2]).prod(dim=-1) for each in (choice.boxes, target)]
+    union = areas[0] + areas[1] - shared
+    return shared / union.clamp(min=1e-9) * choice.valid
+
+
+def target_boxes(targets: Tensor) -> Tensor:
+    """Compute the box around each target, (B, 4) xyxy as shares of the input; zeros around an empty one.
+
+    Args:
+        targets: (B, 1, H, W) in [0, 1].
+    """
+    inside = targets[:, 0] > INSIDE
+    sides = []
+    for along, length in ((inside.any(dim=1), targets.shape[3]), (inside.any(dim=2), targets.shape[2])):  # x, y
+        first = along.float().argmax(dim=1)
+        last = length - along.flip(1).float().argmax(dim=1)
+        sides.append(torch.stack([first, last], dim=1) / length * along.any(dim=1, keepdim=True))
+    x, y = sides
+    return torch.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1]], dim=1)

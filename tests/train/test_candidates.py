@@ -1,0 +1,80 @@
+"""Runs of networks with candidates, with a detector of random weights."""
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from vlt.checkpoint import load_checkpoint, read_pointer
+from vlt.errors import CheckpointError
+from vlt.infer.torch_engine import torch_predictor
+from vlt.model.detector import Detector
+from vlt.train import train
+from vlt.train.setup import CANDIDATE_PARTS, build_network, load_start
+
+CANDIDATES = {"dim": 16, "heads": 2, "layers": 1, "count": 4, "detector_width": 0.0625, "grid": 2, "num_queries": 2}
+
+
+def _candidates(small, folder, *, model=None, **sections):
+    return small(folder, model={"candidates": CANDIDATES, **(model or {})}, loss={"candidate": 1.0}, **sections)
+
+
+def _weights(run):
+    return load_file(run / "checkpoints" / read_pointer(run, "last") / "weights.safetensors")
+
+
+def test_a_run_of_the_choice_alone_changes_nothing_else(small, tmp_path):
+    start = small(tmp_path / "start", train={"epochs": 1})
+    train(start)
+    config = _candidates(
+        small,
+        tmp_path / "run",
+        model={"backbone": {**start.model.backbone.model_dump(), "trainable_blocks": 0}},
+        train={
+            "epochs": 1,
+            "only": "candidates",
+            "start_from": str(tmp_path / "start"),
+            "map_cache": str(tmp_path / "maps"),
+        },
+    )
+    train(config)
+    before, after = _weights(tmp_path / "start"), _weights(tmp_path / "run")
+    new = {name for name in after if name.split(".")[0] in (*CANDIDATE_PARTS, "detector", "choice_guide")}
+    assert after.keys() - before.keys() == new
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    assert not after["choice_guide.embed.weight"].any()  # the masks stay what they were
+    torch.manual_seed(config.seed)
+    untrained = build_network(config, load_start(config.train.start_from)).state_dict()
+    assert any(not torch.equal(after[name], untrained[name]) for name in new if name.startswith("chooser"))
+
+
+def test_a_run_of_everything_trains_masks_and_choice(small, tmp_path):
+    train(_candidates(small, tmp_path / "run", train={"epochs": 1}))
+    history = (tmp_path / "run" / "history.jsonl").read_text()
+    assert '"candidate"' in history
+    assert '"bce"' in history
+    loaded = load_checkpoint(tmp_path / "run", "cpu")
+    engine = torch_predictor(loaded.model, loaded.text, loaded.config).engine
+    output = engine.segment(
+        engine.encode(torch.rand(1, 3, 64, 64).numpy()),
+        torch.zeros(1, dtype=torch.int64).numpy(),
+        torch.rand(1, 2, 8).numpy(),
+        torch.ones(1, 2, dtype=torch.bool).numpy(),
+    )
+    assert output.presence.shape == (1,)
+
+
+def test_the_detector_is_read_from_its_folder_for_a_start_without_candidates(small, tmp_path):
+    train(small(tmp_path / "start", train={"epochs": 1}))
+    detector = Detector(width=0.0625, count=4)
+    (tmp_path / "detector").mkdir()
+    save_file(detector.state_dict(), tmp_path / "detector" / "weights.safetensors")
+    chosen = {"candidates": {**CANDIDATES, "detector": str(tmp_path / "detector")}}
+    config = small(
+        tmp_path / "run", model=chosen, loss={"candidate": 1.0}, train={"start_from": str(tmp_path / "start")}
+    )
+    model = build_network(config, load_start(config.train.start_from))
+    for name, tensor in detector.state_dict().items():
+        assert torch.equal(model.state_dict()[f"detector.{name}"], tensor)
+    (tmp_path / "detector" / "weights.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"The detector .* does not exist; tools/README.md says how to make it"):
+        build_network(config, load_start(config.train.start_from))
