@@ -25,10 +25,10 @@ from pydantic import BaseModel, Field, NonNegativeInt, TypeAdapter
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from vlt.categories import COCO_CATEGORIES
 from vlt.errors import CheckpointError, VLTError
 from vlt.files import make_folder, read_json, replacing
 from vlt.model.detector import Detector
-from vlt.types import COCO_CATEGORIES
 
 TOLERANCE = 1e-4
 """Largest difference of an output that is accepted, as a share of its standard deviation."""

@@ -1,5 +1,6 @@
 """Every refusal of a configuration in its sentence, `--set`, and the round trip through YAML."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -435,3 +436,26 @@ def test_what_guides_needs_answers_that_paint_logits(part, model):
 def test_contrast_that_nothing_can_learn_is_refused(contrast, others, sentence):
     assert sentence in refusal(loss={"contrast": {"weight": 0.1, **contrast}}, **others)
     assert parse_config({**MINIMAL, "loss": {"contrast": contrast}, **others}, "here").loss.contrast.weight == 0
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        (
+            {"model": {"candidates": {}}},
+            "model.candidates is given but loss.candidate is 0; they must be enabled together",
+        ),
+        (
+            {"loss": {"candidate": 1.0}},
+            "model.candidates is null but loss.candidate is 1; they must be enabled together",
+        ),
+        ({"train": {"only": "candidates"}}, "train.only is candidates, but model.candidates is null"),
+        (
+            {"model": {"candidates": {"dim": 30}}, "loss": {"candidate": 1.0}},
+            "model.candidates.dim is 30, not a multiple of model.candidates.heads, 4",
+        ),
+    ],
+)
+def test_settings_of_candidates_that_do_not_fit_are_refused(sections, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        parse_config({"data": {"name": "synthetic"}, "output_dir": "runs/x", **sections}, "test")

@@ -5,10 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from vlt.categories import COCO_CATEGORIES
 from vlt.model import detector as module
 from vlt.model.detector import DISTANCES, STRIDES, Detector, box_iou, decode, suppress
-from vlt.synth.words.nouns import COCO_NOUNS
-from vlt.types import COCO_CATEGORIES
 
 CLASSES = len(COCO_CATEGORIES)
 
@@ -50,8 +49,7 @@ def maps_of(size: tuple[int, int]) -> list[Tensor]:
 
 
 def test_categories_are_coco() -> None:
-    assert set(COCO_CATEGORIES) == COCO_NOUNS
-    assert len(COCO_CATEGORIES) == 80
+    assert len(set(COCO_CATEGORIES)) == 80
     assert [COCO_CATEGORIES[index] for index in (0, 15, 56, 79)] == ["person", "cat", "chair", "toothbrush"]
 
 

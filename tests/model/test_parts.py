@@ -140,7 +140,7 @@ def test_sentence_pooling_chooses_words_per_channel() -> None:
     pooling = SentencePooling(3, 0.0)
     words = torch.randn(1, 4, 3)
     mask = torch.tensor([[True, True, True, False]])
-    ours = pooling(TextFeatures(words, mask))[0]
+    ours = pooling(TextFeatures(words, mask, words))[0]
     scores = pooling.score(words[0, :3]).tanh().detach()
     for channel in range(3):
         weights = [math.exp(scores[t, channel]) for t in range(3)]
@@ -151,7 +151,7 @@ def test_sentence_pooling_chooses_words_per_channel() -> None:
 def test_spatial_dynamic_attention_against_loops() -> None:
     attention = SpatialDynamicAttention(dim=4)
     visual, words = torch.randn(1, 4, 2, 3), torch.randn(1, 3, 4)
-    ours = attention(visual, TextFeatures(words, torch.tensor([[True, True, False]])))
+    ours = attention(visual, TextFeatures(words, torch.tensor([[True, True, False]]), words))
     keys, values = attention.key(words)[0, :2], attention.value(words)[0, :2]
     for row in range(2):
         for column in range(3):
@@ -167,7 +167,8 @@ def test_neck_takes_the_grid_nearest_to_the_wanted_stride() -> None:
 
 
 def test_query_generator_works_at_any_size_unless_told_otherwise() -> None:
-    text = TextFeatures(torch.randn(1, 3, 8), None)
+    words = torch.randn(1, 3, 8)
+    text = TextFeatures(words, None, words)
     free = QueryGenerator(dim=8, heads=2, num_queries=5, positions=None)
     fixed = QueryGenerator(dim=8, heads=2, num_queries=5, positions=12)
     for size in ((3, 4), (5, 7)):

@@ -9,13 +9,14 @@ import pytest
 from PIL import Image
 from records_fixture import BOXES, NAMES, SIZE, TRAIN, VAL, mask_of, polygon, write_folder, write_photo
 
+from vlt.categories import COCO_CATEGORIES
 from vlt.data.masks import encode_rle, read_targets
 from vlt.data.prepared import read_prepared
 from vlt.errors import ConfigError, DataError
 from vlt.prepare.coco import prepare_coco
 from vlt.prepare.lines import read_lines
 from vlt.prepare.record_set import form_of, prepare_records, read_records, read_referrals
-from vlt.types import COCO_CATEGORIES, Standing
+from vlt.types import Standing
 
 
 @pytest.fixture

@@ -6,8 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vlt.model.choice import Choice
-
 MIN_IOU = 0.5
 """IoU of a candidate's box with the target's, from which the candidate is a right choice."""
 TIE = 0.1
@@ -16,11 +14,15 @@ INSIDE = 0.5
 """Coverage of an input pixel from which it belongs to the target's box."""
 
 
-def candidate_loss(choice: Choice, targets: Tensor, presence: Tensor, smoothing: float) -> Tensor:
+def candidate_loss(
+    logits: Tensor, boxes: Tensor, valid: Tensor, targets: Tensor, presence: Tensor, smoothing: float
+) -> Tensor:
     """Compute the cross-entropy of the choice with the right outcomes.
 
     Args:
-        choice: of B expressions.
+        logits: (B, N + 2): the candidates, nothing in the image, and something that is no candidate.
+        boxes: (B, N, 4), the candidates', xyxy as shares of the input.
+        valid: (B, N) bool, whether there is such a candidate.
         targets: (B, 1, H, W) in [0, 1].
         presence: (B,) bool, whether the expression refers to something in the image.
         smoothing: share of the probability that is spread evenly over all outcomes, in [0, 1].
@@ -28,27 +30,28 @@ def candidate_loss(choice: Choice, targets: Tensor, presence: Tensor, smoothing:
     Returns:
         A scalar.
     """
-    outcomes = F.pad(choice.valid, (0, 2), value=True).float()
-    right = right_outcomes(choice, target_boxes(targets), presence)
+    outcomes = F.pad(valid, (0, 2), value=True).float()
+    right = right_outcomes(boxes, valid, target_boxes(targets), presence)
     wanted = (1 - smoothing) * right + smoothing * outcomes / outcomes.sum(dim=1, keepdim=True)
-    return -(wanted * choice.logits.float().log_softmax(dim=1)).masked_fill(outcomes == 0, 0).sum(dim=1).mean()
+    return -(wanted * logits.float().log_softmax(dim=1)).masked_fill(outcomes == 0, 0).sum(dim=1).mean()
 
 
-def right_outcomes(choice: Choice, boxes: Tensor, presence: Tensor) -> Tensor:
+def right_outcomes(boxes: Tensor, valid: Tensor, target: Tensor, presence: Tensor) -> Tensor:
     """Return the distribution that the choice is trained to match.
 
     The candidates that fit the target best share the probability. Where none fits, the target is no candidate; where
     there is no target, nothing is in the image.
 
     Args:
-        choice: of B expressions.
-        boxes: (B, 4), the target's box, xyxy as shares of the input; zeros where there is none.
+        boxes: (B, N, 4), the candidates', xyxy as shares of the input.
+        valid: (B, N) bool, whether there is such a candidate.
+        target: (B, 4), the target's box; zeros where there is none.
         presence: (B,) bool, whether there is a target.
 
     Returns:
         (B, N + 2), each row summing to one.
     """
-    overlaps = candidate_ious(choice, boxes)
+    overlaps = candidate_ious(boxes, target) * valid
     best = overlaps.max(dim=1, keepdim=True).values
     fits = (overlaps >= MIN_IOU) & (overlaps > best - TIE)
     absent = ~presence[:, None]
@@ -57,22 +60,21 @@ def right_outcomes(choice: Choice, boxes: Tensor, presence: Tensor) -> Tensor:
     return right / right.sum(dim=1, keepdim=True)
 
 
-def candidate_ious(choice: Choice, boxes: Tensor) -> Tensor:
-    """Compute the IoU of each candidate with the box of its expression's target, (B, N); 0 for one that is not valid.
+def candidate_ious(boxes: Tensor, target: Tensor) -> Tensor:
+    """Compute the IoU of each candidate with the box of its expression's target.
 
     Args:
-        choice: of B expressions.
-        boxes: (B, 4) xyxy as shares of the input.
+        boxes: (B, N, 4) xyxy.
+        target: (B, 4) xyxy, in the same units.
+
+    Returns:
+        (B, N) in [0, 1]; 0 where both are empty.
     """
-    target = boxes[:, None]
-    upper, lower = (
-        torch.maximum(choice.boxes[..., :2], target[..., :2]),
-        torch.minimum(choice.boxes[..., 2:], target[..., 2:]),
-    )
+    one = target[:, None]
+    upper, lower = torch.maximum(boxes[..., :2], one[..., :2]), torch.minimum(boxes[..., 2:], one[..., 2:])
     shared = (lower - upper).clamp(min=0).prod(dim=-1)
-    areas = [(each[..., 2:] - each[..., :2]).prod(dim=-1) for each in (choice.boxes, target)]
-    union = areas[0] + areas[1] - shared
-    return shared / union.clamp(min=1e-9) * choice.valid
+    areas = (boxes[..., 2:] - boxes[..., :2]).prod(dim=-1) + (one[..., 2:] - one[..., :2]).prod(dim=-1)
+    return shared / (areas - shared).clamp(min=torch.finfo(shared.dtype).tiny)
 
 
 def target_boxes(targets: Tensor) -> Tensor:

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vlt.categories import COCO_CATEGORIES
 from vlt.model.detector import Detections
 from vlt.model.layers import BOX_CHANNELS, SharedDropout, box_encoding
-from vlt.types import COCO_CATEGORIES
 
 COLOUR_STRIDE = 7
 """Side of the squares over which colours are averaged, in pixels of the input."""
@@ -30,7 +30,7 @@ KIND_FLOOR = 0.15
 
 @dataclass(frozen=True, slots=True)
 class CandidateInputs:
-    """What the candidates of U images are made of; computed by frozen parts alone, so that it can be cached.
+    """Inputs of the candidate encoder for U images, computed by frozen parts alone.
 
     Attributes:
         detections: boxes, class probabilities and validity of N candidates per image.

@@ -294,7 +294,7 @@ class Readings(nn.Module):
         weights = self.pool(x).masked_fill(~mask[..., None], NEVER).softmax(dim=1)  # (B, M, Q)
         pooled = weights.transpose(1, 2) @ x
         queries = self.norm(self.attend(pooled, words, word_mask))
-        responses = self.decoder(queries, x)
+        responses = self.decoder(queries, x, mask)
         confidence = self.balance(responses, queries)
         return ((confidence * responses) @ self.key(x).transpose(1, 2)).mean(dim=1) * x.shape[-1] ** -0.5
 

@@ -126,10 +126,10 @@ class DecoderLayer(nn.Module):
         self.feedforward = FeedForward(dim, feedforward_dim)
         self.feedforward_residual = Residual(dim, dropout, epsilon)
 
-    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
-        """Queries (B, Q, dim) and memory (B, h * w, dim) to queries (B, Q, dim)."""
+    def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor | None = None) -> Tensor:
+        """Queries (B, Q, dim), memory (B, M, dim) and, where not all of it counts, its mask to queries (B, Q, dim)."""
         x = self.self_residual(x, self.self_attention(x, x, x, causal=self.causal))
-        x = self.memory_residual(x, self.memory_attention(x, memory, memory))
+        x = self.memory_residual(x, self.memory_attention(x, memory, memory, memory_mask))
         return self.feedforward_residual(x, self.feedforward(x))
 
 

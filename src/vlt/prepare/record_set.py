@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from tqdm import tqdm
 
+from vlt.categories import COCO_CATEGORIES
 from vlt.data.prepared import annotation_folder, write_prepared
 from vlt.errors import DataError
 from vlt.prepare.annotated import AnnotatedObjects, plain_noun
@@ -21,7 +22,7 @@ from vlt.prepare.locate import Located, common_folder, locate, split_ids
 from vlt.prepare.records import FilledBox, Record
 from vlt.prepare.report import Defects, PrepareReport, count, owning, refuse_other
 from vlt.prepare.splits import VAL_SHARE, check_name, check_share, is_validation, with_halves
-from vlt.types import COCO_CATEGORIES, NO_CATEGORY, Expression, Referral
+from vlt.types import NO_CATEGORY, Expression, Referral
 
 Form: TypeAlias = Literal["lines", "label-studio", "coco"]
 

@@ -16,6 +16,7 @@ from vlt.losses.auxiliary import auxiliary_loss
 from vlt.losses.candidate import candidate_loss
 from vlt.losses.contrast import contrast_loss
 from vlt.losses.mask import segmentation_loss
+from vlt.model.choice import Choice
 from vlt.model.vlt import VLT, Output
 from vlt.train.optim import build_optimizer, build_scheduler
 from vlt.train.resume import Stateful, StopRequest
@@ -73,7 +74,7 @@ class Objective(nn.Module):
         features = self.network.encode(batch.images, masks=self.masks).select(image_index)
         if not self.masks:
             choice = self.network.choose(features, batch.words, batch.word_mask)
-            loss = candidate_loss(choice, targets.float(), batch.presence, config.candidate_smoothing)
+            loss = self.choice_loss(choice, batch)
             return {"candidate": loss, "total": config.candidate * loss}
         output = self.network.segment(features, batch.words, batch.word_mask)
         with torch.autocast(batch.images.device.type, enabled=False):
@@ -81,7 +82,7 @@ class Objective(nn.Module):
             auxiliary = auxiliary_loss(output.response_maps, features.boxes, targets, image_index, config)
             losses = {**mask_losses, **auxiliary, "total": mask_losses["total"] + auxiliary["total"]}
             if output.choice is not None:
-                candidate = candidate_loss(output.choice, targets.float(), batch.presence, config.candidate_smoothing)
+                candidate = self.choice_loss(output.choice, batch)
                 total = losses["total"] + config.candidate * candidate
                 losses = {**losses, "candidate": candidate, "total": total}
             if config.contrast.weight:
@@ -92,6 +93,17 @@ class Objective(nn.Module):
                 total = losses["total"] + config.contrast.weight * contrast
                 losses = {**losses, "contrast": contrast, "total": total}
         return losses
+
+    def choice_loss(self, choice: Choice, batch: Batch) -> Tensor:
+        """Compute the unweighted loss of the choice among candidates."""
+        return candidate_loss(
+            choice.logits,
+            choice.boxes,
+            choice.valid,
+            batch.targets.float(),
+            batch.presence,
+            self.config.candidate_smoothing,
+        )
 
 
 class Learner:

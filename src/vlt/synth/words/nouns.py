@@ -5,6 +5,8 @@ In a table of words, a word that is listed twice is drawn twice as often.
 
 from collections.abc import Mapping
 
+from vlt.categories import COCO_CATEGORIES
+
 
 def read_table(lines: str) -> dict[str, tuple[str, ...]]:
     """Parse lines of `key: word, word` into a mapping from each key to its words, in order."""
@@ -14,16 +16,7 @@ def read_table(lines: str) -> dict[str, tuple[str, ...]]:
 
 # ---------------------------------------------------------------- categories
 
-SINGLE_WORDS = (
-    "person bicycle car motorcycle airplane bus train truck boat bench bird cat dog horse sheep cow elephant bear "
-    "zebra giraffe backpack umbrella handbag tie suitcase frisbee skis snowboard kite skateboard surfboard bottle cup "
-    "fork knife spoon bowl banana apple sandwich orange broccoli carrot pizza donut cake chair couch bed toilet tv "
-    "laptop mouse remote keyboard microwave oven toaster sink refrigerator book clock vase scissors toothbrush"
-)
-COCO_NOUNS = frozenset(SINGLE_WORDS.split()) | {
-    "traffic light", "fire hydrant", "stop sign", "parking meter", "sports ball", "baseball bat", "baseball glove",
-    "tennis racket", "wine glass", "hot dog", "potted plant", "dining table", "cell phone", "teddy bear", "hair drier",
-}  # fmt: skip
+COCO_NOUNS = frozenset(COCO_CATEGORIES)
 """The 80 categories of COCO."""
 SHAPES = frozenset({"circle", "square", "triangle", "star", "diamond", "cross"})
 """Categories of synthetic scenes: flat shapes without front and back."""
