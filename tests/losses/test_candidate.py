@@ -1,7 +1,9 @@
+"""The choice among candidates: right outcomes, their loss, and the boxes of targets."""
+
 import pytest
 import torch
 
-from vlt.losses.candidate import candidate_loss, right_outcomes, target_boxes
+from vlt.losses.candidate import MIN_IOU, TIE, candidate_ious, candidate_loss, right_outcomes, target_boxes
 
 BOXES = torch.tensor([[[0.0, 0.0, 0.5, 0.5], [0.02, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0]]])
 VALID = torch.tensor([[True, True, True, False]])
@@ -42,3 +44,80 @@ def test_the_box_around_a_target_is_exact() -> None:
     targets[0, 0, 2:5, 4:16] = 1
     targets[0, 0, 9, 0] = 0.4  # less than half
     assert target_boxes(targets).tolist() == [pytest.approx([0.2, 0.2, 0.8, 0.5]), [0, 0, 0, 0]]
+
+
+def _random_boxes(*shape: int, generator: torch.Generator) -> torch.Tensor:
+    corner, extent = torch.rand(2, *shape, 2, generator=generator) / 2
+    return torch.cat([corner, corner + extent], dim=-1)
+
+
+def _iou(one: list[float], other: list[float]) -> float:
+    width, height = (min(one[i + 2], other[i + 2]) - max(one[i], other[i]) for i in (0, 1))
+    shared = max(0.0, width) * max(0.0, height)
+    areas = [(x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in (one, other)]
+    return shared / (sum(areas) - shared)
+
+
+def test_overlaps_are_those_of_a_loop() -> None:
+    generator = torch.Generator().manual_seed(0)
+    boxes, targets = _random_boxes(20, 5, generator=generator), _random_boxes(20, generator=generator)
+    found = candidate_ious(boxes, targets)
+    for row, candidates, target in zip(found, boxes.tolist(), targets.tolist(), strict=True):
+        assert row.tolist() == pytest.approx([_iou(each, target) for each in candidates], abs=1e-6)
+    assert candidate_ious(torch.zeros(1, 2, 4), torch.zeros(1, 4)).tolist() == [[0, 0]]
+
+
+def test_right_outcomes_are_a_distribution_over_what_fits_best() -> None:
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(50):
+        target = _random_boxes(4, generator=generator)
+        boxes = target[:, None] + 0.1 * torch.randn(4, 6, 4, generator=generator)  # some fit, some do not
+        valid, presence = torch.rand(4, 6, generator=generator) > 0.3, torch.rand(4, generator=generator) > 0.2
+        found = right_outcomes(boxes, valid, target, presence)
+        assert found.sum(dim=1).tolist() == pytest.approx([1] * 4)
+        overlaps = candidate_ious(boxes, target)
+        for row, given, exists, there in zip(found, overlaps.tolist(), valid.tolist(), presence.tolist(), strict=True):
+            usable = [iou if real else 0.0 for iou, real in zip(given, exists, strict=True)]
+            fitting = {i for i, iou in enumerate(usable) if iou >= MIN_IOU and iou > max(usable) - TIE}
+            expected = {6} if not there else fitting or {7}
+            assert set(row.nonzero().flatten().tolist()) == expected
+
+
+def test_a_candidate_that_is_not_valid_is_never_right() -> None:
+    boxes = torch.tensor([[[0.0, 0.0, 0.5, 0.5], [0.0, 0.0, 0.5, 0.4]]])
+    valid = torch.tensor([[False, True]])
+    found = right_outcomes(boxes, valid, torch.tensor([[0.0, 0.0, 0.5, 0.5]]), torch.tensor([True]))
+    assert found.tolist() == [[0, 1, 0, 0]]
+
+
+def test_smoothing_spreads_its_share_over_the_outcomes_that_exist() -> None:
+    targets = torch.zeros(1, 1, 20, 20)
+    targets[..., 10:, 10:] = 1
+    logits = torch.tensor([[0.5, -1.0, 2.0, -1e4, 0.0, 1.0]])
+    logs = logits[0, [0, 1, 2, 4, 5]].log_softmax(dim=0)
+    for smoothing in (0.0, 0.2, 1.0):
+        found = candidate_loss(logits, BOXES, VALID, targets, torch.tensor([True]), smoothing)
+        expected = -((1 - smoothing) * logs[2] + smoothing * logs.mean())
+        torch.testing.assert_close(found, expected)
+
+
+def test_the_loss_is_the_mean_over_expressions() -> None:
+    generator = torch.Generator().manual_seed(2)
+    logits, targets = torch.randn(3, 6, generator=generator), torch.rand(3, 1, 8, 8, generator=generator)
+    boxes, valid, presence = BOXES.expand(3, -1, -1), VALID.expand(3, -1), torch.tensor([True, False, True])
+    each = [
+        candidate_loss(*(x[i, None] for x in (logits, boxes, valid, targets, presence)), 0.1).item() for i in range(3)
+    ]
+    together = candidate_loss(logits, boxes, valid, targets, presence, 0.1).item()
+    assert together == pytest.approx(sum(each) / 3, abs=1e-5)
+
+
+def test_boxes_around_targets_are_those_of_a_loop() -> None:
+    generator = torch.Generator().manual_seed(3)
+    targets = (torch.rand(30, 1, 6, 9, generator=generator) > 0.95).float()
+    for target, found in zip(targets[:, 0], target_boxes(targets).tolist(), strict=True):
+        rows, columns = target.nonzero(as_tuple=True)
+        expected = [0.0] * 4
+        if len(rows):
+            expected = [columns.min() / 9, rows.min() / 6, (columns.max() + 1) / 9, (rows.max() + 1) / 6]
+        assert found == pytest.approx([float(side) for side in expected])

@@ -20,9 +20,11 @@ from vlt.config import (
     WordsConfig,
     read_config,
 )
+from vlt.config.model import CandidatesConfig
 from vlt.errors import CheckpointError, ConfigError, VLTWarning
 from vlt.files import resolve_source
-from vlt.model.build import BACKBONES, LANGUAGES, build_model
+from vlt.model.build import BACKBONES, LANGUAGES, build_candidates, build_model, load_detector
+from vlt.model.detector import Detector
 from vlt.model.pretrained import read_architecture, resolve_architecture
 
 SMALL = {"dim": 32, "heads": 4, "feedforward_dim": 32, "mask_dim": 16, "num_queries": 2}
@@ -185,3 +187,62 @@ def test_published_sizes_build_on_the_meta_device() -> None:
             backbone = BACKBONES[name](config, False)
         count = sum(p.numel() for p in backbone.parameters()) / 1e6
         assert count == pytest.approx(expected, rel=0.04), (name, size)
+
+
+def test_a_detector_is_read_from_its_folder(tmp_path: Path) -> None:
+    source = Detector(width=0.0625)
+    save_file(source.state_dict(), tmp_path / "weights.safetensors")
+    config = CandidatesConfig(dim=16, heads=2, count=3, grid=2, detector_width=0.0625, detector=tmp_path)
+    sizes = {"channels": 12, "text_dim": 6, "dim": 8}
+    loaded, random = (build_candidates(config, **sizes, pretrained=pretrained).detector for pretrained in (True, False))
+    assert loaded.count == 3
+    assert all(torch.equal(loaded.state_dict()[name], tensor) for name, tensor in source.state_dict().items())
+    assert not torch.equal(random.stem.conv.weight, source.stem.conv.weight)
+
+
+def test_a_detector_that_cannot_be_loaded_is_refused(tmp_path: Path) -> None:
+    detector, path = Detector(width=0.0625), tmp_path / "weights.safetensors"
+    with pytest.raises(
+        CheckpointError, match=r"^The detector .* does not exist; tools/README\.md says how to make it\.$"
+    ):
+        load_detector(detector, tmp_path)
+    path.write_bytes(b"no weights")
+    damaged = r"^The detector .* cannot be loaded \([^)]+\); make it again \(tools/README\.md\)\.$"
+    with pytest.raises(CheckpointError, match=damaged):
+        load_detector(detector, tmp_path)
+    save_file(detector.state_dict(), path)
+    path.write_bytes(path.read_bytes()[:-100])  # a copy that was cut off
+    with pytest.raises(CheckpointError, match=damaged):
+        load_detector(detector, tmp_path)
+
+
+@pytest.mark.parametrize("misfit", ["wider", "lacking", "unrelated"])
+def test_a_detector_of_another_shape_is_refused(misfit: str, tmp_path: Path) -> None:
+    weights = Detector(width=0.125 if misfit == "wider" else 0.0625).state_dict()
+    if misfit == "lacking":
+        del weights["stem.conv.bias"]
+    save_file({"x": torch.zeros(1)} if misfit == "unrelated" else weights, tmp_path / "weights.safetensors")
+    named = "size mismatch for stem.conv.weight" if misfit == "wider" else "stem.conv.bias"
+    sentence = (
+        rf"^The detector .* does not fit the network \(.*{named}.*\); set model\.candidates\.detector_width .*\.$"
+    )
+    with pytest.raises(CheckpointError, match=sentence) as refusal:
+        load_detector(Detector(width=0.0625), tmp_path)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("switch", ["categories", "standing", "colours", "cells", "relations", "num_queries"])
+def test_every_switch_of_candidates_takes_parameters_away(switch: str) -> None:
+    config = CandidatesConfig(dim=16, heads=2, grid=2, detector_width=0.0625)
+    less = config.model_copy(update={switch: 0 if switch == "num_queries" else False})
+    full, without = (
+        {
+            f"{part}.{name}"
+            for part in ("encoder", "chooser")
+            for name in getattr(
+                build_candidates(each, channels=12, text_dim=6, dim=8, pretrained=False), part
+            ).state_dict()
+        }
+        for each in (config, less)
+    )
+    assert without < full

@@ -1,14 +1,16 @@
+"""The choice among candidates: on what it depends, on what it does not, and how it guides the mask."""
+
 from dataclasses import replace
 
 import pytest
 import torch
 
 from vlt.config import VLTConfig
-from vlt.errors import CheckpointError
-from vlt.model.build import build_model, load_detector
-from vlt.model.candidates import Candidates
+from vlt.losses.candidate import candidate_loss
+from vlt.model.build import build_model
+from vlt.model.candidates import CandidateEncoder, CandidateInputs, Candidates
 from vlt.model.choice import CERTAIN, NEVER, Choice, ChoiceGuide, Chooser, box_logits, paint_choice, relations
-from vlt.model.detector import Detector
+from vlt.model.detector import Detections
 from vlt.model.language import TextFeatures
 from vlt.model.vlt import VLT
 
@@ -84,11 +86,16 @@ def test_the_order_of_candidates_does_not_matter() -> None:
 def test_a_candidate_that_is_not_valid_is_never_chosen_and_has_no_influence() -> None:
     chooser, candidates, text = _chooser(), _candidates(1), _text(1)
     candidates = replace(candidates, valid=torch.tensor([[True, True, True, False, False]]))
-    other = candidates.tokens.clone()
-    other[:, 3:] = 9
-    first, second = (chooser(each, text).logits for each in (candidates, replace(candidates, tokens=other)))
+    noise = {name: getattr(candidates, name).clone() for name in ("tokens", "cells", "boxes")}
+    noise["tokens"][:, 3:], noise["cells"][:, 3:], noise["boxes"][:, 3:] = 9, -9, torch.tensor([0.0, 0.0, 1.0, 1.0])
+    first, second = (chooser(each, text).logits for each in (candidates, replace(candidates, **noise)))
     assert (first[:, 3:5] == NEVER).all()
     torch.testing.assert_close(first, second)
+    fewer = Candidates(*(getattr(candidates, name)[:, :3] for name in ("boxes", "valid", "tokens", "cells")))
+    torch.testing.assert_close(chooser(fewer, text).logits, first[:, [0, 1, 2, 5, 6]], rtol=1e-4, atol=1e-5)
+    nothing = chooser(replace(candidates, valid=torch.zeros(1, 5, dtype=torch.bool)), text)
+    assert nothing.logits.argmax() >= 5
+    assert nothing.logits.isfinite().all()
 
 
 @pytest.mark.parametrize(("switch", "part"), [("cells", "cells"), ("relations", "tokens")])
@@ -102,6 +109,61 @@ def test_a_switch_leaves_out_what_it_names(switch: str, part: str) -> None:
             chooser(each, text).logits[0, 0] for each in (candidates, replace(candidates, **{part: changed}))
         )
         assert torch.equal(first, second) != on
+
+
+@pytest.mark.parametrize("part", ["tokens", "cells", "boxes"])
+def test_without_relations_and_queries_other_candidates_have_no_influence(part: str) -> None:
+    """The queries are generated from all candidates, so that either of the two lets others in."""
+    candidates, text = _candidates(1), _text(1)
+    changed = getattr(candidates, part).clone()
+    changed[:, 1] = changed[:, 1] * 0.5
+    other = replace(candidates, **{part: changed})
+    for relations_on, num_queries in ((False, 0), (True, 0), (False, 3)):
+        chooser = _chooser(relations=relations_on, num_queries=num_queries)
+        first, second = (chooser(each, text).logits[0] for each in (candidates, other))
+        apart = not torch.equal(first[0], second[0])
+        assert apart == (relations_on or (num_queries > 0 and part != "boxes")), (relations_on, num_queries)
+
+
+def test_without_queries_none_are_generated() -> None:
+    assert _chooser().readings is not None
+    assert not any("readings" in name for name in _chooser(num_queries=0).state_dict())
+
+
+def test_words_and_their_order_matter() -> None:
+    chooser, candidates, text = _chooser(), _candidates(1), _text(1)
+    first = chooser(candidates, text).logits
+    for states in (text.states.flip(1), text.states * 0.5):
+        assert (chooser(candidates, replace(text, states=states)).logits - first).abs().max() > 1e-4
+
+
+def test_a_choice_is_the_same_with_and_without_gradients() -> None:
+    """Without gradients, torch takes another path through the layer over the words."""
+    chooser, candidates, text = _chooser(), _candidates(2), _text(2)
+    text = replace(text, mask=torch.tensor([[True] * 4, [True, True, False, False]]))
+    with_gradients = chooser(candidates, text).logits
+    with torch.no_grad():
+        torch.testing.assert_close(chooser(candidates, text).logits, with_gradients.detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_the_order_of_detections_does_not_matter() -> None:
+    """Boxes, class probabilities, cells and colours move together, with one that is not valid among them."""
+    candidates, text, order = _candidates(1), _text(1), torch.tensor([3, 0, 4, 1, 2])
+    torch.manual_seed(3)
+    detections = Detections(
+        candidates.boxes, torch.rand(1, 5, 80) ** 8, torch.tensor([[True, True, False, True, True]])
+    )
+    inputs = CandidateInputs(detections, torch.randn(1, 5, 4, 6), torch.rand(1, 5, 4, 12))
+    moved = CandidateInputs(
+        Detections(*(x[:, order] for x in detections)), inputs.cells[:, order], inputs.colours[:, order]
+    )
+    encoder = CandidateEncoder(
+        channels=6, dim=8, grid=2, categories=True, standing=True, colours=True, dropout=0.0
+    ).eval()
+    first, second = (_chooser()(encoder(each), text).logits for each in (inputs, moved))
+    torch.testing.assert_close(second[:, :5], first[:, order], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(second[:, 5:], first[:, 5:], rtol=1e-4, atol=1e-5)
+    assert (first[:, :5].diff().abs() > 1e-4).all()  # candidates are told apart
 
 
 def test_relations_say_where_the_other_box_lies() -> None:
@@ -131,6 +193,39 @@ def test_a_choice_is_painted_with_its_area() -> None:
     assert other[0, 1].min() > 0.999
 
 
+def test_a_distribution_is_painted_with_the_area_of_each_box() -> None:
+    candidates = _candidates()
+    choice = Choice(torch.randn(3, 7), candidates.boxes, candidates.valid)
+    probability = choice.logits.softmax(dim=1)
+    areas = (candidates.boxes[..., 2:] - candidates.boxes[..., :2]).prod(dim=-1)
+    for size in ((5, 8), (32, 3), (1, 1)):
+        painted = paint_choice(choice, size)
+        assert painted.shape == (3, 2, *size)
+        torch.testing.assert_close(painted[:, 0].mean(dim=(1, 2)), (probability[:, :5] * areas).sum(dim=1))
+        assert torch.equal(painted[:, 1], probability[:, 6, None, None].expand(3, *size))
+        assert 0 <= painted.min() <= painted.max() <= 1 + 1e-6
+
+
+def test_a_box_is_painted_where_it_lies() -> None:
+    painted = paint_choice(_certain(0, [[0.25, 0.5, 0.5, 0.8]]), (5, 8))[0, 0]
+    expected = torch.zeros(5, 8)
+    expected[2, 2:4], expected[3, 2:4] = 0.5, 1.0  # rows 2.5 to 4, columns 2 to 4
+    torch.testing.assert_close(painted, expected, rtol=0, atol=1e-5)
+
+
+def test_a_filled_box_holds_the_positions_more_than_half_inside() -> None:
+    height, width = 9, 13
+    for box in _candidates(4, 5).boxes.flatten(0, 1).tolist():
+        found = box_logits(_certain(0, [box]), (height, width))[0, 0]
+        for row in range(height):
+            for column in range(width):
+                across = min(box[2] * width, column + 1) - max(box[0] * width, column)
+                down = min(box[3] * height, row + 1) - max(box[1] * height, row)
+                share = max(0.0, across) * max(0.0, down)
+                if abs(share - 0.5) > 1e-4:
+                    assert (found[row, column] > 0) == (share > 0.5), (box, row, column)
+
+
 def test_the_box_of_a_certain_choice_is_filled() -> None:
     found = box_logits(_certain(0, [[0.25, 0.5, 0.75, 1.0]]), (8, 8))[0, 0] > 0
     expected = torch.zeros(8, 8, dtype=torch.bool)
@@ -154,6 +249,15 @@ def test_presence_is_the_probability_that_something_matches() -> None:
     assert [_certain(outcome, boxes).presence().item() for outcome in range(3)] == pytest.approx([1, 0, 1])
 
 
+def test_presence_of_any_logits_is_a_probability() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = 50 * torch.randn(40, 6, generator=generator)
+    logits[:, 1] = NEVER
+    found = Choice(logits, torch.zeros(40, 4, 4), torch.ones(40, 4, dtype=torch.bool)).presence()
+    assert ((found >= 0) & (found <= 1)).all()
+    torch.testing.assert_close(found, 1 - logits.softmax(dim=1)[:, 4])
+
+
 def test_choosing_alone_gives_the_choice_that_comes_with_the_mask() -> None:
     model, images, index = _model(), torch.rand(2, 3, 56, 56), torch.tensor([1, 0, 1])
     words, mask = torch.randn(3, 4, 6), torch.ones(3, 4, dtype=torch.bool)
@@ -164,27 +268,34 @@ def test_choosing_alone_gives_the_choice_that_comes_with_the_mask() -> None:
     assert alone.logits.shape == (3, 6)
 
 
-def test_parts_that_are_not_named_stay_frozen_whatever_the_mode() -> None:
-    model = _model()
-    model.train_only(["chooser"])
-    model.train()
-    assert {name.split(".")[0] for name, each in model.named_parameters() if each.requires_grad} == {"chooser"}
-    assert {name for name, part in model.named_children() if part.training} == {"chooser"}
+def test_the_loss_of_the_choice_reaches_all_of_encoder_and_chooser_and_nothing_of_the_detector() -> None:
+    model = _model().train()
+    features = model.encode(torch.rand(2, 3, 56, 56), masks=False)
+    choice = model.choose(features, torch.randn(2, 4, 6))
+    targets = torch.zeros(2, 1, 56, 56)
+    targets[..., 10:40, 10:40] = 1
+    loss = candidate_loss(choice.logits, choice.boxes, choice.valid, targets, torch.tensor([True, False]), 0.1)
+    loss.backward()
+    trained = {name for name, each in model.named_parameters() if each.grad is not None and each.grad.any()}
+    for name, _ in model.named_parameters():
+        part = name.split(".")[0]
+        if part in ("candidate_encoder", "chooser"):
+            assert name in trained, name
+        assert part not in ("detector", "choice_guide", "mask_decoder", "fusion") or name not in trained, name
 
 
-def test_a_loss_on_the_choice_trains_encoder_and_chooser_but_not_the_detector() -> None:
-    model = _model()
-    features = model.encode(torch.rand(1, 3, 56, 56), masks=False)
-    model.choose(features, torch.randn(1, 4, 6)).logits[0, -1].backward()
-    trained = {name.split(".")[0] for name, each in model.named_parameters() if each.grad is not None}
-    assert {"candidate_encoder", "chooser"} <= trained
-    assert "detector" not in trained
-
-
-def test_a_detector_that_cannot_be_loaded_is_refused(tmp_path) -> None:
-    detector, path = Detector(width=0.0625), tmp_path / "weights.safetensors"
-    with pytest.raises(CheckpointError, match=r"does not exist; tools/README.md says how to make it"):
-        load_detector(detector, tmp_path)
-    path.write_bytes(b"no weights")
-    with pytest.raises(CheckpointError, match=r"cannot be loaded \(.*\); make it again"):
-        load_detector(detector, tmp_path)
+def test_steps_on_the_loss_of_the_choice_teach_it() -> None:
+    """Two expressions about one image learn to name two candidates."""
+    candidates, text, chooser = _candidates(1), _text(2), _chooser().train()
+    both = candidates.select(torch.tensor([0, 0]))
+    targets = torch.zeros(2, 1, 64, 64)
+    for target, box in zip(targets[:, 0], (64 * candidates.boxes[0, [1, 3]]).round().int().tolist(), strict=True):
+        target[box[1] : box[3], box[0] : box[2]] = 1
+    optimizer = torch.optim.Adam(chooser.parameters(), lr=0.01)
+    for _ in range(40):
+        choice = chooser(both, text)
+        loss = candidate_loss(choice.logits, choice.boxes, choice.valid, targets, torch.tensor([True, True]), 0.0)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert chooser.eval()(both, text).logits.argmax(dim=1).tolist() == [1, 3]

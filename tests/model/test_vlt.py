@@ -143,6 +143,102 @@ def test_every_switch_builds_differs_and_trains(switch: dict[str, Any]) -> None:
     assert not without, f"parameters the loss does not reach: {without}"
 
 
+CANDIDATES = {"dim": 16, "heads": 2, "layers": 1, "count": 4, "detector_width": 0.0625, "grid": 2, "num_queries": 2}
+
+
+def _build_guided(**changes: Any) -> tuple[VLTConfig, VLT]:
+    """Build a network whose masks depend on the choice among candidates, as they do once it is trained."""
+    config = _config(backbone=DINOV2, candidates=CANDIDATES | changes)
+    model = _build(config)
+    assert model.choice_guide is not None
+    torch.nn.init.normal_(model.choice_guide.embed.weight)
+    return config, model
+
+
+@torch.no_grad()
+def test_candidates_change_no_mask_before_they_are_trained() -> None:
+    config = _config(backbone=DINOV2)
+    images, words = _images(config), _words(config)
+    plain = _build(config)(images, words, MASK)
+    assert torch.equal(_build(_config(backbone=DINOV2, candidates=CANDIDATES))(images, words, MASK), plain)
+    _, guided = _build_guided()
+    assert not torch.allclose(guided(images, words, MASK), plain, atol=1e-3)
+
+
+@torch.no_grad()
+def test_padding_and_companions_change_neither_choice_nor_mask() -> None:
+    config, model = _build_guided()
+    images, words = _images(config), _words(config)
+    together = model.segment(model.encode(images), words, MASK)
+    alone = model.segment(model.encode(images[1:]), words[1:, :3], MASK[1:, :3])
+    noise = words.clone()
+    noise[1, 3:] = words[0, 3:]
+    padded = model.segment(model.encode(images), noise, MASK)
+    assert together.choice is not None
+    assert alone.choice is not None
+    assert padded.choice is not None
+    torch.testing.assert_close(alone.choice.logits, together.choice.logits[1:], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(padded.choice.logits, together.choice.logits, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(alone.logits, together.logits[1:], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(padded.logits, together.logits, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_image_index_equals_repeated_photos_with_candidates() -> None:
+    config, model = _build_guided()
+    images, words, index = _images(config), _words(config, 3), torch.tensor([1, 0, 1])
+    torch.testing.assert_close(model(images, words, None, index), model(images[index], words), rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_features_without_masks_hold_the_same_candidates() -> None:
+    config, model = _build_guided()
+    images = _images(config)
+    full, short = model.encode(images), model.encode(images, masks=False)
+    assert short.maps == ()
+    assert short.pixels is None
+    assert full.candidates is not None
+    assert short.candidates is not None
+    for name in ("boxes", "valid", "tokens", "cells"):
+        assert torch.equal(getattr(full.candidates, name), getattr(short.candidates, name))
+    assert _build(_config()).encode(_images(_config())).candidates is None
+
+
+@pytest.mark.parametrize(
+    "switch", [{}, {"categories": False}, {"standing": False}, {"colours": False}, {"num_queries": 0}], ids=str
+)
+def test_every_switch_of_candidates_differs_and_trains(switch: dict[str, Any]) -> None:
+    config, model = _build_guided(**switch)
+    images, words = _images(config), _words(config)
+    _, base = _build_guided()
+    with torch.no_grad():
+        same = torch.equal(
+            model.choose(model.encode(images, masks=False), words, MASK).logits,
+            base.choose(base.encode(images, masks=False), words, MASK).logits,
+        )
+        assert same == (not switch)
+    output = model.train().segment(model.encode(images), words, MASK)
+    assert output.choice is not None
+    (output.logits.square().mean() + output.choice.logits.square().mean()).backward()
+    assert not [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert model.detector is not None
+    assert not any(p.requires_grad for p in model.detector.parameters())
+
+
+@pytest.mark.parametrize("names", [("candidate_encoder", "chooser"), ("fusion",), ()])
+def test_only_the_parts_that_are_named_train(names: tuple[str, ...]) -> None:
+    _, model = _build_guided()
+    before = {name for name, p in model.named_parameters() if p.requires_grad}
+    model.train_only(names)
+    for mode in (True, False, True):
+        model.train(mode)
+        named = {name for name in before if name.split(".")[0] in names}
+        assert {name for name, p in model.named_parameters() if p.requires_grad} == named
+        for name, module in model.named_modules():
+            if name:
+                assert module.training == (mode and name.split(".")[0] in names), name
+
+
 @torch.no_grad()
 def test_balance_off_is_truly_off() -> None:
     config = _config(query_balance=False)

@@ -249,10 +249,16 @@ def load_detector(detector: Detector, folder: Path) -> None:
         detector.load_state_dict(load_file(path))
     except FileNotFoundError:
         raise CheckpointError(f"The detector {path} does not exist; tools/README.md says how to make it.") from None
-    except (OSError, SafetensorError, RuntimeError) as error:
+    except (OSError, SafetensorError) as error:
         reason = str(error).splitlines()[0].rstrip(":. ")
         raise CheckpointError(
             f"The detector {path} cannot be loaded ({reason}); make it again (tools/README.md)."
+        ) from None
+    except RuntimeError as error:  # the first line says nothing but that loading failed
+        reason = str(error).splitlines()[1].strip().rstrip(":. ")
+        raise CheckpointError(
+            f"The detector {path} does not fit the network ({reason}); "
+            "set model.candidates.detector_width to its width, or make it again (tools/README.md)."
         ) from None
 
 
