@@ -131,7 +131,7 @@ def test_without_queries_none_are_generated() -> None:
 
 
 def test_words_and_their_order_matter() -> None:
-    chooser, candidates, text = _chooser(), _candidates(1), _text(1)
+    chooser, candidates, text = _chooser(num_queries=0), _candidates(1), _text(1)  # queries add positions of their own
     first = chooser(candidates, text).logits
     for states in (text.states.flip(1), text.states * 0.5):
         assert (chooser(candidates, replace(text, states=states)).logits - first).abs().max() > 1e-4
