@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from vlt.losses.candidate import MIN_IOU, TIE, candidate_ious, candidate_loss, right_outcomes, target_boxes
+from vlt.losses.auxiliary import target_boxes
+from vlt.losses.candidate import MIN_IOU, TIE, candidate_ious, candidate_loss, right_outcomes
 
 BOXES = torch.tensor([[[0.0, 0.0, 0.5, 0.5], [0.02, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0]]])
 VALID = torch.tensor([[True, True, True, False]])

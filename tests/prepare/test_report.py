@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from vlt.errors import DataError
-from vlt.prepare.report import Counts, DefectKind, Defects, PrepareReport, count, owning
+from vlt.prepare.folder import owning
+from vlt.prepare.report import Counts, DefectKind, Defects, PrepareReport, count
 from vlt.types import Expression, Referral
 
 LOST = DefectKind("missing photo", "ref_id", "left out")

@@ -150,9 +150,22 @@ def generalised_iou(one: Tensor, other: Tensor) -> Tensor:
     Returns:
         (N,) float in (-1, 1]; 1 where the boxes are equal.
     """
-    low, high = torch.maximum(one[:, :2], other[:, :2]), torch.minimum(one[:, 2:], other[:, 2:])
-    overlap = (high - low).clamp(min=0).prod(dim=1)
-    areas = [(box[:, 2:] - box[:, :2]).prod(dim=1) for box in (one, other)]
-    union = areas[0] + areas[1] - overlap
+    overlap, union = intersection_and_union(one, other)
     hull = (torch.maximum(one[:, 2:], other[:, 2:]) - torch.minimum(one[:, :2], other[:, :2])).prod(dim=1)
     return overlap / union - (hull - union) / hull
+
+
+def intersection_and_union(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute the areas that two boxes share and that they cover together.
+
+    Args:
+        one: (..., 4) boxes, xyxy.
+        other: (..., 4), likewise; the leading dimensions are broadcast.
+
+    Returns:
+        Intersection and union, (...) each; 0 where both boxes are empty.
+    """
+    low, high = torch.maximum(one[..., :2], other[..., :2]), torch.minimum(one[..., 2:], other[..., 2:])
+    shared = (high - low).clamp(min=0).prod(dim=-1)
+    areas = [(box[..., 2:] - box[..., :2]).prod(dim=-1) for box in (one, other)]
+    return shared, areas[0] + areas[1] - shared

@@ -6,12 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vlt.losses.auxiliary import intersection_and_union, target_boxes
+
 MIN_IOU = 0.5
 """IoU of a candidate's box with the target's, from which the candidate is a right choice."""
 TIE = 0.1
 """Candidates whose IoU is within this of the best one's are right, too."""
-INSIDE = 0.5
-"""Coverage of an input pixel from which it belongs to the target's box."""
 
 
 def candidate_loss(
@@ -70,24 +70,5 @@ def candidate_ious(boxes: Tensor, target: Tensor) -> Tensor:
     Returns:
         (B, N) in [0, 1]; 0 where both are empty.
     """
-    one = target[:, None]
-    upper, lower = torch.maximum(boxes[..., :2], one[..., :2]), torch.minimum(boxes[..., 2:], one[..., 2:])
-    shared = (lower - upper).clamp(min=0).prod(dim=-1)
-    areas = (boxes[..., 2:] - boxes[..., :2]).prod(dim=-1) + (one[..., 2:] - one[..., :2]).prod(dim=-1)
-    return shared / (areas - shared).clamp(min=torch.finfo(shared.dtype).tiny)
-
-
-def target_boxes(targets: Tensor) -> Tensor:
-    """Compute the box around each target, (B, 4) xyxy as shares of the input; zeros around an empty one.
-
-    Args:
-        targets: (B, 1, H, W) in [0, 1].
-    """
-    inside = targets[:, 0] > INSIDE
-    sides = []
-    for along, length in ((inside.any(dim=1), targets.shape[3]), (inside.any(dim=2), targets.shape[2])):  # x, y
-        first = along.float().argmax(dim=1)
-        last = length - along.flip(1).float().argmax(dim=1)
-        sides.append(torch.stack([first, last], dim=1) / length * along.any(dim=1, keepdim=True))
-    x, y = sides
-    return torch.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1]], dim=1)
+    shared, union = intersection_and_union(boxes, target[:, None])
+    return shared / union.clamp(min=torch.finfo(shared.dtype).tiny)

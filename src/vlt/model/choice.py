@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vlt.model.candidates import Candidates
 from vlt.model.language import TextFeatures
-from vlt.model.layers import SharedDropout, sinusoid
+from vlt.model.layers import SharedDropout, shared_area, sinusoid
 from vlt.model.query import QueryBalance, WordAttention
 from vlt.model.transformer import DecoderLayer, MultiHeadAttention
 
@@ -259,9 +259,7 @@ def relations(boxes: Tensor) -> Tensor:
     centre, extent = (boxes[..., :2] + boxes[..., 2:]) / 2, (boxes[..., 2:] - boxes[..., :2]).clamp(min=1e-3)
     offset = 2 * (centre[:, None] - centre[:, :, None])
     ratio = (extent[:, None] / extent[:, :, None]).log() / 2
-    upper = torch.maximum(boxes[:, :, None, :2], boxes[:, None, :, :2])
-    lower = torch.minimum(boxes[:, :, None, 2:], boxes[:, None, :, 2:])
-    shared = (lower - upper).clamp(min=0).prod(dim=-1)
+    shared = shared_area(boxes)
     area = extent.prod(dim=-1)
     covered = torch.stack([shared / area[:, :, None], shared / area[:, None]], dim=-1)
     same = torch.eye(boxes.shape[1], device=boxes.device).expand(len(boxes), -1, -1)[..., None]

@@ -207,3 +207,10 @@ def box_encoding(boxes: Tensor) -> Tensor:
     numbers = torch.cat([boxes, (upper + lower) / 2, lower - upper], dim=-1) * 2 - 1
     waves = [torch.sin(numbers * (torch.pi * 2**octave)) for octave in range(BOX_OCTAVES)]
     return torch.cat([numbers, *waves], dim=-1)
+
+
+def shared_area(boxes: Tensor) -> Tensor:
+    """Compute the area that each pair of boxes of an image shares, (U, N, 4) xyxy to (U, N, N)."""
+    upper = torch.maximum(boxes[:, :, None, :2], boxes[:, None, :, :2])
+    lower = torch.minimum(boxes[:, :, None, 2:], boxes[:, None, :, 2:])
+    return (lower - upper).clamp(min=0).prod(dim=3)

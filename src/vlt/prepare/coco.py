@@ -10,14 +10,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from vlt.data.prepared import annotation_folder, write_prepared
+from vlt.data.prepared import annotation_folder
 from vlt.errors import DataError
 from vlt.files import file_digest
 from vlt.prepare.coco_scenes import CocoScenes, PhotoScene
+from vlt.prepare.folder import SPLITS, refuse_other, write_data_set
 from vlt.prepare.handwritten import TableExpressions, read_table
 from vlt.prepare.instances import CocoFile, read_instance_file
-from vlt.prepare.report import PrepareReport, count, owning, refuse_other
-from vlt.prepare.splits import VAL_SHARE, check_name, check_share, is_validation, with_halves
+from vlt.prepare.report import PrepareReport
+from vlt.prepare.splits import VAL_SHARE, check_name, check_share, is_validation, split_by_image
 from vlt.synth.words import describe, standings
 from vlt.types import Expression, Referral
 
@@ -77,29 +78,26 @@ def prepare_coco(
         table = read_table(Path(expressions), found)
         scenes = CocoScenes(found, Path(images), only={line.image_id for line in table})
         maker = TableExpressions(Path(expressions), table, scenes, Path(images))
-    splits: dict[str, list[Referral]] = {"train": [], "val": []}
-    for scene in tqdm(scenes, desc="expressions", unit="image", disable=None):
-        splits["val" if is_validation(scene.photo.id, val_share) else "train"] += maker.referrals(scene)
-    if not any(splits.values()):
+    with_ids = (
+        (scene.photo.id, maker.referrals(scene))
+        for scene in tqdm(scenes, desc="expressions", unit="image", disable=None)
+    )
+    splits = split_by_image(with_ids, val_share)
+    if not splits:
         reasons = "; ".join(text for text in (maker.summary(), scenes.defects.summary()) if text)
         raise DataError(f"No object of {instances} gets an expression: {reasons or 'it lists no image'}.")
-    splits = with_halves({split: referrals for split, referrals in splits.items() if referrals})
-    with owning(folder, source):
-        for split in {"train", "val", "val_a", "val_b"} - set(splits):
-            # Its file is from an earlier run, and its images may now be in another split.
-            (folder / f"{split}.json").unlink(missing_ok=True)
-        write_prepared(Path(output_dir), name, splits, generate_mask=generate_mask, images=Path(images))
-        report = PrepareReport(
-            dataset=name,
-            source=source,
-            folder=folder,
-            counts={split: count(referrals) for split, referrals in splits.items()},
-            defects=scenes.defects,
-            notes=[f"Of the objects in usable images, {maker.summary()}."],
-            categories=scenes.nouns,
-        )
-        report.write()
-    return report
+    return write_data_set(
+        Path(output_dir),
+        name,
+        splits,
+        source=source,
+        images=Path(images),
+        defects=scenes.defects,
+        categories=scenes.nouns,
+        generate_mask=generate_mask,
+        notes=[f"Of the objects in usable images, {maker.summary()}."],
+        replaced=SPLITS,
+    )
 
 
 class GrammarExpressions:

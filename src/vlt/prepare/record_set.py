@@ -10,18 +10,19 @@ from typing import Literal, NamedTuple, TypeAlias
 from tqdm import tqdm
 
 from vlt.categories import COCO_CATEGORIES
-from vlt.data.prepared import annotation_folder, write_prepared
+from vlt.data.prepared import annotation_folder
 from vlt.errors import DataError
 from vlt.prepare.annotated import AnnotatedObjects, plain_noun
 from vlt.prepare.captioned import read_captioned
 from vlt.prepare.draw import Drawer, Drawn
+from vlt.prepare.folder import SPLITS, refuse_other, write_data_set
 from vlt.prepare.instances import Id
 from vlt.prepare.label_studio import read_label_studio
 from vlt.prepare.lines import read_lines
 from vlt.prepare.locate import Located, common_folder, locate, split_ids
 from vlt.prepare.records import FilledBox, Record
-from vlt.prepare.report import Defects, PrepareReport, count, owning, refuse_other
-from vlt.prepare.splits import VAL_SHARE, check_name, check_share, is_validation, with_halves
+from vlt.prepare.report import Defects, PrepareReport
+from vlt.prepare.splits import VAL_SHARE, check_name, check_share, split_by_image
 from vlt.types import NO_CATEGORY, Expression, Referral
 
 Form: TypeAlias = Literal["lines", "label-studio", "coco"]
@@ -64,10 +65,7 @@ class RecordSet(NamedTuple):
         Args:
             val_share: share of the images for validation, in [0, 1], see `is_validation`.
         """
-        splits: dict[str, list[Referral]] = {"train": [], "val": []}
-        for referral in self.referrals:
-            splits["val" if is_validation(self.image_id(referral), val_share) else "train"].append(referral)
-        return with_halves({split: referrals for split, referrals in splits.items() if referrals})
+        return split_by_image(((self.image_id(each), [each]) for each in self.referrals), val_share)
 
 
 class Target(NamedTuple):
@@ -245,23 +243,18 @@ def prepare_records(
     found = read_referrals(read_records(data, form), images, instances)
     if not found.referrals:
         raise DataError(f"No record of {', '.join(map(str, data))} can be used: {found.defects.summary()}.")
-    splits = found.split(val_share)
-    with owning(folder, source):
-        for split in {"train", "val", "val_a", "val_b"} - set(splits):
-            # Its file is from an earlier run, and its images may now be in another split.
-            (folder / f"{split}.json").unlink(missing_ok=True)
-        write_prepared(output_dir, name, splits, generate_mask=generate_mask, images=found.root)
-        report = PrepareReport(
-            dataset=name,
-            source=source,
-            folder=folder,
-            counts={split: count(referrals) for split, referrals in splits.items()},
-            defects=found.defects,
-            notes=make_notes(found, len(images)),
-            categories=found.categories,
-        )
-        report.write()
-    return report
+    return write_data_set(
+        output_dir,
+        name,
+        found.split(val_share),
+        source=source,
+        images=found.root,
+        defects=found.defects,
+        categories=found.categories,
+        generate_mask=generate_mask,
+        notes=make_notes(found, len(images)),
+        replaced=SPLITS,
+    )
 
 
 def make_notes(found: RecordSet, folders: int) -> list[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from vlt.data.prepared import annotation_folder, write_prepared
+from vlt.data.prepared import annotation_folder
 from vlt.errors import DataError
+from vlt.prepare.folder import refuse_other, write_data_set
 from vlt.prepare.refer_set import photo_folder, read_refer
-from vlt.prepare.report import Counts, PrepareReport, count, owning, refuse_other
+from vlt.prepare.report import Counts, PrepareReport
 
 __all__ = ["EXPECTED", "PrepareReport", "folder_name", "prepare_refer"]
 
@@ -85,17 +86,15 @@ def prepare_refer(
     found = read_refer(Path(data_root), dataset, split, photos)
     if not found.splits:
         raise DataError(f"No ref of {dataset}, split by {split}, can be used: {found.defects.summary()}.")
-    with owning(folder, source):
-        write_prepared(Path(output_dir), folder.name, found.splits, generate_mask=generate_mask, images=photos)
-        report = PrepareReport(
-            dataset=folder.name,
-            source=source,
-            folder=folder,
-            counts={name: count(referrals) for name, referrals in found.splits.items()},
-            expected=EXPECTED.get((dataset, split), {}),
-            defects=found.defects,
-            notes=found.notes,
-            categories=found.categories,
-        )
-        report.write()
-    return report
+    return write_data_set(
+        Path(output_dir),
+        folder.name,
+        found.splits,
+        source=source,
+        images=photos,
+        defects=found.defects,
+        categories=found.categories,
+        generate_mask=generate_mask,
+        expected=EXPECTED.get((dataset, split)),
+        notes=found.notes,
+    )

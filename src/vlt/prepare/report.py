@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from filelock import FileLock, Timeout
-
-from vlt.errors import DataError
-from vlt.files import make_folder, read_bytes, replacing
+from vlt.files import replacing
 from vlt.types import Referral
 
 SHOWN_IDS = 20
@@ -179,59 +175,3 @@ class PrepareReport:
         """
         with replacing(self.folder / "prepare.json") as file:
             file.write(json.dumps(self.to_dict(), indent=1).encode())
-
-
-def refuse_other(folder: Path, source: Mapping[str, Any]) -> None:
-    """Refuse to replace a data set that was prepared in another way; its test images could become training images.
-
-    Args:
-        folder: folder of the annotations to be written.
-        source: source of the data set to be written, as in `PrepareReport`. The path of an instance file may differ,
-            since its content is identified by "sha256".
-
-    Raises:
-        DataError: the folder's `prepare.json` names another source.
-    """
-    try:
-        before = json.loads(read_bytes(folder / "prepare.json"))["source"]
-    except (OSError, ValueError, LookupError, TypeError):
-        return  # nothing was prepared here, or not by this package
-    ignored = {"instances"} if "sha256" in source else set()
-    differing = before
-    if isinstance(before, dict):
-        keys = [key for key in {**before, **source} if before.get(key) != source.get(key) and key not in ignored]
-        if not keys:
-            return
-        differing = " and ".join(f"{key} {before.get(key)!r}, not {source.get(key)!r}" for key in keys)
-    raise DataError(
-        f"{folder} holds another data set, made from {differing}; take another name or another output folder, or "
-        "remove that folder first."
-    )
-
-
-@contextmanager
-def owning(folder: Path, source: Mapping[str, Any]) -> Iterator[None]:
-    """Own the folder of a data set while its files are written, so that two commands cannot mix theirs.
-
-    Args:
-        folder: folder of the annotations, created if necessary.
-        source: source of the data set, see `refuse_other`, which is called again: another command may have ended since.
-
-    Raises:
-        DataError: another command is writing to the folder, or has written another data set.
-    """
-    make_folder(folder)
-    lock = FileLock(folder / ".lock", timeout=0)
-    with suppress(NotImplementedError, OSError):  # a file system without locks, or none that can be written to
-        try:
-            lock.acquire()
-        except Timeout:
-            message = f"{folder} is being written by another command; wait for its end, or take another name."
-            raise DataError(message) from None
-    try:
-        refuse_other(folder, source)
-        yield
-    finally:
-        lock.release()
-        with suppress(OSError):
-            Path(lock.lock_file).unlink()

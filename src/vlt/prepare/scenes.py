@@ -11,13 +11,14 @@ from typing import NamedTuple
 from PIL import Image as PILImage
 from tqdm import tqdm
 
-from vlt.data.prepared import annotation_folder, write_prepared
+from vlt.data.prepared import annotation_folder
 from vlt.errors import DataError
 from vlt.files import file_digest, make_folder, replacing
 from vlt.prepare.coco_scenes import CocoScenes
 from vlt.prepare.fashion import FashionPhoto
+from vlt.prepare.folder import refuse_other, write_data_set
 from vlt.prepare.instances import CocoFile, read_instance_file
-from vlt.prepare.report import PrepareReport, count, owning, refuse_other
+from vlt.prepare.report import PrepareReport
 from vlt.prepare.sources import PEOPLE, CocoPhoto, coco_photos, split_photos, street_photos
 from vlt.prepare.splits import VAL_SHARE, check_name, check_share, with_halves
 from vlt.synth.scenes.compose import ComposedScenes
@@ -108,18 +109,15 @@ def prepare_scenes(
         )
     splits = {"train": train, "val": val, "people_val": people_val}
     splits = with_halves({split: referrals for split, referrals in splits.items() if referrals})
-    with owning(folder, source):
-        write_prepared(Path(output_dir), name, splits, generate_mask=False, images=maker.folder)
-        report = PrepareReport(
-            dataset=name,
-            source=source,
-            folder=folder,
-            counts={split: count(referrals) for split, referrals in splits.items()},
-            defects=found.defects,
-            categories=found.nouns,
-        )
-        report.write()
-    return report
+    return write_data_set(
+        Path(output_dir),
+        name,
+        splits,
+        source=source,
+        images=maker.folder,
+        defects=found.defects,
+        categories=found.nouns,
+    )
 
 
 class SetImage(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -51,6 +51,24 @@ def validation_half(image: Path) -> Literal["a", "b"]:
         image: its path; folders and suffix do not count, so the half is the same in every data set.
     """
     return "b" if hashlib.sha256(image.stem.encode()).digest()[-1] % 2 else "a"
+
+
+def split_by_image(
+    referrals: Iterable[tuple[int | str, Iterable[Referral]]], share: float
+) -> dict[str, list[Referral]]:
+    """Split referrals by image into train, val, and the halves val_a and val_b; empty splits are left out.
+
+    Args:
+        referrals: id of an image, and referrals about it; an id may come several times.
+        share: share of the images for validation, see `is_validation`.
+
+    Raises:
+        DataError: see `with_halves`.
+    """
+    splits: dict[str, list[Referral]] = {"train": [], "val": []}
+    for image_id, some in referrals:
+        splits["val" if is_validation(image_id, share) else "train"] += some
+    return with_halves({split: members for split, members in splits.items() if members})
 
 
 def with_halves(splits: Mapping[str, list[Referral]]) -> dict[str, list[Referral]]:
