@@ -118,6 +118,19 @@ def test_sizes_of_the_documented_example_and_of_a_tall_photo():
     assert Letterbox((100, 200), (64, 256)).offset == (0, 64)
 
 
+@pytest.mark.parametrize("image_size", [(30, 50), (70, 40), (64, 128)])
+def test_a_box_lies_around_the_letterboxed_target(image_size):
+    mask = np.zeros(image_size, bool)
+    mask[5:20, 12:31] = True
+    letterbox = Letterbox(image_size, (96, 160))
+    rows, columns = (np.flatnonzero((letterbox.target(mask)[0] > 0.5).any(axis=axis)) for axis in (1, 0))
+    found = letterbox.box((12, 5, 31, 20)) * (160, 96, 160, 96)
+    assert found == pytest.approx([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], abs=1)
+    assert letterbox.box((0, 0, image_size[1], image_size[0])) * (160, 96, 160, 96) == pytest.approx(
+        [*letterbox.offset[::-1], *np.add(letterbox.offset, letterbox.inner_size)[::-1]]
+    )
+
+
 def test_target_follows_the_image():
     """A white object on black gives the same pixels whether it is read as image or as target."""
     mask = np.zeros((150, 90), bool)

@@ -82,6 +82,21 @@ class Letterbox:
         """
         return self._paste(mask.astype(np.uint8)[..., None] * 255, 0.0)
 
+    def box(self, box: tuple[float, float, float, float]) -> npt.NDArray[np.float32]:
+        """Map a box into the network's input.
+
+        Args:
+            box: xyxy in pixels of the image.
+
+        Returns:
+            (4,) float32 xyxy as shares of the input.
+        """
+        image, inner, offset, size = (
+            np.tile(side[::-1], 2) for side in (self.image_size, self.inner_size, self.offset, self.input_size)
+        )
+        shares: npt.NDArray[np.float32] = ((np.asarray(box) * inner / image + offset) / size).astype(np.float32)
+        return shares
+
     def probability(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Compute probabilities at the image's size. Prefer `mask` for large images.
 

@@ -115,7 +115,9 @@ class Sample:
     Attributes:
         image: (3, H, W) float32 in [0, 1], letterboxed.
         words: (T,) int64 ids or (T, D) float32 vectors, T the expression's own length.
-        target: (1, H, W) float32 in [0, 1], letterboxed like the image, soft at the edges.
+        target: (1, H, W) float32 in [0, 1], letterboxed like the image, soft at the edges; None where masks are not
+            trained.
+        target_box: (4,) float32 xyxy around the target, as shares of the input; zeros where there is none.
         letterbox: maps the image to the input and back.
         referral: the referral of the expression.
         expression: the expression as read: after augmentation.
@@ -123,7 +125,8 @@ class Sample:
 
     image: FloatArray
     words: npt.NDArray[np.float32] | npt.NDArray[np.int64]
-    target: FloatArray
+    target: FloatArray | None
+    target_box: FloatArray
     letterbox: Letterbox
     referral: Referral
     expression: Expression
@@ -138,7 +141,8 @@ class Batch:
         image_index: (B,) int64, the image of each expression.
         words: (B, T) int64 ids or (B, T, D) float32 vectors, padded with zeros.
         word_mask: (B, T) bool, True = a word.
-        targets: (B, 1, H, W) float32 in [0, 1].
+        targets: (B, 1, H, W) float32 in [0, 1]; None where masks are not trained.
+        target_boxes: (B, 4) float32 xyxy as shares of the input; zeros where there is no target.
         presence: (B,) bool, whether each expression refers to something in its image.
         letterboxes: one per expression.
         referrals: one per expression.
@@ -149,7 +153,8 @@ class Batch:
     image_index: torch.Tensor
     words: torch.Tensor
     word_mask: torch.Tensor
-    targets: torch.Tensor
+    targets: torch.Tensor | None
+    target_boxes: torch.Tensor
     presence: torch.Tensor
     letterboxes: list[Letterbox] = field(default_factory=list)
     referrals: list[Referral] = field(default_factory=list)
@@ -166,7 +171,8 @@ class Batch:
             image_index=self.image_index.to(device, non_blocking=True),
             words=self.words.to(device, non_blocking=True),
             word_mask=self.word_mask.to(device, non_blocking=True),
-            targets=self.targets.to(device, non_blocking=True),
+            targets=None if self.targets is None else self.targets.to(device, non_blocking=True),
+            target_boxes=self.target_boxes.to(device, non_blocking=True),
             presence=self.presence.to(device, non_blocking=True),
             letterboxes=self.letterboxes,
             referrals=self.referrals,

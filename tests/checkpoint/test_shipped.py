@@ -22,7 +22,8 @@ ROOT = Path(__file__).parents[2]
 def test_without_a_name_it_is_loaded(tiny_checkpoint, monkeypatch):
     monkeypatch.setattr(directory, "SHIPPED", tiny_checkpoint)
     assert load_checkpoint().path == tiny_checkpoint
-    assert vlt.load(device="cpu").settings == load_checkpoint(tiny_checkpoint).config.inference
+    saved = load_checkpoint(tiny_checkpoint).config.inference
+    assert vlt.load(device="cpu", correct_spelling=saved.correct_spelling).settings == saved
 
 
 def test_where_there_is_none_one_sentence_says_what_to_do(tmp_path, monkeypatch):

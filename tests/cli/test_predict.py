@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,10 +15,14 @@ from PIL import Image as PILImage
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from vlt.checkpoint import save_checkpoint
 from vlt.cli import main
+from vlt.cli.predict import describe
+from vlt.config import parse_config
 from vlt.data.image import read_image
 from vlt.data.masks import decode_rle, read_target
 from vlt.infer import load
+from vlt.model.build import build_model
 from vlt.visualize import PALETTE, palette_colour
 
 
@@ -164,11 +169,92 @@ def test_warnings_go_to_stderr_in_one_line(photo, tiny_checkpoint):
 def test_a_misspelled_word_is_noted(photo, tiny_checkpoint):
     result = predict("photo.png", "red circel, left", "flowr", "--checkpoint", tiny_checkpoint, "--json")
     notes = [line for line in result.stderr.splitlines() if line.startswith("note")]
-    assert notes == [
-        "note: 'circel' is not a common word; did you mean 'circle'?",
-        "note: 'flowr' is not a common word; did you mean 'flower'?",
-    ]
-    assert len(json.loads(result.stdout)) == 2
+    assert notes == ["note: read 'circel' as 'circle'", "note: read 'flowr' as 'flower'"]
+    assert "load the model with" not in result.stderr
+    assert [one["expression"] for one in json.loads(result.stdout)] == ["red circel, left", "flowr"]
+
+
+def test_a_misspelled_word_is_read_with_its_correction_unless_as_written(photo, tiny_checkpoint):
+    options = ["--checkpoint", tiny_checkpoint, "--threshold", "0.5", "--json"]
+    result = predict("photo.png", "red circel", "red circle", *options)
+    corrected, plain = ({**one, "expression": ""} for one in json.loads(result.stdout))
+    assert corrected == plain
+    result = predict("photo.png", "red circel", *options, "--as-written")
+    assert "note: 'circel' is not a common word; did you mean 'circle'?" in result.stderr
+    assert "does not know 'circel'" in result.stderr
+    assert {**json.loads(result.stdout)[0], "expression": ""} != plain
+
+
+def test_a_word_that_may_be_misspelled_is_noted(photo, tiny_checkpoint):
+    result = predict("photo.png", "elefant", "red elefant, left", "--checkpoint", tiny_checkpoint, "--json")
+    notes = [line for line in result.stderr.splitlines() if line.startswith("note")]
+    assert notes == ["note: 'elefant' is not a common word; did you mean 'elephant'?"]
+
+
+def test_words_of_another_language_are_not_noted(photo, tiny_checkpoint):
+    result = predict("photo.png", "roter elefant mit Hut", "--checkpoint", tiny_checkpoint, "--json")
+    assert "note" not in result.stderr
+
+
+# ---------------------------------------------------------------- networks with candidates
+
+
+@pytest.fixture(scope="module")
+def choosing(tiny_config, tiny_text, tmp_path_factory):
+    """Makes a checkpoint with candidates, random weights and some settings of inference."""
+    candidates = {"dim": 16, "heads": 2, "layers": 1, "count": 4, "detector_width": 0.0625, "grid": 2, "num_queries": 2}
+
+    def make(**inference):
+        values = tiny_config.model_dump(mode="json")
+        values["model"]["candidates"], values["loss"]["candidate"] = candidates, 1.0
+        config = parse_config({**values, "inference": inference}, "tests")
+        torch.manual_seed(0)
+        model = build_model(config.model, pretrained=False).eval()
+        folder = tmp_path_factory.mktemp("choosing") / "checkpoint"
+        save_checkpoint(folder, model=model, config=config, text=tiny_text, meta={})
+        return folder
+
+    return make
+
+
+def test_nothing_matches(photo, choosing):
+    """Even at threshold 0, at which every pixel that is predicted belongs to the mask."""
+    options = ["--threshold", "0", "--checkpoint"]
+    result = predict("photo.png", "red circle", *options, choosing(presence=1.0))
+    assert result.exit_code == 0, result.output
+    line = result.stdout.splitlines()[0]
+    presence = re.fullmatch(r"orange  score (0\.\d\d)  nothing matches \(presence (0\.\d\d)\): red circle", line)
+    assert presence is not None, line
+    assert presence[1] == presence[2]
+    found = predict("photo.png", "red circle", *options, choosing()).stdout
+    assert re.match(r"orange  score 0\.\d\d  box 0,0,70,50  100\.0 % of the image: red circle\n", found), found
+
+
+def test_nothing_matches_in_json(photo, choosing):
+    for checkpoint, matches in ((choosing(presence=1.0), False), (choosing(), True)):
+        result = predict("photo.png", "circle", "--threshold", "0", "--checkpoint", checkpoint, "--json")
+        [values] = json.loads(result.stdout)
+        assert list(values) == ["expression", "score", "presence", "matches", "box", "rle", "size"]
+        assert 0 < values["presence"] < 1
+        assert values["matches"] is matches
+        assert (values["box"] is not None) is matches
+        assert decode_rle(values["rle"]).all() == decode_rle(values["rle"]).any() == matches
+
+
+def test_the_legend_distinguishes_nothing_matching_from_nothing_found(photo, choosing):
+    texts = {}
+    for name, checkpoint, threshold in (
+        ("absent", choosing(presence=1.0), 0),
+        ("empty", choosing(), 1),
+        ("full", choosing(), 0),
+    ):
+        [one] = load(checkpoint, "cpu").predict(photo, "circle", threshold=threshold)
+        texts[name] = describe(one)
+    assert texts == {
+        "absent": "circle (nothing matches)",
+        "empty": "circle (nothing found)",
+        "full": f"circle ({one.score:.2f})",
+    }
 
 
 # ---------------------------------------------------------------- several images

@@ -23,6 +23,7 @@ def sample(number: int, words: np.ndarray, *, image: np.ndarray | None = None, t
         image=np.full((3, 4, 4), number, np.float32) if image is None else image,
         words=words,
         target=np.full((1, 4, 4), number, np.float32),
+        target_box=np.full(4, number, np.float32),
         letterbox=Letterbox((4, 4 + number), (4, 4)),
         referral=referral(number, targets=targets),
         expression=Expression(number, "dog"),

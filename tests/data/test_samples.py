@@ -1,6 +1,7 @@
 """Training samples: expressions drawn, images flipped and shared, errors; and the same batches from workers."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from vlt.config import VLTConfig
 from vlt.data.collate import Collate
-from vlt.data.masks import encode_rle
+from vlt.data.masks import encode_rle, read_targets
 from vlt.data.samples import TrainSamples
 from vlt.errors import DataError
 from vlt.geometry import Letterbox
@@ -71,6 +72,38 @@ def test_a_sample_is_the_letterboxed_image_and_mask_and_the_words_of_its_express
     assert np.array_equal(sample.words, text_for([one])("left dog").values)
     assert sample.referral is one
     assert sample.expression is one.expressions[0]
+
+
+def test_without_masks_a_sample_has_the_box_of_its_target_alone():
+    one, absent = referral(3, "left dog"), referral(4, targets=())
+    for flip in (0.0, 1.0):
+        whole, box = train_samples([one], flip=flip)[0], train_samples([one], flip=flip, masks=False)[0]
+        assert box.target is None
+        assert np.array_equal(box.target_box, whole.target_box)
+        assert np.array_equal(box.image, whole.image)
+        rows, columns = (np.flatnonzero((whole.target[0] > 0.5).any(axis=axis)) for axis in (1, 0))
+        around = [columns[0] / 64, rows[0] / 32, (columns[-1] + 1) / 64, (rows[-1] + 1) / 32]
+        assert box.target_box == pytest.approx(around, abs=1 / 32)
+    assert not train_samples([absent], masks=False)[0].target_box.any()
+    batch = Collate(None)([train_samples([each], masks=False)[0] for each in (one, absent)])
+    assert batch.targets is None
+    assert batch.target_boxes.any(dim=1).tolist() == batch.presence.tolist() == [True, False]
+
+
+def test_samples_of_one_referral_share_its_target_and_a_flip_makes_another(monkeypatch):
+    image, read = photo(1), []
+    monkeypatch.setattr("vlt.data.samples.read_targets", lambda *args: read.append(1) or read_targets(*args))
+    texts = ("left dog", "number 12", "red dog")  # the second has no mirrored form
+    each = [Expression(number, text) for number, text in enumerate(texts)]
+    split = [replace(referral(1, image=image), expressions=(one,)) for one in (each[0], each[2], each[1])]
+    other = referral(2, image=image, targets=(~mask(),))
+    samples = [train_samples([*split, other], flip=1.0)[i] for i in range(4)]
+    read.clear()
+    together = train_samples([*split, other], flip=1.0)
+    for one, alone in zip([together[i] for i in range(4)], samples, strict=True):
+        assert np.array_equal(one.target, alone.target)
+        assert np.array_equal(one.target_box, alone.target_box)
+    assert len(read) == 3  # flipped once for two expressions, straight, and that of the other referral
 
 
 def test_targets_in_all_their_forms_are_the_same(tmp_path):
@@ -302,6 +335,24 @@ def test_chatter_is_a_probability():
     assert all(any(sentence in text for sentence in sentences) for text in said)
     assert said == [sample.expression.text for sample in train_samples(referrals, chatter=0.5)]
     assert all(sample.expression.text in sentences for sample in train_samples(referrals))
+
+
+def test_slips_are_a_probability_and_do_not_keep_an_image_from_being_flipped():
+    referrals = [referral(number, "the leftmost giraffe") for number in range(40)]
+    written = [sample.expression.text for sample in train_samples(referrals, slips=0.5, flip=1.0)]
+    whole = [text == "the rightmost giraffe" for text in written]
+    assert 8 <= sum(whole) <= 32
+    assert not any("left" in text for text in written)
+    assert written == [sample.expression.text for sample in train_samples(referrals, slips=0.5, flip=1.0)]
+    other = [sample.expression.text for sample in train_samples(referrals, slips=0.5, flip=1.0, epoch=1)]
+    assert written != other
+
+
+def test_details_are_added_where_nothing_matches_only():
+    present, absent = referral(1, "the dog"), replace(referral(2, "the dog"), targets=())
+    samples = train_samples([present, absent], details=1.0)
+    assert samples[0].expression.text == "the dog"
+    assert len(samples[1].expression.text) > len("the dog")
 
 
 # ---------------------------------------------------------------- light

@@ -6,7 +6,7 @@ from predictor_fixture import INPUT_SIZE, BrokenEngine, RedEngine, make_predicto
 
 from vlt.errors import CheckpointError, InputError
 from vlt.geometry import sigmoid
-from vlt.infer.predictor import merge_flipped
+from vlt.infer.flip import merge_masks
 
 KNOWN = np.array([True])
 
@@ -18,37 +18,37 @@ def logits_of(*probabilities):
 
 
 def test_two_that_find_something_are_averaged():
-    merged = merge_flipped(logits_of(0.9, 0.2, 0.4), logits_of(0.6, 0.4, 0.7), KNOWN)
+    merged = merge_masks(logits_of(0.9, 0.2, 0.4), logits_of(0.6, 0.4, 0.7), KNOWN)
     assert sigmoid(merged).flatten().tolist() == pytest.approx([0.8, 0.3, 0.5])
     assert merged.dtype == np.float32
 
 
 def test_two_that_find_nothing_are_averaged():
-    merged = merge_flipped(logits_of(0.4, 0.2), logits_of(0.1, 0.2), KNOWN)
+    merged = merge_masks(logits_of(0.4, 0.2), logits_of(0.1, 0.2), KNOWN)
     assert sigmoid(merged).flatten().tolist() == pytest.approx([0.3, 0.15])
 
 
 def test_one_that_alone_finds_something_is_taken_alone():
     finds, does_not = logits_of(0.9, 0.2), logits_of(0.3, 0.1)
-    assert np.allclose(merge_flipped(finds, does_not, KNOWN), finds)
-    assert np.allclose(merge_flipped(does_not, finds, KNOWN), finds[..., ::-1])
+    assert np.allclose(merge_masks(finds, does_not, KNOWN), finds)
+    assert np.allclose(merge_masks(does_not, finds, KNOWN), finds[..., ::-1])
 
 
 def test_two_that_are_certain_of_different_places_do_not_cancel_out():
     higher, other = logits_of(0.1, 0.9), logits_of(0.1, 0.8)  # the second is of the flipped image
-    assert np.allclose(merge_flipped(higher, other, KNOWN), higher)
-    assert np.allclose(merge_flipped(other, higher, KNOWN), higher[..., ::-1])
+    assert np.allclose(merge_masks(higher, other, KNOWN), higher)
+    assert np.allclose(merge_masks(other, higher, KNOWN), higher[..., ::-1])
 
 
 def test_an_expression_without_a_flipped_form_keeps_its_logits():
     logits = np.concatenate([logits_of(0.9, 0.2)] * 2)
-    merged = merge_flipped(logits, np.concatenate([logits_of(0.8, 0.6)] * 2), np.array([False, True]))
+    merged = merge_masks(logits, np.concatenate([logits_of(0.8, 0.6)] * 2), np.array([False, True]))
     assert np.array_equal(merged[0], logits[0])
     assert not np.allclose(merged[1], logits[1])
 
 
 def test_certain_logits_stay_finite():
-    merged = merge_flipped(np.full((1, 1, 2, 2), 200.0, np.float32), np.full((1, 1, 2, 2), 150.0, np.float32), KNOWN)
+    merged = merge_masks(np.full((1, 1, 2, 2), 200.0, np.float32), np.full((1, 1, 2, 2), 150.0, np.float32), KNOWN)
     assert np.isfinite(merged).all()
     assert (merged > 10).all()
 
@@ -63,9 +63,9 @@ class WordsSeen(RedEngine):
         super().__init__()
         self.words = []
 
-    def segment(self, encoded, image_index, words, word_mask):
+    def segment(self, encoded, image_index, words, word_mask, temperature=1.0):
         self.words.append((words.tolist(), word_mask.sum(axis=1).tolist()))
-        return super().segment(encoded, image_index, words, word_mask)
+        return super().segment(encoded, image_index, words, word_mask, temperature)
 
 
 def test_left_and_right_are_swapped_where_they_are_sides():
@@ -103,7 +103,7 @@ def test_features_hold_the_flipped_image_only_where_the_settings_say_so():
 
 
 def test_nan_for_the_flipped_image_alone_is_an_error_too():
-    """`merge_flipped` would otherwise take the finite one of the two."""
+    """`merge_masks` would otherwise take the finite one of the two."""
     predictor = make_predictor(BrokenEngine(letters=5), flip=True)
     with pytest.raises(CheckpointError, match=r"output for 'right' is not finite"):
         predictor.predict(noise_image(0), "left")

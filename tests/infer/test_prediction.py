@@ -4,6 +4,7 @@ import io
 import json
 import pickle
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -38,6 +39,15 @@ def test_a_prediction_as_json(prediction, empty):
     assert values["size"] == [50, 70]
     assert np.array_equal(decode_rle(values["rle"]), prediction.mask)
     assert json.loads(json.dumps(empty.to_dict()))["box"] is None
+
+
+def test_presence_as_json(prediction):
+    """Only where the network has one; both values are plain JSON."""
+    values = json.loads(json.dumps(replace(prediction, presence=0.123456, matches=False).to_dict()))
+    assert list(values) == ["expression", "score", "presence", "matches", "box", "rle", "size"]
+    assert (values["presence"], values["matches"]) == (0.1235, False)
+    assert {**prediction.to_dict(), "presence": 0.1235, "matches": False} == {**values, "box": prediction.box}
+    assert not {"presence", "matches"} & prediction.to_dict().keys()
 
 
 def test_probabilities_agree_with_the_mask(prediction):

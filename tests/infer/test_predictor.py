@@ -17,12 +17,14 @@ from predictor_fixture import BrokenEngine, RedEngine, as_tuples, make_predictor
 
 import vlt
 from vlt.checkpoint import load_checkpoint
+from vlt.config import InferenceConfig
 from vlt.data.masks import decode_rle
 from vlt.errors import CheckpointError, ConfigError, InputError, VLTWarning
 from vlt.infer import load
 from vlt.infer.predictor import IMAGES_AT_ONCE
 from vlt.infer.torch_engine import torch_predictor
 from vlt.refine import Refiner
+from vlt.text.spelling import SpellingWarning
 
 EXPRESSIONS = ["the red circle", "green triangle", "big blue square left of the red circle", "circle"]
 
@@ -284,6 +286,35 @@ def test_warnings_come_once_for_several_images(predictor):
     assert caught[0].filename == __file__, "the line of the caller is shown"
 
 
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_misspelled_expression_is_read_with_its_correction_and_kept_as_given(flip):
+    predictor, image = make_predictor(correct_spelling=True, flip=flip), noise_image(0)
+    with pytest.warns(SpellingWarning, match=r"^Read 'shirrt' as 'shirt'; load the model with correct_spelling=False"):
+        (corrected,) = predictor.predict(image, "shirrt on the left")
+    (plain,) = predictor.predict(image, "shirt on the left")
+    (as_written,) = predictor.with_settings(correct_spelling=False).predict(image, "shirrt on the left")
+    assert corrected.expression == "shirrt on the left"
+    assert np.array_equal(corrected.mask, plain.mask)
+    assert not np.array_equal(as_written.mask, plain.mask)
+
+
+def test_without_warnings_an_expression_is_corrected_all_the_same():
+    predictor, image = make_predictor(correct_spelling=True), noise_image(0)
+    (corrected,) = predictor.predict(image, "shirrt", warn=False)
+    assert np.array_equal(corrected.mask, predictor.predict(image, "shirt")[0].mask)
+
+
+def test_loaded_predictors_correct_and_others_do_not(tiny_checkpoint):
+    assert load(tiny_checkpoint, "cpu").settings.correct_spelling
+    assert not load(tiny_checkpoint, "cpu", correct_spelling=False).settings.correct_spelling
+    assert not InferenceConfig().correct_spelling, "`vlt test` reads expressions as written"
+
+
+def test_another_language_is_warned_about():
+    with pytest.warns(VLTWarning, match="'roter Hund links' does not look like English, .* say it in English"):
+        make_predictor().predict(noise_image(0), "roter Hund links")
+
+
 # ---------------------------------------------------------------- refined outlines
 
 
@@ -370,7 +401,7 @@ def test_other_settings_of_the_same_network():
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"treshold": 0.3}, r"treshold is 0.3 \(.*\); known: threshold, flip"),
+        ({"treshold": 0.3}, r"treshold is 0.3 \(.*\); known: threshold, presence"),
         ({"threshold": 1.5}, r"threshold is 1.5"),
         ({"batch_size": 0}, r"batch_size is 0"),
         ({"image_size": (64, 64)}, r"inference.image_size cannot be changed after loading"),

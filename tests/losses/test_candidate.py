@@ -4,17 +4,18 @@ import pytest
 import torch
 
 from vlt.losses.auxiliary import target_boxes
-from vlt.losses.candidate import MIN_IOU, TIE, candidate_ious, candidate_loss, right_outcomes
+from vlt.losses.candidate import MIN_IOU, TIE, candidate_ious, candidate_loss, foreign_images, right_outcomes
 
 BOXES = torch.tensor([[[0.0, 0.0, 0.5, 0.5], [0.02, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0]]])
 VALID = torch.tensor([[True, True, True, False]])
+LOWER_RIGHT = torch.tensor([[0.5, 0.5, 1.0, 1.0]])
 
 
-def _loss(best: int, targets: torch.Tensor, *, present: bool, smoothing: float) -> float:
+def _loss(best: int, target: torch.Tensor, *, present: bool, smoothing: float) -> float:
     logits = torch.zeros(1, 6)
     logits[:, best] = 9
     logits[:, 3] = -1e4  # as the network does where there is no candidate
-    return candidate_loss(logits, BOXES, VALID, targets, torch.tensor([present]), smoothing).item()
+    return candidate_loss(logits, BOXES, VALID, target, torch.tensor([present]), smoothing).item()
 
 
 def test_right_outcomes_of_each_kind() -> None:
@@ -28,15 +29,13 @@ def test_right_outcomes_of_each_kind() -> None:
 
 
 def test_the_loss_is_least_for_the_right_choice() -> None:
-    targets = torch.zeros(1, 1, 20, 20)
-    targets[..., 10:, 10:] = 1
-    losses = [_loss(best, targets, present=True, smoothing=0.1) for best in (0, 2, 4, 5)]
+    losses = [_loss(best, LOWER_RIGHT, present=True, smoothing=0.1) for best in (0, 2, 4, 5)]
     assert min(losses) == losses[1]
     assert all(loss < float("inf") for loss in losses)
 
 
 def test_without_smoothing_a_certain_right_choice_costs_nothing() -> None:
-    found = _loss(4, torch.zeros(1, 1, 20, 20), present=False, smoothing=0.0)
+    found = _loss(4, torch.zeros(1, 4), present=False, smoothing=0.0)
     assert found == pytest.approx(0, abs=1e-2)
 
 
@@ -92,19 +91,17 @@ def test_a_candidate_that_is_not_valid_is_never_right() -> None:
 
 
 def test_smoothing_spreads_its_share_over_the_outcomes_that_exist() -> None:
-    targets = torch.zeros(1, 1, 20, 20)
-    targets[..., 10:, 10:] = 1
     logits = torch.tensor([[0.5, -1.0, 2.0, -1e4, 0.0, 1.0]])
     logs = logits[0, [0, 1, 2, 4, 5]].log_softmax(dim=0)
     for smoothing in (0.0, 0.2, 1.0):
-        found = candidate_loss(logits, BOXES, VALID, targets, torch.tensor([True]), smoothing)
+        found = candidate_loss(logits, BOXES, VALID, LOWER_RIGHT, torch.tensor([True]), smoothing)
         expected = -((1 - smoothing) * logs[2] + smoothing * logs.mean())
         torch.testing.assert_close(found, expected)
 
 
 def test_the_loss_is_the_mean_over_expressions() -> None:
     generator = torch.Generator().manual_seed(2)
-    logits, targets = torch.randn(3, 6, generator=generator), torch.rand(3, 1, 8, 8, generator=generator)
+    logits, targets = torch.randn(3, 6, generator=generator), _random_boxes(3, generator=generator)
     boxes, valid, presence = BOXES.expand(3, -1, -1), VALID.expand(3, -1), torch.tensor([True, False, True])
     each = [
         candidate_loss(*(x[i, None] for x in (logits, boxes, valid, targets, presence)), 0.1).item() for i in range(3)
@@ -122,3 +119,15 @@ def test_boxes_around_targets_are_those_of_a_loop() -> None:
         if len(rows):
             expected = [columns.min() / 9, rows.min() / 6, (columns.max() + 1) / 9, (rows.max() + 1) / 6]
         assert found == pytest.approx([float(side) for side in expected])
+
+
+def test_foreign_images_lack_the_category_of_the_target() -> None:
+    scores = torch.zeros(4, 2, 3)
+    scores[0, 0, 1] = 0.9  # a photo of a surely detected object of category 1, and a doubtful one of category 2
+    scores[0, 1, 2] = 0.2
+    scores[1, 1, 1] = 0.5  # has one, too
+    scores[2, 0, 1] = 0.1  # may have one
+    scores[3, 0, 0] = 0.9  # has none
+    right = torch.tensor([[1.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 0, 1.0, 0], [0, 0, 0, 1.0]])
+    found = foreign_images(right, scores, torch.zeros(4, dtype=torch.int64))
+    assert found.tolist() == [[False, False, False, True], *3 * [[False] * 4]]  # doubtful, nothing, no candidate

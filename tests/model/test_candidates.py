@@ -29,7 +29,7 @@ def _detections(count: int = 3) -> Detections:
 
 
 def _encoder(**switches: bool) -> CandidateEncoder:
-    chosen = {"categories": True, "standing": True, "colours": True} | switches
+    chosen = {"categories": True, "standing": True, "colours": True, "cells": True} | switches
     torch.manual_seed(0)
     return CandidateEncoder(channels=5, dim=8, grid=2, dropout=0.0, **chosen)
 
@@ -136,7 +136,7 @@ def _standing(boxes: Tensor, scores: Tensor, valid: Tensor, one: int) -> list[fl
     ):
         smaller = sum(bool(value(boxes[other]) < value(boxes[one])) for other in rivals)
         larger = sum(bool(value(boxes[other]) > value(boxes[one])) for other in rivals)
-        numbers += [smaller / max(1, smaller + larger) * 2 - 1, float(not smaller), float(not larger)]
+        numbers += [(smaller - larger) / max(1, smaller + larger), float(not smaller), float(not larger)]
     count = torch.tensor(1.0 + len(rivals))
     return [*numbers, count.log().item(), float(len(rivals) == 0), best[one].item()]
 
@@ -157,9 +157,14 @@ def test_candidates_of_equal_rank_share_both_ends() -> None:
     boxes = torch.tensor([[[0.25, 0.0, 0.5, 0.25], [0.25, 0.5, 0.5, 0.75]]])
     scores = torch.tensor([[[0.9, 0.0], [0.8, 0.0]]])
     first, second = standings(boxes, scores, torch.ones(1, 2, dtype=torch.bool))[0]
-    alike = [-1.0, 1.0, 1.0]  # neither is left of the other
+    alike = [0.0, 1.0, 1.0]  # neither is left of the other
     assert first.tolist() == pytest.approx([*alike, -1, 1, 0, *alike, math.log(2), 0, 0.9], abs=1e-6)
     assert second.tolist() == pytest.approx([*alike, 1, 0, 1, *alike, math.log(2), 0, 0.8], abs=1e-6)
+
+
+def test_a_candidate_without_rivals_has_the_middle_rank() -> None:
+    alone = standings(BOXES[None, :1], torch.tensor([[[0.9, 0.0]]]), torch.ones(1, 1, dtype=torch.bool))[0, 0]
+    assert alone.tolist() == pytest.approx([0, 1, 1] * 3 + [0, 1, 0.9])
 
 
 @pytest.mark.parametrize("change", ["valid", "improbable", "another kind"])
@@ -178,7 +183,7 @@ def test_what_is_no_rival_changes_no_standing(change: str) -> None:
 def test_expressions_are_found_again_after_arranging_them_by_image() -> None:
     index = torch.tensor([2, 0, 2, 2, 0])  # unsorted, and none about image 1
     values = torch.arange(5) * 10
-    rows, places = Candidates(torch.zeros(3, 4, 4), *3 * [torch.zeros(3, 4)], index=index).by_image()
+    rows, places = Candidates(torch.zeros(3, 4, 4), *4 * [torch.zeros(3, 4)], index=index).by_image()
     assert rows.shape == (3, 3)
     assert torch.equal(values[rows].flatten()[places], values)
     for expression, image in enumerate(index.tolist()):
@@ -190,17 +195,17 @@ def test_grouping_by_image_can_be_undone_for_any_index() -> None:
     for expressions in (1, 2, 7, 12):
         for images in (1, 3, 9):
             index = torch.randint(images, (expressions,), generator=generator)
-            rows, places = Candidates(torch.zeros(images, 4, 4), *3 * [torch.zeros(images, 4)], index=index).by_image()
+            rows, places = Candidates(torch.zeros(images, 4, 4), *4 * [torch.zeros(images, 4)], index=index).by_image()
             assert rows.shape == (images, index.bincount().max())
             assert torch.equal(rows.flatten()[places], torch.arange(expressions))
             assert torch.equal(places // rows.shape[1], index)
-    rows, places = Candidates(torch.zeros(3, 4, 4), *3 * [torch.zeros(3, 4)]).by_image()  # one expression each
+    rows, places = Candidates(torch.zeros(3, 4, 4), *4 * [torch.zeros(3, 4)]).by_image()  # one expression each
     assert rows.tolist() == [[0], [1], [2]]
     assert places.tolist() == [0, 1, 2]
 
 
 def test_selecting_twice_selects_from_the_selection() -> None:
-    candidates = Candidates(torch.zeros(3, 4, 4), *3 * [torch.zeros(3, 4)])
+    candidates = Candidates(torch.zeros(3, 4, 4), *4 * [torch.zeros(3, 4)])
     twice = candidates.select(torch.tensor([2, 0, 1])).select(torch.tensor([0, 0, 2]))
     assert twice.of_expressions(torch.tensor([5, 6, 7])).tolist() == [7, 7, 6]
 

@@ -14,6 +14,8 @@ from vlt.model.detector import Detections
 from vlt.model.language import TextFeatures
 from vlt.model.vlt import VLT
 
+CANDIDATE_TENSORS = ("boxes", "scores", "valid", "tokens", "cells")
+
 TINY = {
     "image_size": (56, 56),
     "dim": 16,
@@ -28,9 +30,10 @@ TINY = {
 }
 
 
-def _model() -> VLT:
+def _model(**switches: bool) -> VLT:
     torch.manual_seed(0)
-    return build_model(VLTConfig.model_validate(TINY), pretrained=False).eval()
+    tiny = {**TINY, "candidates": {**TINY["candidates"], **switches}}
+    return build_model(VLTConfig.model_validate(tiny), pretrained=False).eval()
 
 
 def _chooser(**changes: object) -> Chooser:
@@ -45,6 +48,7 @@ def _candidates(images: int = 3, count: int = 5) -> Candidates:
     boxes = torch.cat([corner, corner + 0.1 + torch.rand(images, count, 2) / 3], dim=2)
     return Candidates(
         boxes=boxes,
+        scores=torch.rand(images, count, 80),
         valid=torch.ones(images, count, dtype=torch.bool),
         tokens=torch.randn(images, count, 8),
         cells=torch.randn(images, count, 4, 8),
@@ -61,7 +65,7 @@ def test_a_choice_does_not_depend_on_other_expressions_or_images() -> None:
     chooser, candidates, text, index = _chooser(), _candidates(), _text(4), torch.tensor([2, 0, 2, 1])
     together = chooser(candidates.select(index), text).logits
     for one, image in enumerate(index.tolist()):
-        alone = Candidates(*(getattr(candidates, name)[image, None] for name in ("boxes", "valid", "tokens", "cells")))
+        alone = Candidates(*(getattr(candidates, name)[image, None] for name in CANDIDATE_TENSORS))
         words = text.states[one, None]
         found = chooser(alone, TextFeatures(words, None, words)).logits
         torch.testing.assert_close(found[0], together[one], rtol=1e-4, atol=1e-5)
@@ -77,7 +81,7 @@ def test_padding_words_have_no_influence() -> None:
 
 def test_the_order_of_candidates_does_not_matter() -> None:
     chooser, candidates, text, order = _chooser(), _candidates(1), _text(1), torch.tensor([3, 0, 4, 1, 2])
-    moved = Candidates(*(getattr(candidates, name)[:, order] for name in ("boxes", "valid", "tokens", "cells")))
+    moved = Candidates(*(getattr(candidates, name)[:, order] for name in CANDIDATE_TENSORS))
     first, second = chooser(candidates, text).logits, chooser(moved, text).logits
     torch.testing.assert_close(second[:, :5], first[:, order], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(second[:, 5:], first[:, 5:], rtol=1e-4, atol=1e-5)
@@ -91,7 +95,7 @@ def test_a_candidate_that_is_not_valid_is_never_chosen_and_has_no_influence() ->
     first, second = (chooser(each, text).logits for each in (candidates, replace(candidates, **noise)))
     assert (first[:, 3:5] == NEVER).all()
     torch.testing.assert_close(first, second)
-    fewer = Candidates(*(getattr(candidates, name)[:, :3] for name in ("boxes", "valid", "tokens", "cells")))
+    fewer = Candidates(*(getattr(candidates, name)[:, :3] for name in CANDIDATE_TENSORS))
     torch.testing.assert_close(chooser(fewer, text).logits, first[:, [0, 1, 2, 5, 6]], rtol=1e-4, atol=1e-5)
     nothing = chooser(replace(candidates, valid=torch.zeros(1, 5, dtype=torch.bool)), text)
     assert nothing.logits.argmax() >= 5
@@ -158,7 +162,7 @@ def test_the_order_of_detections_does_not_matter() -> None:
         Detections(*(x[:, order] for x in detections)), inputs.cells[:, order], inputs.colours[:, order]
     )
     encoder = CandidateEncoder(
-        channels=6, dim=8, grid=2, categories=True, standing=True, colours=True, dropout=0.0
+        channels=6, dim=8, grid=2, categories=True, standing=True, colours=True, cells=True, dropout=0.0
     ).eval()
     first, second = (_chooser()(encoder(each), text).logits for each in (inputs, moved))
     torch.testing.assert_close(second[:, :5], first[:, order], rtol=1e-4, atol=1e-5)
@@ -268,12 +272,12 @@ def test_choosing_alone_gives_the_choice_that_comes_with_the_mask() -> None:
     assert alone.logits.shape == (3, 6)
 
 
-def test_the_loss_of_the_choice_reaches_all_of_encoder_and_chooser_and_nothing_of_the_detector() -> None:
-    model = _model().train()
+@pytest.mark.parametrize("off", [(), ("cells",), ("relations",), ("cells", "relations"), ("cells", "colours")])
+def test_the_loss_of_the_choice_reaches_all_of_encoder_and_chooser_and_nothing_of_the_detector(off) -> None:
+    model = _model(**dict.fromkeys(off, False)).train()
     features = model.encode(torch.rand(2, 3, 56, 56), masks=False)
     choice = model.choose(features, torch.randn(2, 4, 6))
-    targets = torch.zeros(2, 1, 56, 56)
-    targets[..., 10:40, 10:40] = 1
+    targets = torch.tensor([[0.2, 0.2, 0.7, 0.7]]).expand(2, -1)
     loss = candidate_loss(choice.logits, choice.boxes, choice.valid, targets, torch.tensor([True, False]), 0.1)
     loss.backward()
     trained = {name for name, each in model.named_parameters() if each.grad is not None and each.grad.any()}
@@ -284,13 +288,19 @@ def test_the_loss_of_the_choice_reaches_all_of_encoder_and_chooser_and_nothing_o
         assert part not in ("detector", "choice_guide", "mask_decoder", "fusion") or name not in trained, name
 
 
+def test_what_a_switch_leaves_out_does_not_change_the_weights_drawn_before_it() -> None:
+    whole, parted = (_model(**switches).state_dict() for switches in ({}, {"cells": False, "relations": False}))
+    left_out = {name for name in whole if name not in parted}
+    assert {name.split(".")[0] for name in left_out} == {"candidate_encoder", "chooser"}
+    assert {"candidate_encoder.cell_place", "chooser.layers.0.norms.1.weight"} < left_out
+    assert torch.equal(parted["candidate_encoder.pooled.1.weight"], whole["candidate_encoder.pooled.1.weight"])
+
+
 def test_steps_on_the_loss_of_the_choice_teach_it() -> None:
     """Two expressions about one image learn to name two candidates."""
     candidates, text, chooser = _candidates(1), _text(2), _chooser().train()
     both = candidates.select(torch.tensor([0, 0]))
-    targets = torch.zeros(2, 1, 64, 64)
-    for target, box in zip(targets[:, 0], (64 * candidates.boxes[0, [1, 3]]).round().int().tolist(), strict=True):
-        target[box[1] : box[3], box[0] : box[2]] = 1
+    targets = candidates.boxes[0, [1, 3]]
     optimizer = torch.optim.Adam(chooser.parameters(), lr=0.01)
     for _ in range(40):
         choice = chooser(both, text)

@@ -32,7 +32,7 @@ FLOORS = [
     {"infer"},
     {"evaluate", "convert"},
     {"train"},
-    {"ablate"},
+    {"ablate", "adapt"},
     ENTRANCES,
 ]
 """Rooms from the bottom to the top: a room imports those of lower floors, and none of its own floor."""

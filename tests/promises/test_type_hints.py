@@ -15,7 +15,7 @@ MODULES = [
     if not module.name.startswith(("vlt.cli", "vlt.__main__", "vlt.data.photo", "vlt.data.prepare"))
 ]
 """Without commands, whose imports are lazy, and deprecated modules."""
-UNRESOLVED = {"Batch", "TrainData"}
+UNRESOLVED = {"Batch", "TrainData", "RepeatedData"}
 """Values inside training that name torch and the generator of scenes for type checkers alone, to import neither."""
 
 

@@ -21,7 +21,9 @@ from vlt.refine.refiner import (
     SIDE,
     SMOOTHING,
     agreement,
+    box_overlap,
     find_peaks,
+    image_area,
     smooth,
 )
 from vlt.refine.torch_segmenter import TorchSegmenter, build_refiner
@@ -191,6 +193,155 @@ def test_an_empty_mask_is_left_unchanged_without_a_prompt():
     refiner = Refiner(segmenter)
     assert refined_mask(refiner, *prediction(0, 0, 0, 0)) is None
     assert not segmenter.prompts
+
+
+# ---------------------------------------------------------------- a chosen box
+
+
+SHARES = np.array([80 / 400, (50 + 60) / 400, 200 / 400, (50 + 240) / 400], np.float32)
+"""The box 80, 60, 200, 240 of the image, which a square input shows between 50 / 400 and 350 / 400 of its height."""
+
+
+def in_box(refiner, *predicted, box=SHARES, threshold=0.5):
+    """The mask (H, W) in a chosen box; None where there is none."""
+    features = encode(refiner)
+    logits = refiner.refine(features, *predicted, threshold, box)
+    return None if logits is None else features.letterbox.mask(logits, threshold)
+
+
+@pytest.mark.parametrize("input_size", [(448, 448), (224, 448), (448, 224)])
+def test_a_chosen_box_is_the_only_prompt(input_size):
+    letterbox = Letterbox(IMAGE_SIZE, input_size)
+    (top, left), (height, width) = letterbox.offset, letterbox.inner_size
+    shares = [
+        (left + 80 / 400 * width) / input_size[1],
+        (top + 60 / 300 * height) / input_size[0],
+        (left + 200 / 400 * width) / input_size[1],
+        (top + 240 / 300 * height) / input_size[0],
+    ]
+    segmenter = FakeSegmenter()
+    refiner = Refiner(segmenter)
+    refiner.refine(encode(refiner), *prediction(300, 10, 350, 40, input_size), 0.5, np.array(shares, np.float32))
+    [([box], points)] = segmenter.prompts
+    np.testing.assert_allclose(box, in_segmenter(80, 60, 200, 240), atol=1)
+    assert points.shape == (0, 2)
+
+
+def test_a_chosen_box_is_cut_at_the_border_of_the_image():
+    segmenter = FakeSegmenter()
+    refiner = Refiner(segmenter)
+    in_box(refiner, *prediction(0, 0, 0, 0), box=np.array([-0.1, 0, 0.5, 0.5], np.float32))
+    [([box], _)] = segmenter.prompts
+    np.testing.assert_allclose(box, in_segmenter(0, 0, 200, 150), atol=1)
+
+
+def test_a_box_beside_the_image_counts_as_none():
+    segmenter = FakeSegmenter(in_segmenter(84, 64, 196, 240))
+    refiner = Refiner(segmenter)
+    beside = np.array([0.2, 0.0, 0.6, 0.1], np.float32)  # in the grey above the image
+    found = in_box(refiner, *prediction(80, 60, 200, 240), box=beside)
+    assert np.array_equal(found, refined_mask(refiner, *prediction(80, 60, 200, 240)))
+    assert [len(points) for _, points in segmenter.prompts] == [PEAKS, PEAKS]
+    assert in_box(refiner, *prediction(0, 0, 0, 0), box=beside) is None
+
+
+def test_an_outline_in_a_chosen_box_is_used_where_the_network_found_nothing():
+    refiner = Refiner(FakeSegmenter(in_segmenter(84, 64, 196, 236)))
+    for elsewhere in ((0, 0, 0, 0), (300, 10, 380, 100)):
+        mask = in_box(refiner, *prediction(*elsewhere))
+        assert np.abs(np.array(mask_box(mask)) - [84, 64, 196, 236]).max() <= 2
+
+
+def test_no_outline_in_the_chosen_box():
+    assert in_box(Refiner(FakeSegmenter()), *prediction(80, 60, 200, 240)) is None
+    assert in_box(Refiner(FakeSegmenter(in_segmenter(300, 10, 380, 100))), *prediction(80, 60, 200, 240)) is None
+
+
+UPPER, LOWER, WHOLE = (80, 60, 200, 150), (80, 150, 200, 240), (80, 60, 200, 240)
+
+
+@pytest.mark.parametrize(
+    ("outlines", "quality", "predicted", "expected"),
+    [
+        ((UPPER, LOWER), (0.9, 0.2, 0), WHOLE, UPPER),
+        ((UPPER, LOWER), (0.2, 0.9, 0), WHOLE, LOWER),
+        ((UPPER, WHOLE), (0.5, 0.5, 0), (0, 0, 0, 0), WHOLE),  # its box fits
+        ((WHOLE, UPPER), (0.5, 0.5, 0), (0, 0, 0, 0), WHOLE),
+        ((UPPER, LOWER), (0.5, 0.5, 0), LOWER, LOWER),  # the network agrees
+        ((UPPER, LOWER), (0.5, 0.5, 0), UPPER, UPPER),
+        ((UPPER, (80, 60, 380, 240)), (0.5, 0.5, 0), (80, 60, 380, 150), UPPER),  # it agrees inside the box
+        ((UPPER, LOWER), (0.6, 0.5, 0), (300, 150, 380, 240), UPPER),  # the network's mask lies outside the box
+    ],
+)
+def test_quality_fit_and_agreement_choose_among_outlines(outlines, quality, predicted, expected):
+    refiner = Refiner(FakeSegmenter(*(in_segmenter(*box) for box in outlines), quality=quality))
+    mask = in_box(refiner, *prediction(*predicted))
+    assert np.abs(np.array(mask_box(mask)) - expected).max() <= 3
+
+
+@pytest.mark.parametrize("weight", ["QUALITY_WEIGHT_IN_BOX", "FIT_WEIGHT_IN_BOX", "AGREEMENT_WEIGHT_IN_BOX"])
+def test_each_weight_counts(weight, monkeypatch):
+    """One outline is the best by each of the three; with only its weight above zero it is taken."""
+    by_quality, by_fit, by_agreement = (90, 150, 200, 230), (80, 60, 200, 100), (100, 100, 160, 140)
+    frame = np.array(in_segmenter(*WHOLE))
+
+    class Frame(FakeSegmenter):
+        def segment(self, encoded, boxes, points):
+            logits, quality = super().segment(encoded, boxes, points)
+            x0, y0, x1, y1 = frame // 4
+            logits[0, 1, y0:y1, x0:x1], logits[0, 1, y0 + 6 : y1 - 2, x0 + 2 : x1 - 2] = (
+                20,
+                -20,
+            )  # the box of the prompt
+            return logits, quality
+
+    refiner = Refiner(Frame(*(in_segmenter(*box) for box in (by_quality, by_fit, by_agreement)), quality=(0.9, 0, 0)))
+    for name in ("QUALITY_WEIGHT_IN_BOX", "FIT_WEIGHT_IN_BOX", "AGREEMENT_WEIGHT_IN_BOX"):
+        monkeypatch.setattr(f"vlt.refine.refiner.{name}", float(name == weight))
+    box = mask_box(in_box(refiner, *prediction(*by_agreement)))
+    expected = {"QUALITY": by_quality, "FIT": WHOLE, "AGREEMENT": by_agreement}[weight.split("_", maxsplit=1)[0]]
+    assert np.abs(np.array(box) - expected).max() <= 4
+
+
+def test_the_networks_logits_are_added_inside_the_box_alone():
+    """They fill a gap of the outline that the network's mask covers, and add nothing outside the box."""
+
+    class Uncertain(FakeSegmenter):
+        def segment(self, encoded, boxes, points):
+            logits, quality = super().segment(encoded, boxes, points)
+            return np.where(logits > 0, 2, -2).astype(np.float32), quality
+
+    gap = 84, 64, 196, 180
+    refiner = Refiner(Uncertain(in_segmenter(*gap)))
+    filled = in_box(refiner, *prediction(60, 40, 260, 280))
+    assert np.abs(np.array(mask_box(filled)) - WHOLE).max() <= 4
+    assert refined_mask(refiner, *prediction(60, 40, 260, 280))[:, 210:250].any(), "without a box they do"
+    elsewhere = in_box(refiner, *prediction(84, 200, 120, 240))
+    assert np.abs(np.array(mask_box(elsewhere)) - gap).max() <= 3, "the network does not agree with the outline"
+
+
+@given(st.lists(st.floats(0, 1, width=32), min_size=8, max_size=8))
+def test_overlap_of_boxes_equals_its_brute_force_twin(numbers):
+    corners = np.round(np.array(numbers).reshape(2, 2, 2) * 20).astype(int)
+    one, other = (np.concatenate([pair.min(axis=0), pair.max(axis=0) + 1]) for pair in corners)
+    drawn = np.zeros((2, 22, 22), bool)
+    for mask, (x0, y0, x1, y1) in zip(drawn, (one, other), strict=True):
+        mask[y0:y1, x0:x1] = True
+    assert box_overlap(tuple(one), other) == pytest.approx((drawn[0] & drawn[1]).sum() / (drawn[0] | drawn[1]).sum())
+    assert box_overlap(None, other) == 0
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 90), st.integers(1, 90))
+def test_areas_of_an_image_survive_letterboxing(height, width, input_height, input_width):
+    letterbox = Letterbox((height, width), (input_height, input_width))
+    (top, left), (inner_height, inner_width) = letterbox.offset, letterbox.inner_size
+    area = np.array([0.125, 0.25, 0.5, 1.0])
+    corner, extent = np.array([left, top] * 2), np.array([inner_width, inner_height] * 2)
+    box = (area * extent + corner) / ([input_width, input_height] * 2)
+    np.testing.assert_allclose(image_area(box, letterbox), area, atol=1e-6)
+
+
+# ---------------------------------------------------------------- with and without a box
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.2, 0.5, 0.9, 1.0])

@@ -3,6 +3,7 @@
 import json
 import pickle
 import shutil
+import string
 import subprocess
 import sys
 import threading
@@ -16,9 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import pre_tokenizers
 
+from vlt.checkpoint.directory import SHIPPED
 from vlt.config import ReferenceConfig, VLTConfig
 from vlt.errors import CheckpointError, ConfigError, DataError, InputError, VLTWarning
 from vlt.text.reader import (
+    TOKENIZER_FOLDER,
     TokenReader,
     VectorReader,
     build_text,
@@ -26,6 +29,7 @@ from vlt.text.reader import (
     padded_length,
     read_pretrained_tokenizer,
 )
+from vlt.text.spelling import SpellingWarning
 from vlt.text.vectors import WordVectors
 from vlt.text.words import Words, pad_words, split_words, warn_about
 
@@ -172,6 +176,17 @@ def test_any_text_becomes_tokens(text, tokenizer):
     assert set(words.unknown) <= set(spelled)
 
 
+@pytest.mark.parametrize("expression", ["The Dog, on the LEFT!", "THE DOG ON THE LEFT", '"the dog" on (the left)...'])
+def test_case_and_punctuation_do_not_change_how_words_are_read(expression):
+    """With the tokenizer of the package's model: the ids of the plain expression, but for those of punctuation."""
+    reader = TokenReader.read(SHIPPED / TOKENIZER_FOLDER, max_words=24)
+    marks = {reader.tokenizer.token_to_id(mark) for mark in string.punctuation}
+    plain = reader("the dog on the left").values.tolist()
+    assert not marks & set(plain)
+    assert [token for token in reader(expression).values.tolist() if token not in marks] == plain
+    assert reader(expression).unknown == ()
+
+
 def test_byte_level_tokenizers_know_every_word():
     reader = token_reader(byte_level(), max_words=40)
     assert reader("the 狗 dog").unknown == ()
@@ -293,6 +308,36 @@ def test_both_warnings_come_and_none_without_need(vectors):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warn_about("the dog", vectors("the dog"), 4)
+
+
+@pytest.mark.parametrize("expression", ["roter Hund links", "左边的狗", "el perro"])
+def test_another_language_is_warned_about_where_a_tokenizer_reads_it(expression):
+    with pytest.warns(VLTWarning) as caught:
+        warn_about(expression, Words(np.arange(5), (), 0), 8)
+    assert [str(warning.message) for warning in caught] == [
+        f"The expression {expression!r} does not look like English, which the model reads; say it in English."
+    ]
+
+
+def test_a_long_expression_in_another_language_is_not_quoted_whole():
+    with pytest.warns(VLTWarning, match=r"The expression '(\w| ){60}\.\.\.' does not look like English"):
+        warn_about("roter Hund links " * 100, Words(np.arange(5), (), 0), 8)
+
+
+def test_a_vocabulary_of_vectors_says_itself_what_it_knows():
+    table = WordVectors(("roter", "hund", "links"), np.eye(3, 4, dtype=np.float32), "test")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_about("roter Hund links", VectorReader(table, max_words=4)("roter Hund links"), 4)
+
+
+def test_corrections_are_one_warning():
+    with pytest.warns(SpellingWarning) as caught:
+        warn_about("womna flowr", Words(np.arange(4), (), 0), 8, {"womna": "woman", "flowr": "flower"})
+    assert [str(warning.message) for warning in caught] == [
+        "Read 'womna' as 'woman', 'flowr' as 'flower'; load the model with correct_spelling=False to read words as "
+        "written."
+    ]
 
 
 # ---------------------------------------------------------------- building

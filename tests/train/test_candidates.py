@@ -8,7 +8,8 @@ from vlt.checkpoint import load_checkpoint, read_pointer
 from vlt.errors import CheckpointError
 from vlt.infer.torch_engine import torch_predictor
 from vlt.model.detector import Detector
-from vlt.train import train
+from vlt.model.vlt import VLT
+from vlt.train import learner, train
 from vlt.train.setup import CANDIDATE_PARTS, build_network, load_start
 
 CANDIDATES = {"dim": 16, "heads": 2, "layers": 1, "count": 4, "detector_width": 0.0625, "grid": 2, "num_queries": 2}
@@ -78,3 +79,38 @@ def test_the_detector_is_read_from_its_folder_for_a_start_without_candidates(sma
     (tmp_path / "detector" / "weights.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"The detector .* does not exist; tools/README.md says how to make it"):
         build_network(config, load_start(config.train.start_from))
+
+
+def test_with_foreign_every_expression_is_read_about_an_image_that_it_is_foreign_to_and_matches_nothing_there(
+    small, tmp_path, monkeypatch
+):
+    losses, read = [], []
+    choose, loss_of = VLT.choose, learner.candidate_loss
+
+    def spy_choose(self, features, words, word_mask=None):
+        read.append((features.candidates.index, words))
+        return choose(self, features, words, word_mask)
+
+    def spy_loss(logits, boxes, valid, target, presence, smoothing):
+        losses.append(presence)
+        return loss_of(logits, boxes, valid, target, presence, smoothing)
+
+    def foreign(right, scores, index):
+        return torch.arange(len(scores)) == (index[:, None] + 1) % len(scores)  # the next image
+
+    monkeypatch.setattr(VLT, "choose", spy_choose)
+    monkeypatch.setattr(learner, "candidate_loss", spy_loss)
+    monkeypatch.setattr(learner, "foreign_images", foreign)
+    train(
+        small(
+            tmp_path / "run",
+            model={"candidates": CANDIDATES},
+            loss={"candidate": 1.0, "foreign": 1.0},
+            train={"epochs": 1, "only": "candidates"},
+        )
+    )
+    (own, words), (other, same) = read[:2]
+    assert (other == (own + 1) % (own.max() + 1)).all()
+    assert torch.equal(words, same)
+    assert losses[0].all()
+    assert not losses[1].any()

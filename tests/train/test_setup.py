@@ -8,9 +8,11 @@ import torch
 
 from vlt.checkpoint import load_checkpoint
 from vlt.errors import CheckpointError, ConfigError, DataError, VLTWarning
+from vlt.model.language import BertEncoder
 from vlt.train import data as training_data
 from vlt.train import setup, train
 from vlt.train.data import load_data
+from vlt.train.feature_cache import CachedLanguage
 from vlt.train.setup import RunFolder, build_network, load_start, start_accelerator, start_text
 
 
@@ -258,6 +260,26 @@ def test_a_start_needs_none_of_the_pretrained_parts(small, tmp_path, pretrained)
     one, other = (load_checkpoint(config.output_dir) for config in (before, after))
     assert one.config.model == other.config.model
     assert one.text.fingerprint == other.text.fingerprint
+
+
+@pytest.mark.filterwarnings("ignore::vlt.errors.VLTWarning")
+def test_states_of_a_frozen_language_encoder_are_cached_in_the_run_and_not_in_its_checkpoint(
+    small, tmp_path, pretrained
+):
+    def run(blocks, **train):
+        model = pretrained["model"]
+        counts = {"backbone": 0, "language": blocks}
+        parts = {name: {**model[name], "trainable_blocks": count} for name, count in counts.items()}
+        return small(tmp_path / "run", model={**model, **parts}, train={"epochs": 1, **train})
+
+    config = run(0, map_cache=str(tmp_path / "maps"))
+    for other in (run(0), run(1, map_cache=str(tmp_path / "maps"))):
+        assert type(build_network(other).language) is BertEncoder
+    assert isinstance(build_network(config).language, CachedLanguage)
+    train(config)
+    loaded = load_checkpoint(config.output_dir).model
+    assert type(loaded.language) is BertEncoder
+    assert loaded.state_dict().keys() == build_network(config).state_dict().keys()
 
 
 @pytest.mark.filterwarnings("ignore::vlt.errors.VLTWarning")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from vlt.cli.ablate import ablate
+from vlt.cli.adapt import adapt
 from vlt.cli.convert import convert
 from vlt.cli.info import info
 from vlt.cli.pack import pack
@@ -33,5 +34,5 @@ def main() -> None:
     """
 
 
-for command in (prepare, train, test, predict, info, pack, ablate, convert):
+for command in (prepare, train, test, predict, adapt, info, pack, ablate, convert):
     main.add_command(command)

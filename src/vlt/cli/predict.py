@@ -7,6 +7,7 @@ import json
 import os
 import string
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -77,6 +78,7 @@ class Job(NamedTuple):
     type=click.FloatRange(0, 1),
     help="Probability above which a pixel belongs to the mask.  [default: the checkpoint's]",
 )
+@click.option("--as-written", is_flag=True, help="Read misspelled words as written, without correcting them.")
 @refine_option
 @device_option
 @threads_option
@@ -89,6 +91,7 @@ def predict(
     cutout: Path | None,
     as_json: bool,
     threshold: float | None,
+    as_written: bool,
     refine: bool,
     device: str | None,
     threads: int | None,
@@ -101,20 +104,17 @@ def predict(
     sources, texts = split_arguments(arguments, expressions)
     jobs = plan_files(sources, texts, output, mask, cutout, default_overlay=not as_json)
     from vlt.data.image import read_image
-    from vlt.text.spelling import common_words, suggest_spelling
 
     first = None
     if len(jobs) == 1:  # a single image that cannot be used is refused before the network is loaded
         first = read_image(sys.stdin.buffer.read() if sources[0] == STDIN else sources[0])
-    for word in dict.fromkeys(word.strip(string.punctuation) for text in texts for word in text.split()):
-        if suggestion := suggest_spelling(word, common_words()):
-            click.echo(f"note: {word!r} is not a common word; did you mean {suggestion!r}?", err=True)
+    print_notes(texts, correct=not as_written)
     set_threads(threads)
     from vlt.infer.predictor import check_threshold, load
 
     if threshold is not None:
         check_threshold(threshold)  # click lets NaN pass
-    predictor = load(checkpoint, device, refine=refine)
+    predictor = load(checkpoint, device, refine=refine, correct_spelling=not as_written)
     printed, done = [], 0
     for job in jobs:
         try:
@@ -256,6 +256,23 @@ def write_files(job: Job, image: Image, predictions: list[Prediction]) -> None:
         save_picture(prediction.cutout(), path)
 
 
+def print_notes(texts: list[str], *, correct: bool) -> None:
+    """Print the corrections of misspelled words, and suggestions for words that may be misspelled, on stderr."""
+    from vlt.text.language import is_foreign
+    from vlt.text.spelling import SpellingWarning, correct_spelling, suggest_spelling
+
+    corrections: dict[str, str] = {}
+    for text in texts:
+        corrections |= correct_spelling(text)[1] if correct else {}
+    for word, correction in corrections.items():
+        click.echo(f"note: read {word!r} as {correction!r}", err=True)
+    warnings.simplefilter("ignore", SpellingWarning)  # they would repeat the notes
+    words = (word.strip(string.punctuation) for text in texts if not is_foreign(text) for word in text.split())
+    for word in dict.fromkeys(word for word in words if word not in corrections):
+        if suggestion := suggest_spelling(word):
+            click.echo(f"note: {word!r} is not a common word; did you mean {suggestion!r}?", err=True)
+
+
 def print_lines(job: Job, predictions: list[Prediction], *, several: bool) -> None:
     """Print a line per expression: the colour in the overlay, score, box and share of the image."""
     from vlt.visualize import palette_colour
@@ -263,7 +280,9 @@ def print_lines(job: Job, predictions: list[Prediction], *, several: bool) -> No
     for index, prediction in enumerate(predictions):
         colour, _ = palette_colour(index)
         start = f"{job.source}: " if several else ""
-        if prediction.box is None:
+        if not prediction.matches:
+            found = f"nothing matches (presence {prediction.presence:.2f})"
+        elif prediction.box is None:
             found = f"nothing found above threshold {prediction.threshold:g}"
         else:
             box = ",".join(f"{side:.0f}" for side in prediction.box)
@@ -273,4 +292,8 @@ def print_lines(job: Job, predictions: list[Prediction], *, several: bool) -> No
 
 def describe(prediction: Prediction) -> str:
     """Make the text of a prediction for the legend."""
-    return f"{prediction.expression} ({'nothing found' if prediction.box is None else f'{prediction.score:.2f}'})"
+    if not prediction.matches:
+        found = "nothing matches"
+    else:
+        found = "nothing found" if prediction.box is None else f"{prediction.score:.2f}"
+    return f"{prediction.expression} ({found})"

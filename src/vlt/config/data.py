@@ -50,6 +50,12 @@ class ReferDataConfig(Section):
     chatter: Fraction = 0.0
     """Augmentation: probability of adding uninformative words, such as "lol" or "by the wall", to a training
     expression."""
+    details: Fraction = 0.0
+    """Augmentation: probability of adding details, such as "on the left", to a training expression that nothing in its
+    image matches, so that its style does not give it away."""
+    slips: Fraction = 0.0
+    """Augmentation: probability of a slip of the pen in a training expression: a letter left out, doubled or swapped
+    with the next one, or an article left out."""
     light: Fraction = 0.0
     """Augmentation: probability of changing a training image's brightness slightly; colours keep their names."""
     compose: ComposeConfig | None = None
@@ -82,6 +88,10 @@ class SyntheticDataConfig(Section):
     """Augmentation, as for prepared data: probability of flipping a training image horizontally."""
     chatter: Fraction = 0.0
     """Augmentation, as for prepared data: probability of adding uninformative words to a training expression."""
+    details: Fraction = 0.0
+    """Augmentation, as for prepared data: probability of adding details to an expression that nothing matches."""
+    slips: Fraction = 0.0
+    """Augmentation, as for prepared data: probability of a slip of the pen in a training expression."""
     light: Fraction = 0.0
     """Augmentation, as for prepared data: probability of changing the brightness slightly."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vlt.config.section import Fraction, Positive, Section
+from vlt.config.section import AboveZero, Fraction, Positive, Section
 
 
 class InferenceConfig(Section):
@@ -10,11 +10,20 @@ class InferenceConfig(Section):
 
     threshold: Fraction = 0.5
     """Pixels whose probability is strictly above this value belong to the mask."""
+    presence: Fraction = 0.0
+    """Where the probability that anything matches is below this value, the mask is empty; 0: never. Has an effect only
+    with `model.candidates`."""
+    temperature: AboveZero = 1.0
+    """Divides the logits of the choice among candidates, so that presence and score are calibrated; above 1 they become
+    less certain. The network's masks do not depend on it."""
     flip: bool = False
     """Test-time augmentation: average with the prediction for the horizontally flipped image, with left and right
     swapped in the expression."""
     refine: bool = True
     """Refine mask outlines if the checkpoint includes a refiner."""
+    correct_spelling: bool = False
+    """Correct slips of the pen in English expressions before they are read. `vlt.load` and `vlt predict` turn it on;
+    evaluation reads expressions as written unless it is on here."""
     batch_size: Positive = 16
     """Expressions per forward pass."""
     image_size: tuple[Positive, Positive] | None = None

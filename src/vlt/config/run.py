@@ -62,6 +62,9 @@ class LossConfig(Section):
     """Weight of choosing the right candidate, or none; requires `model.candidates`."""
     candidate_smoothing: Fraction = 0.1
     """Fraction of the probability that the choice is trained to spread over all candidates (label smoothing)."""
+    foreign: Fraction = 0.0
+    """Fraction of expressions that the choice is trained to match with nothing in another image of the batch as well,
+    one in which the detector finds no object of their target's category."""
     contrast: ContrastConfig = ContrastConfig()
     """Masked contrastive learning."""
     conv_l2: NonNegative = 0.0
@@ -128,12 +131,15 @@ class TrainConfig(Section):
     """candidates: train the choice among candidates alone, and neither compute nor change anything else, which is many
     times faster; masks are then validated as the boxes of the chosen candidates. null: train everything that is not
     frozen."""
+    every_expression: bool = False
+    """Make each expression of a referral a sample of its own in every epoch; false: draw one of them per referral and
+    epoch. Referrals of composed scenes, which are new in each epoch, always give one."""
     by_photo: bool = False
     """Keep the referrals of one image together in an epoch's order: the image is encoded once per batch, and a batch
     holds several objects of it."""
     map_cache: LocalPath | None = None
-    """Folder of the feature cache: the feature maps of a frozen backbone, so that each image is encoded once; null:
-    none."""
+    """Folder of the feature cache: the feature maps of a frozen backbone, so that each image is encoded once. The word
+    states of a frozen BERT-family encoder are then cached too, in memory. null: none."""
     start_from: LocalPath | None = None
     """Checkpoint or run of the same network whose weights training starts from; `default`: the model in the package;
     null: pretrained parts, or random weights."""
@@ -269,6 +275,11 @@ class Config(Section):
                 raise ValueError(
                     f"train.map_cache caches features of images, but data.{key} makes new images; leave one out"
                 )
+        if train.every_expression and loss.contrast.weight:
+            raise ValueError(
+                "train.every_expression gives each sample one expression, but loss.contrast compares two of each "
+                "referral; leave one out"
+            )
         # Losses that compare objects of one image find hardly any pairs in a batch of shuffled referrals.
         compares = {
             "loss.choice": loss.choice,

@@ -30,13 +30,15 @@ class Collate:
         """
         images = {id(sample.image): sample.image for sample in samples}  # in order of first appearance
         place = {identity: index for index, identity in enumerate(images)}
+        targets = [sample.target for sample in samples if sample.target is not None]
         words, word_mask = pad_words([sample.words for sample in samples], self.pad_to)
         return Batch(
             images=torch.from_numpy(np.stack(list(images.values()))),
             image_index=torch.tensor([place[id(sample.image)] for sample in samples]),
             words=torch.from_numpy(words),
             word_mask=torch.from_numpy(word_mask),
-            targets=torch.from_numpy(np.stack([sample.target for sample in samples])),
+            targets=torch.from_numpy(np.stack(targets)) if targets else None,
+            target_boxes=torch.from_numpy(np.stack([sample.target_box for sample in samples])),
             presence=torch.tensor([len(sample.referral.targets) > 0 for sample in samples]),
             letterboxes=[sample.letterbox for sample in samples],
             referrals=[sample.referral for sample in samples],

@@ -6,22 +6,41 @@ import random
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from torch.utils.data import Dataset
 
 from vlt.data.image import read_image, vary_light
-from vlt.data.masks import read_targets
+from vlt.data.masks import mask_box, read_targets
 from vlt.data.referrals import image_key, image_name
 from vlt.errors import DataError, VLTError
 from vlt.geometry import Letterbox
-from vlt.text.augment import mask_words, with_chatter
+from vlt.text.augment import mask_words, with_chatter, with_detail, with_slip
 from vlt.text.mirror import swap_left_right
 from vlt.text.reader import TextReader
 from vlt.types import Expression, FloatArray, Image, Referral, Referrals, Sample, Size
 
 VIEWS = 2
 """Number of samples of each referral in a batch with masked contrastive learning."""
+
+
+class LetterboxedImage(NamedTuple):
+    """An image as the samples about it share it.
+
+    Attributes:
+        source: see `Referral`.
+        flipped: whether it is flipped horizontally.
+        image: (3, H, W) float32 in [0, 1], letterboxed.
+        letterbox: maps the image to the input.
+        targets: by ref_id, `Sample.target` and `Sample.target_box` of the referrals that were read.
+    """
+
+    source: Path | Image
+    flipped: bool
+    image: FloatArray
+    letterbox: Letterbox
+    targets: dict[int, tuple[FloatArray | None, FloatArray]]
 
 
 class TrainSamples(Dataset[Sample]):
@@ -31,7 +50,8 @@ class TrainSamples(Dataset[Sample]):
     masked; or its only expression, masked in two ways.
 
     Item i is a pure function of (seed, epoch, i), so that workers, processes and resumed runs agree. Samples that are
-    requested one after the other about one image share the image array, so that a batch holds it once.
+    requested one after the other about one image share the image array, so that a batch holds it once, and those of one
+    referral share its target.
 
     Args:
         referrals: the referrals, without blank expressions.
@@ -43,9 +63,12 @@ class TrainSamples(Dataset[Sample]):
         flip: probability that an image is flipped horizontally. Left and right are then swapped in its expression; an
             expression that has no mirrored form keeps its image as it is. `Sample.referral` is never flipped.
         chatter: probability that filler words are added to an expression, see `with_chatter`.
+        details: probability that details are added to an expression without a target, see `with_detail`.
+        slips: probability that an expression gets a slip of the pen, see `with_slip`.
         light: probability that brightness and gamma of an image are varied, see `vary_light`.
         mask_ratio: share of an expression's words that is masked in second views, in [0, 1]; at least one word stays.
             None: one sample per referral, and nothing is masked.
+        masks: letterbox the targets' masks; False: samples have only the boxes around them.
     """
 
     def __init__(
@@ -59,8 +82,11 @@ class TrainSamples(Dataset[Sample]):
         seed: int,
         flip: float = 0.0,
         chatter: float = 0.0,
+        details: float = 0.0,
+        slips: float = 0.0,
         light: float = 0.0,
         mask_ratio: float | None = None,
+        masks: bool = True,
     ) -> None:
         self._referrals = referrals
         self._text = text
@@ -69,10 +95,13 @@ class TrainSamples(Dataset[Sample]):
         self._key = (seed, epoch)
         self._flip = flip
         self._chatter = chatter
+        self._details = details
+        self._slips = slips
         self._light = light
         self._mask_ratio = mask_ratio
         self._views = 1 if mask_ratio is None else VIEWS
-        self._last: tuple[Path | Image, bool, FloatArray, Letterbox] | None = None
+        self._masks = masks
+        self._last: LetterboxedImage | None = None
 
     def __len__(self) -> int:
         return len(self._referrals) * self._views
@@ -90,22 +119,17 @@ class TrainSamples(Dataset[Sample]):
         if self._mask_ratio and (view or len(referral.expressions) == 1):
             text = mask_words(text, self._mask_ratio, self._text.mask_word, (*self._key, index))
         try:
-            image, letterbox = self._read(referral, flipped)
-            mask = read_targets(referral.targets, letterbox.image_size)
-            if mask.shape != letterbox.image_size:
-                sizes = (" x ".join(map(str, size)) for size in (letterbox.image_size, mask.shape))
-                raise DataError(
-                    "the image {} has {} pixels, but its mask {}; make them one size.".format(
-                        image_name(referral), *sizes
-                    )
-                )
-            target = letterbox.target(mask[:, ::-1] if flipped else mask)
-            return Sample(image, self._text(text).values, target, letterbox, referral, expression)
+            current = self._read(referral, flipped)
+            if referral.ref_id not in current.targets:
+                current.targets[referral.ref_id] = self._read_target(referral, current)
+            target, box = current.targets[referral.ref_id]
+            words = self._text(text).values
+            return Sample(current.image, words, target, box, current.letterbox, referral, expression)
         except VLTError as error:
             raise DataError(f"Referral {referral.ref_id}: {error}") from None
 
     def _draw(self, referral: Referral, place: int, view: int) -> tuple[Expression, bool]:
-        """Draw the expression of a view, with filler words, and whether the image is flipped.
+        """Draw the expression of a view, with filler words and slips, and whether the image is flipped.
 
         Whether an image is flipped is drawn once per epoch, so that its samples share it unless a text forbids it.
         """
@@ -116,23 +140,44 @@ class TrainSamples(Dataset[Sample]):
         expression = referral.expressions[chosen]
         if self._chatter and draw.random() < self._chatter:
             expression = replace(expression, text=with_chatter(expression.text, draw))
-        is_drawn = np.random.default_rng((*self._key, image_number(referral))).random() < self._flip
+        if self._details and not referral.targets and draw.random() < self._details:
+            expression = replace(expression, text=with_detail(expression.text, draw))
+        is_drawn = self._flip and np.random.default_rng((*self._key, image_number(referral))).random() < self._flip
         swapped = swap_left_right(expression.text) if is_drawn else None
-        return (expression, False) if swapped is None else (replace(expression, text=swapped), True)
+        text = expression.text if swapped is None else swapped
+        if self._slips and draw.random() < self._slips:
+            text = with_slip(text, draw)
+        return (expression if text == expression.text else replace(expression, text=text)), swapped is not None
 
-    def _read(self, referral: Referral, flipped: bool) -> tuple[FloatArray, Letterbox]:
+    def _read(self, referral: Referral, flipped: bool) -> LetterboxedImage:
         """Read, augment and letterbox an image, or return that of the last sample where it is the same."""
         source, last = referral.image, self._last
-        before = None if last is None else last[0]
+        before = None if last is None else last.source
         same = source is before or (isinstance(source, Path) and isinstance(before, Path) and source == before)
-        if last is None or not same or flipped != last[1]:
+        if last is None or not same or flipped != last.flipped:
             image = read_image(referral.image)
             rng = random.Random(f"{self._key} {image_number(referral)}")
             if self._light and rng.random() < self._light:
                 image = vary_light(image, rng)
             letterbox = Letterbox((image.shape[0], image.shape[1]), self._input_size, self._antialias)
-            self._last = last = source, flipped, letterbox.image(image[:, ::-1] if flipped else image), letterbox
-        return last[2:]
+            letterboxed = letterbox.image(image[:, ::-1] if flipped else image)
+            self._last = last = LetterboxedImage(source, flipped, letterboxed, letterbox, {})
+        return last
+
+    def _read_target(self, referral: Referral, current: LetterboxedImage) -> tuple[FloatArray | None, FloatArray]:
+        """Read the target of a referral: its letterboxed mask, and the box around it as shares of the input."""
+        letterbox = current.letterbox
+        mask = read_targets(referral.targets, letterbox.image_size)
+        if mask.shape != letterbox.image_size:
+            sizes = (" x ".join(map(str, size)) for size in (letterbox.image_size, mask.shape))
+            raise DataError(
+                "the image {} has {} pixels, but its mask {}; make them one size.".format(image_name(referral), *sizes)
+            )
+        if current.flipped:
+            mask = mask[:, ::-1]
+        box = mask_box(mask)
+        around = np.zeros(4, np.float32) if box is None else letterbox.box(box)
+        return letterbox.target(mask) if self._masks else None, around
 
 
 def image_number(referral: Referral) -> int:

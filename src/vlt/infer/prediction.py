@@ -27,11 +27,18 @@ class Prediction:
     Attributes:
         expression: as given.
         mask: (H, W) bool, at the image's size.
-        score: confidence that something matches, in [0, 1]: the mean probability inside the mask, above
+        score: in [0, 1]. Of a network that chooses among candidates: the probability of the chosen outcome (a
+            candidate, or something that is no candidate), calibrated by `inference.temperature`, which is the
+            probability that the mask is right; where nothing matches, the presence. It is independent of the threshold.
+            Of any other network the confidence that something matches: the mean probability inside the mask, above
             the threshold; for an empty mask the highest probability in the image, at most the threshold. Computed from
             the network's own mask, before outlines are refined. Ranks the predictions of one model; not calibrated.
         threshold: probability above which a pixel belongs to the mask.
         image: (H, W, 3) uint8 RGB, the image.
+        presence: the probability that anything in the image matches, in [0, 1], calibrated by `inference.temperature`;
+            None where the network does not choose among candidates.
+        matches: False where the presence is below `inference.presence`: the mask is then empty at any threshold. True
+            does not exclude an empty mask: no pixel may be above the threshold.
     """
 
     expression: str
@@ -42,6 +49,8 @@ class Prediction:
     logits: npt.NDArray[np.float32] = field(repr=False)
     """(1, h, w) float32 in the input of `letterbox`."""
     letterbox: Letterbox = field(repr=False)
+    presence: float | None = None
+    matches: bool = True
 
     @property
     def box(self) -> Box | None:
@@ -56,16 +65,22 @@ class Prediction:
     def probability(self) -> npt.NDArray[np.float32]:
         """Compute the probability of each pixel, (H, W) float32 in [0, 1]; the mask is where it exceeds the threshold.
 
-        Where the network's own mask is empty at the threshold, the mask stays empty whatever a refiner finds.
+        There are two exceptions with an empty mask: where nothing matches (`matches` is False); and where no candidate
+        was chosen and the network's own mask is empty at the threshold, whatever a refiner finds.
         """
         return self.letterbox.probability(self.logits)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the prediction as JSON values: expression, score, box, run lengths and (height, width)."""
+        """Return the prediction as JSON values: expression, score, box, run lengths and (height, width).
+
+        Where the network has a presence, it and `matches` follow the score.
+        """
         rle = self.rle
+        presence = {} if self.presence is None else {"presence": round(self.presence, 4), "matches": self.matches}
         return {
             "expression": self.expression,
             "score": round(self.score, 4),
+            **presence,
             "box": self.box,
             "rle": rle,
             "size": rle["size"],

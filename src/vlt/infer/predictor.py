@@ -9,20 +9,21 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, overload
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import ValidationError
 
 from vlt.config.inference import InferenceConfig
 from vlt.data.image import ImageSource, read_image
 from vlt.errors import CheckpointError, ConfigError, InputError
-from vlt.geometry import Letterbox, sigmoid
-from vlt.infer.engine import Encoded, Engine
+from vlt.geometry import Letterbox
+from vlt.infer.engine import Encoded, Engine, Logits
+from vlt.infer.flip import merge_flipped
 from vlt.infer.prediction import Prediction
 from vlt.refine.refiner import Refiner, RefinerFeatures
 from vlt.text.mirror import swap_left_right
 from vlt.text.reader import TextReader
+from vlt.text.spelling import correct_spelling
 from vlt.text.words import pad_words, split_words, warn_about
-from vlt.types import FloatArray, Image
+from vlt.types import Image
 
 IMAGES_AT_ONCE = 4
 """Largest number of images encoded in one pass; larger batches take more memory and are not faster."""
@@ -194,7 +195,8 @@ class Predictor:
                 a list of expressions per image.
             threshold: threshold of the probability, in [0, 1]; None: that of the settings. A larger one gives no larger
                 mask.
-            warn: warn (`VLTWarning`) of words that the model does not know and of expressions that were cut.
+            warn: warn (`VLTWarning`) of words that the model does not know, of expressions that were cut or are not in
+                English, and of corrected spellings (`SpellingWarning`).
 
         Returns:
             One prediction per expression, in order; with a list of images a list of these per image.
@@ -202,35 +204,37 @@ class Predictor:
         Raises:
             InputError: a blank expression; a threshold outside [0, 1]; features of another predictor; not an image;
                 numbers of images and lists of expressions that differ.
-            CheckpointError: the network's output is not finite.
+            CheckpointError: the output of the network or of the refiner is not finite.
         """
         several = isinstance(image, list | tuple)
         images = list(image) if isinstance(image, list | tuple) else [image]
         texts = check_expressions(expressions, len(images), several=several)
         threshold = self.settings.threshold if threshold is None else check_threshold(threshold)
-        if warn:
-            for text in dict.fromkeys(text for some in texts for text in some):
-                warn_about(text, self.text(text), self.text.max_words)
+        read: dict[str, str] = {}  # expressions as the network reads them
+        for text in dict.fromkeys(text for some in texts for text in some):
+            read[text], changes = correct_spelling(text) if self.settings.correct_spelling else (text, {})
+            if warn:
+                warn_about(text, self.text(read[text]), self.text.max_words, changes)
         predictions: list[list[Prediction]] = []
         for start in range(0, len(images), IMAGES_AT_ONCE):
             some = slice(start, start + IMAGES_AT_ONCE)
             features, rows = self.encode_images(images[some]), texts[some]
             repeated = [each for each, row in zip(features, rows, strict=True) for _ in row]
-            logits = iter(self._segment(repeated, [text for row in rows for text in row]))
+            outputs = iter(self._segment(repeated, [read[text] for row in rows for text in row]))
             predictions += [
-                [self._finish(each, text, next(logits), threshold) for text in row]
+                [self._finish(each, text, next(outputs), threshold) for text in row]
                 for each, row in zip(features, rows, strict=True)
             ]
             del features, repeated  # bounds memory: free them before the next images are encoded
         return predictions if several else predictions[0]
 
-    def _segment(self, features: Sequence[ImageFeatures], texts: Sequence[str]) -> list[FloatArray]:
-        """Compute the logits (1, h, w) of each expression, `settings.batch_size` at a time.
+    def _segment(self, features: Sequence[ImageFeatures], texts: Sequence[str]) -> list[Logits]:
+        """Compute the output for each expression, `settings.batch_size` at a time.
 
         With test-time augmentation the flipped images are segmented too, with left and right swapped in the
         expressions, and both outputs are merged.
         """
-        logits: list[FloatArray] = []
+        rows: list[Logits] = []
         start = 0
         while start < len(texts):
             first, stop = features[start], start + 1
@@ -243,57 +247,54 @@ class Predictor:
                 has_flipped = np.array([other is not None for other in swapped])
                 pairs = zip(texts[start:stop], swapped, strict=True)
                 passes.append((first.flipped, [text if other is None else other for text, other in pairs]))
-            outputs: list[FloatArray] = []
+            outputs: list[Logits] = []
             for encoded, some in passes:
                 words = pad_words([self.text(text).values for text in some], self.pad_to)
-                outputs.append(self.engine.segment(encoded, index, *words).masks)
-                if not np.isfinite(outputs[-1]).all():
-                    bad = int(np.isfinite(outputs[-1]).all(axis=(1, 2, 3)).argmin())
-                    raise CheckpointError(
-                        f"The network's output for {some[bad]!r} is not finite (NaN or infinite): its weights are "
-                        "damaged or training diverged; use another checkpoint."
-                    )
-            masks = merge_flipped(outputs[0], outputs[1], has_flipped) if self.settings.flip else outputs[0]
-            logits += list(masks)
+                outputs.append(self.engine.segment(encoded, index, *words, self.settings.temperature))
+                check_finite(outputs[-1], some)
+            merged = merge_flipped(outputs[0], outputs[1], has_flipped) if self.settings.flip else outputs[0]
+            rows += [merged.row(number) for number in range(stop - start)]
             start = stop
-        return logits
+        return rows
 
-    def _finish(self, features: ImageFeatures, text: str, logits: FloatArray, threshold: float) -> Prediction:
-        """Turn the logits of one expression into its prediction, with a refined outline where there is a refiner."""
-        letterbox = features.letterbox
-        mask, score = letterbox.mask_and_score(logits, threshold)
+    def _finish(self, features: ImageFeatures, text: str, output: Logits, threshold: float) -> Prediction:
+        """Turn the output for one expression into its prediction, with a refined outline where there is a refiner."""
+        letterbox, logits = features.letterbox, output.masks[0]
+        presence, certainty = (None if x is None else float(x[0]) for x in (output.presence, output.certainty))
+        if presence is not None and presence < self.settings.presence:
+            nothing = np.zeros(letterbox.image_size, bool)
+            return Prediction(text, nothing, presence, threshold, features.image, logits, letterbox, presence, False)
+        box = None if output.boxes is None or np.isnan(output.boxes).any() else output.boxes[0]
+        refined = None
         if self.refiner is not None and self.settings.refine and features.outlines is not None:
             # The outline depends on the settings' threshold alone, so that a larger `threshold` never gives more mask.
-            refined = self.refiner.refine(features.outlines, logits, letterbox, self.settings.threshold)
-            if refined is not None:
-                letterbox, logits = features.outlines.letterbox, refined
-                mask = letterbox.mask(logits, threshold) if mask.any() else mask
-        return Prediction(text, mask, score, threshold, features.image, logits, letterbox)
+            refined = self.refiner.refine(features.outlines, logits, letterbox, self.settings.threshold, box)
+        if refined is None or features.outlines is None:
+            mask, score = letterbox.mask_and_score(logits, threshold)
+        elif box is None:
+            mask, score = letterbox.mask_and_score(logits, threshold)
+            letterbox, logits = features.outlines.letterbox, refined
+            mask = letterbox.mask(logits, threshold) if mask.any() else mask
+        else:  # the outline in the chosen box replaces the network's mask, even an empty one
+            letterbox, logits = features.outlines.letterbox, refined
+            mask, score = letterbox.mask_and_score(logits, threshold)
+        score = score if certainty is None else certainty
+        return Prediction(text, mask, score, threshold, features.image, logits, letterbox, presence)
 
 
-def merge_flipped(logits: FloatArray, flipped: FloatArray, has_flipped: npt.NDArray[np.bool_]) -> FloatArray:
-    """Merge the logits of images with those of the horizontally flipped images (test-time augmentation).
+def check_finite(output: Logits, texts: Sequence[str]) -> None:
+    """Check the output of an engine for some expressions.
 
-    The result is the mean of both probabilities. If only one of the two exceeds one half anywhere, or the mean exceeds
-    it nowhere although one of them does, the one with the higher peak is used alone.
-
-    Args:
-        logits: (B, 1, h, w), of the images.
-        flipped: (B, 1, h, w), of the flipped images, not flipped back.
-        has_flipped: (B,) bool, False where an expression has no form for the flipped image ("number 12"): its logits
-            stay as they are.
-
-    Returns:
-        (B, 1, h, w) float32.
+    Raises:
+        CheckpointError: NaN or infinite masks, presence or certainty; boxes may be NaN.
     """
-    back = flipped[..., ::-1]
-    mean = (sigmoid(logits) + sigmoid(back)) / 2
-    mean = mean.clip(1e-6, 1 - 1e-6)
-    mean = np.log(mean / (1 - mean))
-    peak, back_peak, mean_peak = (each.max(axis=(1, 2, 3), keepdims=True) for each in (logits, back, mean))
-    agree = ((peak > 0) == (back_peak > 0)) & ((peak > 0) == (mean_peak > 0))
-    merged = np.where(agree, mean, np.where(peak >= back_peak, logits, back))
-    return np.where(has_flipped[:, None, None, None], merged, logits).astype(np.float32)
+    for part in (output.masks, output.presence, output.certainty):
+        if part is not None and not np.isfinite(part).all():
+            bad = int(np.isfinite(part).reshape(len(part), -1).all(axis=1).argmin())
+            raise CheckpointError(
+                f"The network's output for {texts[bad]!r} is not finite (NaN or infinite): its weights are damaged or "
+                "training diverged; use another checkpoint."
+            )
 
 
 def check_expressions(expressions: Any, images: int, *, several: bool) -> list[list[str]]:
@@ -334,7 +335,13 @@ def check_threshold(threshold: object) -> float:
     return float(threshold)
 
 
-def load(checkpoint: Path | str | None = None, device: str | None = None, *, refine: bool = True) -> Predictor:
+def load(
+    checkpoint: Path | str | None = None,
+    device: str | None = None,
+    *,
+    refine: bool = True,
+    correct_spelling: bool = True,
+) -> Predictor:
     """Load a predictor.
 
     Args:
@@ -343,6 +350,8 @@ def load(checkpoint: Path | str | None = None, device: str | None = None, *, ref
         device: such as "cpu" or "cuda:1"; None: a GPU where there is one.
         refine: refine mask outlines if the checkpoint includes a refiner and its settings say so; most of the time
             per image.
+        correct_spelling: correct slips of the pen before an expression is read, see `vlt.text.spelling`; replaces the
+            checkpoint's setting, which evaluation uses.
 
     Raises:
         CheckpointError: see `vlt.checkpoint.load_checkpoint`.
@@ -352,4 +361,5 @@ def load(checkpoint: Path | str | None = None, device: str | None = None, *, ref
     from vlt.infer.torch_engine import torch_predictor  # noqa: PLC0415
 
     loaded = load_checkpoint(checkpoint, device, refine=refine)
-    return torch_predictor(loaded.model, loaded.text, loaded.config, loaded.refiner)
+    predictor = torch_predictor(loaded.model, loaded.text, loaded.config, loaded.refiner)
+    return predictor.with_settings(correct_spelling=correct_spelling)

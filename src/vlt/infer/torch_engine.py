@@ -55,7 +55,12 @@ class TorchEngine:
 
     @torch.inference_mode()
     def segment(
-        self, encoded: Features, image_index: npt.NDArray[np.int64], words: WordArray, word_mask: npt.NDArray[np.bool_]
+        self,
+        encoded: Features,
+        image_index: npt.NDArray[np.int64],
+        words: WordArray,
+        word_mask: npt.NDArray[np.bool_],
+        temperature: float = 1.0,
     ) -> Logits:
         """Segment expressions; see `Engine`."""
         index, tokens, mask = (torch.from_numpy(each).to(self.device) for each in (image_index, words, word_mask))
@@ -66,8 +71,8 @@ class TorchEngine:
         else:
             choice = self.model.choose(features, tokens, mask)
             logits = box_logits(choice, [-(-side // OUTPUT_STRIDE) for side in features.size])
-        presence = None if choice is None else choice.presence().cpu().numpy()
-        return Logits(logits.float().cpu().numpy(), presence)
+        decision = () if choice is None else choice.decide(temperature)
+        return Logits(*(each.float().cpu().numpy() for each in (logits, *decision)))
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: the network without its forward hooks."""

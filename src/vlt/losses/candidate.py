@@ -6,16 +6,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vlt.losses.auxiliary import intersection_and_union, target_boxes
+from vlt.losses.auxiliary import intersection_and_union
 
 MIN_IOU = 0.5
 """IoU of a candidate's box with the target's, from which the candidate is a right choice."""
 TIE = 0.1
 """Candidates whose IoU is within this of the best one's are right, too."""
+KNOWN = 0.3
+"""Class probability of the right candidate from which its category counts as known."""
+ABSENT = 0.08
+"""Class probability up to which no candidate of an image belongs to a category."""
 
 
 def candidate_loss(
-    logits: Tensor, boxes: Tensor, valid: Tensor, targets: Tensor, presence: Tensor, smoothing: float
+    logits: Tensor, boxes: Tensor, valid: Tensor, target: Tensor, presence: Tensor, smoothing: float
 ) -> Tensor:
     """Compute the cross-entropy of the choice with the right outcomes.
 
@@ -23,7 +27,7 @@ def candidate_loss(
         logits: (B, N + 2): the candidates, nothing in the image, and something that is no candidate.
         boxes: (B, N, 4), the candidates', xyxy as shares of the input.
         valid: (B, N) bool, whether there is such a candidate.
-        targets: (B, 1, H, W) in [0, 1].
+        target: (B, 4), the target's box, likewise; zeros where there is none.
         presence: (B,) bool, whether the expression refers to something in the image.
         smoothing: share of the probability that is spread evenly over all outcomes, in [0, 1].
 
@@ -31,7 +35,7 @@ def candidate_loss(
         A scalar.
     """
     outcomes = F.pad(valid, (0, 2), value=True).float()
-    right = right_outcomes(boxes, valid, target_boxes(targets), presence)
+    right = right_outcomes(boxes, valid, target, presence)
     wanted = (1 - smoothing) * right + smoothing * outcomes / outcomes.sum(dim=1, keepdim=True)
     return -(wanted * logits.float().log_softmax(dim=1)).masked_fill(outcomes == 0, 0).sum(dim=1).mean()
 
@@ -72,3 +76,23 @@ def candidate_ious(boxes: Tensor, target: Tensor) -> Tensor:
     """
     shared, union = intersection_and_union(boxes, target[:, None])
     return shared / union.clamp(min=torch.finfo(shared.dtype).tiny)
+
+
+def foreign_images(right: Tensor, scores: Tensor, index: Tensor) -> Tensor:
+    """Find images in which nothing matches an expression about another image: those without its target's category.
+
+    The detector says which categories an image has, so that no labels are needed. Expressions whose target is no
+    candidate, or one of uncertain category, have no foreign images.
+
+    Args:
+        right: (B, N + 2), see `right_outcomes`.
+        scores: (U, N, K) in [0, 1], class probabilities of the candidates of each image.
+        index: (B,) int64, the image of each expression.
+
+    Returns:
+        (B, U) bool.
+    """
+    target = torch.einsum("bn,bnk->bk", right[:, :-2], scores[index])  # class probabilities
+    probability, kind = target.max(dim=1)
+    highest = scores.amax(dim=1)  # (U, K)
+    return (probability > KNOWN)[:, None] & (highest.T[kind] < ABSENT)

@@ -222,6 +222,7 @@ def build_candidates(
             categories=config.categories,
             standing=config.standing,
             colours=config.colours,
+            cells=config.cells,
             dropout=config.dropout,
         ),
         chooser=Chooser(

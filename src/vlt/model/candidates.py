@@ -49,16 +49,18 @@ class Candidates:
 
     Attributes:
         boxes: (U, N, 4) xyxy as shares of the input.
+        scores: (U, N, 80) in [0, 1], the detector's class probabilities.
         valid: (U, N) bool; False: there is no such candidate.
         tokens: (U, N, dim).
-        cells: (U, N, K, dim).
+        cells: (U, N, K, dim); None where they are not used.
         index: (B,) int64, the image of each expression; None: B = U, one each.
     """
 
     boxes: Tensor
+    scores: Tensor
     valid: Tensor
     tokens: Tensor
-    cells: Tensor
+    cells: Tensor | None
     index: Tensor | None = None
 
     def select(self, index: Tensor) -> Candidates:
@@ -94,6 +96,7 @@ class CandidateEncoder(nn.Module):
         categories: use the detector's class probabilities.
         standing: use the rank among the candidates of the same kind.
         colours: use colours.
+        cells: encode the cells; False: tokens only.
         dropout: share of the backbone's channels dropped while training.
     """
 
@@ -106,6 +109,7 @@ class CandidateEncoder(nn.Module):
         categories: bool,
         standing: bool,
         colours: bool,
+        cells: bool,
         dropout: float,
     ) -> None:
         super().__init__()
@@ -117,10 +121,10 @@ class CandidateEncoder(nn.Module):
         self.standing = nn.Linear(STANDINGS, dim) if standing else None
         self.colour = _colour_layers(dim) if colours else None
         self.norm = nn.LayerNorm(dim)
-        self.cell = nn.Linear(channels, dim)
-        self.cell_place = nn.Parameter(0.1 * torch.randn(grid**2, dim))
-        self.cell_colour = _colour_layers(dim) if colours else None
-        self.cell_norm = nn.LayerNorm(dim)
+        self.cell = nn.Linear(channels, dim) if cells else None
+        self.cell_place = nn.Parameter(0.1 * torch.randn(grid**2, dim)) if cells else None
+        self.cell_colour = _colour_layers(dim) if cells and colours else None
+        self.cell_norm = nn.LayerNorm(dim) if cells else None
 
     def gather(self, detections: Detections, maps: tuple[Tensor, ...], images: Tensor) -> CandidateInputs:
         """Sample the backbone's maps and the image's colours in the boxes; no trained parameter is used.
@@ -143,16 +147,20 @@ class CandidateEncoder(nn.Module):
         """Encode candidates, once per image."""
         (boxes, scores, valid), cells = inputs.detections, self.drop(inputs.cells)
         token = self.pooled(cells.mean(dim=2)) + self.geometry(box_encoding(boxes))
-        encoded = self.cell(cells) + self.cell_place
         if self.category is not None:
             token = token + self.category(3 * scores.sqrt())  # weak classes count, too
         if self.standing is not None:
             token = token + self.standing(standings(boxes, scores, valid))
-        if self.colour is not None and self.cell_colour is not None:
-            colours = 4 * inputs.colours - 2  # about unit scale
+        colours = 4 * inputs.colours - 2  # about unit scale
+        if self.colour is not None:
             token = token + self.colour(colours.mean(dim=2))
-            encoded = encoded + self.cell_colour(colours)
-        return Candidates(boxes, valid, self.norm(token), self.cell_norm(encoded))
+        encoded = None
+        if self.cell is not None and self.cell_norm is not None:
+            encoded = self.cell(cells) + self.cell_place
+            if self.cell_colour is not None:
+                encoded = encoded + self.cell_colour(colours)
+            encoded = self.cell_norm(encoded)
+        return Candidates(boxes, scores, valid, self.norm(token), encoded)
 
 
 def _colour_layers(dim: int) -> nn.Sequential:
@@ -193,9 +201,9 @@ def standings(boxes: Tensor, scores: Tensor, valid: Tensor) -> Tensor:
         valid: (U, N) bool.
 
     Returns:
-        (U, N, STANDINGS): for x, y and area in turn the rank from -1 (smallest) to 1 (largest), and 1 where it is the
-        smallest, and where it is the largest; then the logarithm of the number of its kind, 1 where it is the only one,
-        and its class probability.
+        (U, N, STANDINGS): for x, y and area in turn the rank from -1 (smallest) to 1 (largest), 0 where all are equal,
+        and 1 where it is the smallest, and where it is the largest; then the logarithm of the number of its kind, 1
+        where it is the only one, and its class probability.
     """
     best, kind = scores.max(dim=-1)
     itself = torch.eye(boxes.shape[1], dtype=torch.bool, device=boxes.device)
@@ -207,7 +215,7 @@ def standings(boxes: Tensor, scores: Tensor, valid: Tensor) -> Tensor:
             (rivals & comparison).sum(dim=-1).float()
             for comparison in (value[:, None] < value[:, :, None], value[:, None] > value[:, :, None])
         )
-        rank = smaller / (smaller + larger).clamp(min=1) * 2 - 1
+        rank = (smaller - larger) / (smaller + larger).clamp(min=1)
         columns += [rank, (smaller == 0).float(), (larger == 0).float()]
     count = 1 + rivals.sum(dim=-1).float()
     return torch.stack([*columns, count.log(), (count == 1).float(), best], dim=-1)

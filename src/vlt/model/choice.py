@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +24,20 @@ RELATIONS = 8
 """Numbers that `relations` returns per pair of candidates."""
 
 
+class Decision(NamedTuple):
+    """The most probable outcome of a choice, apart from "nothing in the image", which a threshold of presence decides.
+
+    Attributes:
+        presence: (B,) float32 in [0, 1], the probability that something matches.
+        certainty: (B,) float32 in [0, 1], the probability of the outcome; at most the presence.
+        boxes: (B, 4) float32 xyxy as shares of the input, of the chosen candidate; NaN where the outcome is none.
+    """
+
+    presence: Tensor
+    certainty: Tensor
+    boxes: Tensor
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """Distribution over what an expression may refer to.
@@ -39,7 +54,22 @@ class Choice:
 
     def presence(self) -> Tensor:
         """Compute the probability that something matches, (B,) in [0, 1]."""
-        return 1 - self.logits.float().softmax(dim=-1)[:, -2]
+        return self.decide().presence
+
+    def decide(self, temperature: float = 1.0) -> Decision:
+        """Select the most probable outcome other than "nothing in the image".
+
+        Args:
+            temperature: divides the logits, above 0; a larger one makes the probabilities more alike.
+        """
+        logits = self.logits.float().masked_fill(~F.pad(self.valid, (0, 2), value=True), -torch.inf)
+        scaled = (logits - logits.amax(dim=-1, keepdim=True)) / temperature  # at most 0, so that none overflows
+        probability = scaled.softmax(dim=-1)
+        nothing = torch.tensor([logits.shape[-1] - 2], device=logits.device)
+        chosen = logits.index_fill(-1, nothing, -torch.inf).argmax(dim=-1, keepdim=True)
+        certainty = probability.take_along_dim(chosen, dim=-1)[:, 0]
+        boxes = F.pad(self.boxes.float(), (0, 0, 0, 2), value=torch.nan)  # the last two outcomes have none
+        return Decision(1 - probability[:, -2], certainty, boxes.take_along_dim(chosen[..., None], dim=1)[:, 0])
 
 
 class Chooser(nn.Module):
@@ -125,7 +155,8 @@ class ChoiceLayer(nn.Module):
         self.cells = CellAttention(dim=dim, heads=heads) if cells else None
         self.candidates = BiasedAttention(dim=dim, heads=heads) if relations else None
         self.feedforward = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
-        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(4))
+        built = (True, cells, relations, True)
+        self.norms = nn.ModuleList(nn.LayerNorm(dim) if each else nn.Identity() for each in built)
         self.drop = SharedDropout(dropout)
 
     def forward(
@@ -133,7 +164,7 @@ class ChoiceLayer(nn.Module):
         x: Tensor,
         words: Tensor,
         word_mask: Tensor | None,
-        cells: Tensor,
+        cells: Tensor | None,
         groups: tuple[Tensor, Tensor],
         mask: Tensor,
         bias: Tensor | None,
@@ -144,14 +175,14 @@ class ChoiceLayer(nn.Module):
             x: (B, N + 2, dim), tokens of the candidates and of the two other outcomes.
             words: (B, T, dim).
             word_mask: (B, T) bool or None.
-            cells: (U, N, K, dim).
+            cells: (U, N, K, dim); None where they are not used.
             groups: see `Candidates.by_image`.
             mask: (B, N + 2) bool, True for tokens that exist.
             bias: (B, heads, N + 2, N + 2), added to the attention between tokens; None without relations.
         """
         before_words, before_cells, before_others, before_feedforward = self.norms
         x = x + self.drop(self.words(before_words(x), words, words, word_mask))
-        if self.cells is not None:
+        if self.cells is not None and cells is not None:
             count = cells.shape[1]
             seen = self.cells(before_cells(x[:, :count]), cells, groups)
             x = torch.cat([x[:, :count] + self.drop(seen), x[:, count:]], dim=1)

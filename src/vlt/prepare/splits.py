@@ -38,8 +38,25 @@ def is_validation(image_id: int | str, share: float = VAL_SHARE) -> bool:
         share: share of the images used for validation, in [0, 1]; images chosen at one share are chosen at each larger
             one.
     """
-    digest = hashlib.sha256(str(image_id).encode()).digest()
-    return int.from_bytes(digest[:8], "big") < share * 2**64
+    return image_hash(image_id) < share * 2**64
+
+
+def image_hash(image_id: int | str) -> int:
+    """Compute the hash of an image id that decides its split, 64 bits."""
+    return int.from_bytes(hashlib.sha256(str(image_id).encode()).digest()[:8], "big")
+
+
+def hold_out(image_ids: Iterable[int | str], share: float) -> set[int | str]:
+    """Select the images to hold out of a small data set: those of the smallest hashes, as `is_validation` does.
+
+    Their number is the share, rounded; at least one is held out and at least one is left, where there are two.
+
+    Args:
+        image_ids: ids of the images; repeated ones count once.
+        share: share of the images to hold out, in [0, 1].
+    """
+    ranked = sorted(set(image_ids), key=lambda each: (image_hash(each), str(each)))
+    return set(ranked[: min(max(round(share * len(ranked)), 1), len(ranked) - 1)]) if ranked else set()
 
 
 def validation_half(image: Path) -> Literal["a", "b"]:

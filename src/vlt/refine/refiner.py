@@ -1,10 +1,10 @@
-"""Refine mask outlines: prompt a segmenter with the network's mask, and use the outline that agrees best with it."""
+"""Refine mask outlines: prompt a segmenter with a chosen box or with the network's mask, and use its best outline."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +12,15 @@ import numpy.typing as npt
 from vlt.data.masks import mask_box
 from vlt.errors import CheckpointError
 from vlt.geometry import Letterbox
-from vlt.types import FloatArray, Image, Mask
+from vlt.types import Box, FloatArray, Image, Mask
 
 SIDE = 1024
 """Height and width of the segmenter's input in pixels."""
 MASK_STRIDE = 4
 """Stride of the segmenter's masks, in pixels of its input."""
 MIN_AGREEMENT = 0.2
-"""`agreement` with the network's mask above which an outline replaces it."""
+"""`agreement` with the network's mask above which an outline replaces it. An outline in a chosen box replaces it at any
+agreement, but the network's logits are added only above this value."""
 QUALITY_WEIGHT = 0.3
 """Weight of the segmenter's quality estimate in the choice of the outline; the agreement has weight 1."""
 PEAKS = 3
@@ -30,6 +31,15 @@ SMOOTHING = 3
 """Side of the square over which that sum is averaged, in positions of the outline, odd; it removes speckles.
 
 The five numbers above were chosen on the validation split val_a.
+"""
+QUALITY_WEIGHT_IN_BOX = 1.0
+"""Weight of the segmenter's quality estimate in the choice of the outline in a chosen box."""
+FIT_WEIGHT_IN_BOX = 0.25
+"""Weight of the IoU of the outline's own box with the chosen box."""
+AGREEMENT_WEIGHT_IN_BOX = 0.5
+"""Weight of the outline's agreement with the network's probability, both inside the box.
+
+The three numbers above have not been tuned on validation.
 """
 LOGIT_EPSILON = 1e-4
 """The network's probabilities are clipped to this distance from 0 and 1 before they are added."""
@@ -74,12 +84,25 @@ class RefinerFeatures:
     encoded: Any = field(repr=False)
 
 
+class Outline(NamedTuple):
+    """An outline that the segmenter drew, and how far the network's logits are added to it.
+
+    Attributes:
+        logits: (256, 256) float32 in the segmenter's input, above zero inside.
+        own_weight: (height, width) float32, in the part that the image covers; the weight of the network's logits.
+    """
+
+    logits: FloatArray
+    own_weight: FloatArray
+
+
 class Refiner:
     """Replaces the outline of a predicted mask by one of a promptable segmenter.
 
-    The prompts are the box around the network's mask and the peaks of its probabilities: where a mask covers only a
-    part, or leaks into a neighbour, the box misleads but a point does not. The refiner does not read the expression, so
-    it cannot correct a prediction of the wrong object.
+    Where the network chose a candidate, its box is the only prompt. Otherwise the prompts are the box around the
+    network's mask and the peaks of its probabilities: where a mask covers only a part, or leaks into a neighbour, the
+    box misleads but a point does not. The refiner does not read the expression, so it cannot correct a prediction of
+    the wrong object.
 
     Args:
         segmenter: see `Segmenter`.
@@ -94,7 +117,12 @@ class Refiner:
         return RefinerFeatures(letterbox, self.segmenter.encode(letterbox.image(image)))
 
     def refine(
-        self, features: RefinerFeatures, logits: FloatArray, letterbox: Letterbox, threshold: float
+        self,
+        features: RefinerFeatures,
+        logits: FloatArray,
+        letterbox: Letterbox,
+        threshold: float,
+        box: FloatArray | None = None,
     ) -> FloatArray | None:
         """Compute refined logits, whose probabilities are above `threshold` inside the refined mask.
 
@@ -103,38 +131,141 @@ class Refiner:
             logits: (1, h, w) of the network, in the input of `letterbox`.
             letterbox: maps the same image to the network's input.
             threshold: probability in [0, 1] above which a pixel belongs to the network's mask.
+            box: (4,) xyxy as shares of the network's input, the candidate that the network chose; None: it chose none.
+                A box that lies outside the image counts as none.
 
         Returns:
-            (1, 256, 256) float32 in the input of `features.letterbox`; None where the network's mask is empty or no
-            outline agrees with it.
+            (1, 256, 256) float32 in the input of `features.letterbox`. None where no outline overlaps the chosen box;
+            and without a box, where the network's mask is empty or no outline agrees with it.
 
         Raises:
             CheckpointError: the segmenter's output is not finite.
         """
         grid = Letterbox(letterbox.image_size, (SIDE // MASK_STRIDE, SIDE // MASK_STRIDE))
+        probability = replace(letterbox, image_size=grid.inner_size).probability(logits)
+        area = None if box is None else image_area(box, letterbox)
+        if area is None:
+            outline = self.outline_of_mask(features, probability, grid, threshold)
+        else:
+            outline = self.outline_in_box(features, probability, grid, area)
+        if outline is None:
+            return None
         (top, left), (height, width) = grid.offset, grid.inner_size
-        probability = replace(letterbox, image_size=grid.inner_size).probability(logits)  # (height, width)
+        clipped = probability.clip(LOGIT_EPSILON, 1 - LOGIT_EPSILON)
+        own = np.log(clipped / (1 - clipped))
+        refined = outline.logits.copy()
+        inner = refined[top : top + height, left : left + width]  # the part that lies in the image
+        inner[:] = smooth(inner + outline.own_weight * own)
+        odds = min(max(threshold, LOGIT_EPSILON), 1 - LOGIT_EPSILON)
+        return (refined[None] + math.log(odds / (1 - odds))).astype(np.float32)
+
+    def outline_of_mask(
+        self, features: RefinerFeatures, probability: FloatArray, grid: Letterbox, threshold: float
+    ) -> Outline | None:
+        """Prompt with the box around the network's mask and the peaks; the outline that agrees best with the network.
+
+        Args:
+            features: as for `refine`.
+            probability: (height, width) of the network, at the positions of `grid` that the image covers.
+            grid: maps the image to the positions of the segmenter's masks.
+            threshold: as for `refine`.
+
+        Returns:
+            None where the network's mask is empty or no outline agrees with it.
+        """
         box = mask_box(probability > threshold)
         if box is None:
             return None
-        corner = np.array([left, top], np.float32)
+        corner = np.array(grid.offset[::-1], np.float32)
         boxes = (np.array([box], np.float32) + np.tile(corner, 2)) * MASK_STRIDE
         points = (find_peaks(probability) + 0.5 + corner) * MASK_STRIDE
-        drawn, quality = self.segmenter.segment(features.encoded, boxes, points.astype(np.float32))
-        if not (np.isfinite(drawn).all() and np.isfinite(quality).all()):
-            raise CheckpointError("The refiner's output is not finite (NaN or infinite): its weights are damaged.")
-        outlines = drawn.reshape(-1, *drawn.shape[2:])  # one for each prompt and mask
-        inner = outlines[:, top : top + height, left : left + width]  # the part of each that lies in the image
-        agrees = agreement(inner > 0, probability)
-        best = int((agrees + QUALITY_WEIGHT * quality.reshape(-1)).argmax())
+        outlines, masks, quality = self.draw(features, boxes, points.astype(np.float32), grid)
+        agrees = agreement(masks, probability)
+        best = int((agrees + QUALITY_WEIGHT * quality).argmax())
         if agrees[best] <= MIN_AGREEMENT:
             return None
-        clipped = probability.clip(LOGIT_EPSILON, 1 - LOGIT_EPSILON)
-        own = np.log(clipped / (1 - clipped))
-        refined = outlines[best].copy()
-        refined[top : top + height, left : left + width] = smooth(inner[best] + OWN_WEIGHT * own)
-        odds = min(max(threshold, LOGIT_EPSILON), 1 - LOGIT_EPSILON)
-        return (refined[None] + math.log(odds / (1 - odds))).astype(np.float32)
+        return Outline(outlines[best], np.full_like(probability, OWN_WEIGHT))
+
+    def outline_in_box(
+        self, features: RefinerFeatures, probability: FloatArray, grid: Letterbox, area: FloatArray
+    ) -> Outline | None:
+        """Prompt with the chosen box alone; the outline of the best sum of quality, fit of its box and agreement.
+
+        Args:
+            features: as for `refine`.
+            probability: as for `outline_of_mask`.
+            grid: as for `outline_of_mask`.
+            area: (4,) xyxy as shares of the image, the chosen box.
+
+        Returns:
+            None where no outline overlaps the box.
+        """
+        corner, extent = (np.tile(side[::-1], 2) for side in (features.letterbox.offset, features.letterbox.inner_size))
+        prompt = (area * extent + corner).astype(np.float32)
+        outlines, masks, quality = self.draw(features, prompt[None], np.zeros((0, 2), np.float32), grid)
+        box = area * np.tile(grid.inner_size[::-1], 2)  # in positions of the grid
+        (x0, y0), (x1, y1) = np.floor(box[:2]).astype(int), np.ceil(box[2:]).astype(int)
+        agrees = agreement(masks[:, y0:y1, x0:x1], probability[y0:y1, x0:x1])
+        fits = np.array([box_overlap(mask_box(mask), box) for mask in masks])
+        rated = QUALITY_WEIGHT_IN_BOX * quality + FIT_WEIGHT_IN_BOX * fits + AGREEMENT_WEIGHT_IN_BOX * agrees
+        best = int(np.where(fits > 0, rated, -np.inf).argmax())
+        if fits[best] == 0:
+            return None
+        own_weight = np.zeros_like(probability)
+        if agrees[best] > MIN_AGREEMENT:
+            own_weight[y0:y1, x0:x1] = OWN_WEIGHT
+        return Outline(outlines[best], own_weight)
+
+    def draw(
+        self, features: RefinerFeatures, boxes: FloatArray, points: FloatArray, grid: Letterbox
+    ) -> tuple[FloatArray, Mask, FloatArray]:
+        """Draw every outline for some prompts.
+
+        Args:
+            features: as for `refine`.
+            boxes: as for `Segmenter.segment`.
+            points: as for `Segmenter.segment`.
+            grid: as for `outline_of_mask`.
+
+        Returns:
+            Logits (N, 256, 256) of all masks of all prompts, their masks (N, height, width) bool in the part of `grid`
+            that the image covers, and their estimated IoU (N,).
+
+        Raises:
+            CheckpointError: the segmenter's output is not finite.
+        """
+        drawn, quality = self.segmenter.segment(features.encoded, boxes, points)
+        if not (np.isfinite(drawn).all() and np.isfinite(quality).all()):
+            raise CheckpointError("The refiner's output is not finite (NaN or infinite): its weights are damaged.")
+        outlines = drawn.reshape(-1, *drawn.shape[2:])
+        (top, left), (height, width) = grid.offset, grid.inner_size
+        return outlines, outlines[:, top : top + height, left : left + width] > 0, quality.reshape(-1)
+
+
+def image_area(box: FloatArray, letterbox: Letterbox) -> FloatArray | None:
+    """Convert a box in a letterboxed input to the area of the image that it covers.
+
+    Args:
+        box: (4,) xyxy as shares of the input.
+        letterbox: maps the image to the input.
+
+    Returns:
+        (4,) float32 xyxy as shares of the image, in [0, 1]; None where the box and the image have no common area.
+    """
+    size, corner, extent = (
+        np.tile(side[::-1], 2) for side in (letterbox.input_size, letterbox.offset, letterbox.inner_size)
+    )
+    area = ((box * size - corner) / extent).clip(0, 1).astype(np.float32)
+    return area if (area[2:] > area[:2]).all() else None
+
+
+def box_overlap(one: Box | None, other: FloatArray) -> float:
+    """Compute the IoU of two boxes, each xyxy in the same unit; 0 for None, which is the box of an empty mask."""
+    if one is None:
+        return 0.0
+    first, second = np.array(one), np.array(other)
+    shared = (np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2])).clip(0).prod()
+    return float(shared / ((first[2:] - first[:2]).prod() + (second[2:] - second[:2]).prod() - shared))
 
 
 def find_peaks(probability: FloatArray) -> npt.NDArray[np.int64]:

@@ -1,1 +1,1 @@
-"""Text: expressions to token ids or word vectors; cues, augmentation and spelling of expressions. No torch."""
+"""Text: expressions to token ids or word vectors; cues, augmentation, language, spelling. No torch."""

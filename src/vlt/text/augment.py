@@ -1,10 +1,13 @@
-"""Augmentation of expressions while training: filler words without information, and masked words."""
+"""Augmentation of expressions while training: filler words without information, slips of the pen, masked words."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+
+from vlt.text.language import common_words
+from vlt.text.spelling import SHORT
 
 ADJECTIVES = (
     "main", "blurry", "old", "striped", "plaid", "dark", "whole", "partial", "round", "fuzzy", "shiny", "fancy",
@@ -23,8 +26,28 @@ PHRASES = (
     "being fed", "about to move", "ready to go", "on its own", "having fun",
 )  # fmt: skip
 """Fillers put behind an expression."""
+PLACES = (
+    "on the left", "on the right", "in the middle", "in the back", "in front", "on the far left", "on the far right",
+    "at the top", "at the bottom", "at the bottom left", "at the top right", "in the background", "closest to us",
+    "farthest away", "at the edge of the picture", "second from left", "near the corner", "on the left side",
+    "left", "right", "in back", "far right", "bottom left",
+)  # fmt: skip
+"""Places, as people put them behind an expression."""
+RELATIONS = (
+    "standing behind the others", "next to the man", "beside the table", "in front of the wall", "facing us",
+    "that is cut off by the edge", "which is partly hidden", "looking to the left", "right behind the big one",
+    "between the two others", "that stands on its own", "just above the other one", "seen from behind",
+    "with only half of it showing", "near the person in the dark clothes", "held by the person on the right",
+)  # fmt: skip
+"""Relations and looks, likewise."""
 IN_FRONT = 0.3
 """Probability that a filler is put in front rather than behind."""
+ARTICLES = frozenset({"the", "a", "an"})
+"""Words without content, which people leave out."""
+BARE = 0.5
+"""Probability that an expression keeps its article, or its lack of one, when details are added."""
+OMITTED = 0.25
+"""Probability that a slip leaves out an article, where there is one, rather than misspells a word."""
 
 
 def with_chatter(text: str, draw: np.random.Generator) -> str:
@@ -45,6 +68,63 @@ def with_chatter(text: str, draw: np.random.Generator) -> str:
     if draw.random() < IN_FRONT:
         return f"{ADJECTIVES[draw.integers(len(ADJECTIVES))]} {text}"
     return f"{text} {PHRASES[draw.integers(len(PHRASES))]}"
+
+
+def with_detail(text: str, draw: np.random.Generator) -> str:
+    """Add details to an expression that nothing in its image matches; with more details, nothing matches it either.
+
+    People word what is not there briefly and without places, so that a model could tell such expressions by their style
+    rather than by the image. With details, and with or without an article, they are as varied as others.
+
+    Args:
+        text: the expression.
+        draw: random generator.
+
+    Example:
+        >>> import numpy as np
+        >>> with_detail("green bus", np.random.default_rng(3))
+        'the green bus at the top'
+    """
+    words = text.split()
+    bare = " ".join(words[1:] if words[0].lower() in ARTICLES and len(words) > 1 else words)
+    start = text if draw.random() < BARE else bare if draw.random() < BARE else f"the {bare}"
+    place, relation = PLACES[draw.integers(len(PLACES))], RELATIONS[draw.integers(len(RELATIONS))]
+    end = (place, relation, f"{relation} {place}")[draw.integers(3)]
+    return f"{start} {end}"
+
+
+def with_slip(text: str, draw: np.random.Generator) -> str:
+    """Make a slip of the pen, as in human expressions: misspell one word, or leave out an article.
+
+    A letter is left out or doubled, or swapped with the next one, in a word of at least `SHORT` letters. A slip that
+    would make another word, such as "let" of "left", is not made.
+
+    Args:
+        text: the expression.
+        draw: random generator.
+
+    Example:
+        >>> import numpy as np
+        >>> with_slip("left zebra", np.random.default_rng(0))
+        'left zbera'
+    """
+    words = text.split()
+    articles = [place for place, word in enumerate(words) if word.lower() in ARTICLES]
+    if articles and len(words) > 1 and draw.random() < OMITTED:
+        del words[articles[draw.integers(len(articles))]]
+        return " ".join(words)
+    long = [place for place, word in enumerate(words) if len(word) >= SHORT and word.isalpha()]
+    if not long:
+        return text
+    place = long[draw.integers(len(long))]
+    word = words[place]
+    i = draw.integers(len(word) - 1)
+    before, letter, following, after = word[:i], word[i], word[i + 1], word[i + 2 :]
+    slips = (following, letter + letter + following, following + letter)
+    slipped = before + slips[draw.integers(len(slips))] + after
+    if slipped.lower() not in common_words():
+        words[place] = slipped
+    return " ".join(words)
 
 
 def mask_words(expression: str, ratio: float, mask_word: str, key: Sequence[int]) -> str:

@@ -1,107 +1,124 @@
-"""Spelling suggestions for unknown words of expressions, from a list of common English words."""
+"""Spelling of expressions: slips of the pen are corrected before a model reads them."""
 
-from collections.abc import Collection
-from difflib import SequenceMatcher
-from functools import cache
-from importlib.resources import files
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from typing import Final
+
+from vlt.errors import VLTWarning
+from vlt.text.language import common_words, english_dictionary, is_english, is_foreign
 
 SHORT = 4
-"""Smallest number of letters of a word that is corrected; shorter words are too close to each other."""
+"""Smallest number of letters of a word that is corrected, except for the last two of three letters swapped ("teh")."""
 MEDIUM = 6
-"""Smallest number of letters, without an ending, at which any single edit is corrected; below, only `is_slip`."""
-LONG = 7
-"""Smallest number of letters, without an ending, at which two edits are corrected."""
-ENDINGS = ("s", "es", "ed", "ing", "er", "est", "y", "ly", "ish", "less", "like")
-"""Endings that form correct words from known ones."""
-VERB_ENDINGS = ("ing", "ed", "es")
-"""Common endings, which do not count as letters."""
-PREPOSITIONS = ("in", "on", "at", "to", "up", "by", "of", "off", "out", "over", "under")
-"""Words that are often joined to the next one by mistake, as in "infront"."""
+"""Smallest number of letters at which a wrong or added letter is corrected; in shorter words only slips are."""
+LONGEST = 20
+"""Largest number of letters of a word that is corrected; common words are shorter, and edits of long words many."""
+SIMILAR = 0.8
+"""Least similarity (difflib's ratio) of a suggestion."""
+DOUBLED: Final = re.compile(r"(.)\1")
+"""A doubled letter."""
+WORD: Final = re.compile(r"\b[^\W\d_]+\b(?!['’]t\b)", re.IGNORECASE)
+"""A whole word of letters; not "2nd", nor the beginning of "aren't"."""
 
 
-@cache
-def common_words() -> frozenset[str]:
-    """Return the bundled vocabulary: everyday English words of referring expressions, in lower case.
+class SpellingWarning(VLTWarning):
+    """An expression that was read with another spelling than written."""
 
-    Nouns, parts, garments, scenery, professions, colours, positions, adjectives and verbs. Most are frequent words of
-    hand-written expressions about COCO images and of RefCOCO's validation split (counts only); British and American.
+
+def correct_spelling(expression: str) -> tuple[str, dict[str, str]]:
+    """Correct the slips of an English expression, see `correct_word`.
+
+    Capitalised words inside an expression stay, since they may be names; expressions in other languages stay, too.
+
+    Args:
+        expression: any text.
+
+    Returns:
+        The corrected expression, and the correction of each word that was changed, both as spelled.
+
+    Example:
+        >>> correct_spelling("womna, with flowr")
+        ('woman, with flower', {'womna': 'woman', 'flowr': 'flower'})
     """
-    return frozenset(files("vlt.text").joinpath("common_words.txt").read_text(encoding="utf-8").split())
+    if is_foreign(expression):
+        return expression, {}
+    changes = {}
+    for match in WORD.finditer(expression):
+        word = match[0]
+        may_be_name = not (word.islower() or match.start() == 0 or expression.isupper())
+        correct = None if may_be_name else correct_word(word)
+        if correct is not None:
+            is_upper = len(word) > 1 and word.isupper()
+            changes[word] = correct.upper() if is_upper else correct.capitalize() if word[0].isupper() else correct
+    return WORD.sub(lambda match: changes.get(match[0], match[0]), expression), changes
 
 
-def suggest_spelling(word: str, known: Collection[str]) -> str | None:
-    """Suggest the known word that an unknown word is probably a misspelling of.
+def correct_word(word: str) -> str | None:
+    """Return the common word that a word is certainly a slip of.
+
+    Args:
+        word: letters only, in any case.
+
+    Returns:
+        In lower case; None for English words, and where no common word or more than one is possible.
+
+    Example:
+        >>> correct_word("rigth"), correct_word("bollard"), correct_word("frige")  # fridge or fringe
+        ('right', None, None)
+    """
+    possible = possible_words(word)
+    return possible[0] if len(possible) == 1 else None
+
+
+def suggest_spelling(word: str) -> str | None:
+    """Suggest the common word that a word may be a misspelling of, where `correct_word` is not certain.
 
     Args:
         word: one word of an expression, in any case.
-        known: the vocabulary, in lower case, see `common_words`; a set is fastest.
 
     Returns:
-        The closest known word; None for known words and their inflections, for words that are short or contain anything
-        but letters, and for words that are close to no known one.
+        The most similar common word with the same first letter, in lower case; None for English words, and for words
+        that are short, contain anything but letters or are similar to no common one.
 
     Example:
-        >>> suggest_spelling("flowr", common_words()), suggest_spelling("flowers", common_words())
-        ('flower', None)
+        >>> suggest_spelling("elefant"), suggest_spelling("elephants")
+        ('elephant', None)
     """
     word = word.lower()
-    if len(word) < SHORT or not word.isalpha() or word in known or is_inflected(word, known):
+    if possible := possible_words(word):
+        return get_close_matches(word, possible, n=1, cutoff=0)[0]
+    if len(word) < MEDIUM or not word.isalpha() or is_english(word):
         return None
-    is_compound = any(
-        word[i:] in known and (word[:i] in PREPOSITIONS or (word[:i] in known and i >= SHORT))
-        for i in range(2, len(word) - SHORT + 2)
-    )
-    close = []
-    for other in known:
-        if len(other) < SHORT or other[0] != word[0] or abs(len(other) - len(word)) > 2:
-            continue
-        shared = next((end for end in VERB_ENDINGS if word.endswith(end) and other.endswith(end)), "")
-        length = len(word) - len(shared)
-        distance = edit_distance(word, other)
-        limit = 2 if length >= LONG and not is_compound else 1
-        if distance <= limit and (length >= MEDIUM or is_slip(word, other)):
-            close.append((distance, -SequenceMatcher(None, word, other).ratio(), other))
-    return min(close)[2] if close else None
+    similar = [other for other in common_words() if other[0] == word[0] and abs(len(other) - len(word)) <= 2]
+    return next(iter(get_close_matches(word, sorted(similar), n=1, cutoff=SIMILAR)), None)
 
 
-def is_inflected(word: str, known: Collection[str]) -> bool:
-    """Return whether a word is a known one with an ending: "benches", "running", "wavy", "skies"."""
-    for ending in ENDINGS:
-        stem = word.removesuffix(ending)
-        if stem == word or len(stem) < 3:
-            continue
-        forms = {stem, f"{stem}e"}
-        if stem[-1] == stem[-2] and stem[-1] not in "aeiou":
-            forms.add(stem[:-1])
-        if stem[-1] == "i":
-            forms.add(f"{stem[:-1]}y")
-        if not forms.isdisjoint(known):
-            return True
-    return False
+def possible_words(word: str) -> list[str]:
+    """List the common words that a word may be a slip of, sorted.
+
+    A slip swaps two neighbouring letters, leaves one out or doubles one. Words that differ in which letters are
+    doubled, or in another single wrong or added letter, are listed only where the word is no slip of any, is long
+    enough, and begins with the same letter.
+    """
+    word = word.lower()
+    if not 3 <= len(word) <= LONGEST or not word.isalpha() or is_english(word):
+        return []
+    one_edit_away = english_dictionary().edit_distance_1(word)
+    near = sorted(other for other in one_edit_away & common_words() if len(other) >= 3)
+    slips = [other for other in near if is_slip(word, other)]
+    if len(word) < SHORT:
+        return [other for other in slips if len(other) < SHORT and other[0] == word[0]]
+    if slips or len(word) < MEDIUM:
+        return slips
+    doubled = [other for other in common_words() if DOUBLED.sub(r"\1", other) == DOUBLED.sub(r"\1", word)]
+    return sorted(doubled) or [other for other in near if other[0] == word[0]]
 
 
 def is_slip(word: str, correct: str) -> bool:
-    """Return whether a word is `correct` with one letter left out or doubled, or two neighbouring ones swapped."""
-    if sorted(word) == sorted(correct):
-        return True
-    if len(word) < len(correct):
-        return True
-    return any(word[:i] + word[i + 1 :] == correct and word[i] in word[max(i - 1, 0) : i] for i in range(len(word)))
-
-
-def edit_distance(one: str, other: str) -> int:
-    """Return the least number of insertions, deletions, replacements and swaps of neighbours between two words.
-
-    Source: Damerau, "A technique for computer detection and correction of spelling errors", 1964 (no letter is edited
-    twice).
-    """
-    previous: list[int] = []
-    row = list(range(len(other) + 1))
-    for i, letter in enumerate(one, 1):
-        before, previous, row = previous, row, [i]
-        for j, wanted in enumerate(other, 1):
-            cost = min(previous[j] + 1, row[j - 1] + 1, previous[j - 1] + (letter != wanted))
-            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == wanted:
-                cost = min(cost, before[j - 2] + 1)
-            row.append(cost)
-    return row[-1]
+    """Return whether a word one edit from `correct` has two letters of it swapped, one left out or one doubled."""
+    if len(word) <= len(correct):
+        return len(word) < len(correct) or sorted(word) == sorted(correct)
+    doubled = (i for i in range(1, len(word)) if word[i] == word[i - 1])
+    return any(word[:i] + word[i + 1 :] == correct for i in doubled)

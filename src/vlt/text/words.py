@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import unicodedata
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from vlt.errors import InputError, VLTWarning
+from vlt.text.language import is_foreign
+from vlt.text.spelling import SpellingWarning
 
 INVISIBLE = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 """Invisible letters and symbols: Hangul fillers and the empty Braille pattern."""
 
 NAMED = 10
 """Largest number of unknown words named in a warning."""
+QUOTED = 60
+"""Largest number of letters of an expression quoted in a warning."""
 
 WordArray: TypeAlias = npt.NDArray[np.float32] | npt.NDArray[np.int64]
 
@@ -82,14 +86,26 @@ def pad_words(words: Sequence[WordArray], pad_to: int | None) -> tuple[WordArray
     return padded, np.arange(length) < lengths[:, None]
 
 
-def warn_about(expression: str, words: Words, max_words: int) -> None:
-    """Warn if an expression was cut, or has words that the vocabulary does not have.
+def warn_about(expression: str, words: Words, max_words: int, corrections: Mapping[str, str] | None = None) -> None:
+    """Warn if an expression was corrected or cut, is not in English, or has words that the vocabulary does not have.
+
+    The language is checked only where words are read as token ids, since a tokenizer splits words of any language into
+    pieces that it has.
 
     Args:
         expression: as written.
         words: as read.
         max_words: the reader's.
+        corrections: the correction of each word that was read with another spelling.
     """
+    if corrections:
+        changes = ", ".join(f"{word!r} as {correct!r}" for word, correct in corrections.items())
+        message = f"Read {changes}; load the model with correct_spelling=False to read words as written."
+        warnings.warn(SpellingWarning(message), stacklevel=3)
+    if words.values.ndim == 1 and is_foreign(expression):
+        quoted = expression if len(expression) <= QUOTED else f"{expression[:QUOTED]}..."
+        message = f"The expression {quoted!r} does not look like English, which the model reads; say it in English."
+        warnings.warn(VLTWarning(message), stacklevel=3)
     if words.cut:
         message = (
             f"The expression has {len(expression.split())} words and was cut at model.max_words, {max_words} words or "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, islice
 from typing import TYPE_CHECKING
@@ -41,7 +41,7 @@ class TrainData:
     """Training and validation data of a run.
 
     Attributes:
-        train: referrals to train on, without blank expressions.
+        train: referrals to train on, without blank expressions; one per expression with `train.every_expression`.
         val: referrals of the validation split.
         text: the reader of expressions.
         fingerprint: hash of all ids and expressions; independent of where the data are stored.
@@ -87,8 +87,11 @@ class TrainData:
             seed=config.seed,
             flip=config.data.flip,
             chatter=config.data.chatter,
+            details=config.data.details,
+            slips=config.data.slips,
             light=config.data.light,
             mask_ratio=config.loss.contrast.mask_ratio if views_per_referral(config) > 1 else None,
+            masks=config.train.only is None,
         )
 
     def batches(self, config: Config, epoch: int, *, skip_steps: int, rank: int, world: int) -> Iterator[list[Batch]]:
@@ -137,7 +140,8 @@ def load_data(config: Config, text: TextReader | None = None) -> TrainData:
 
     Raises:
         DataError: data or word vectors that cannot be used.
-        ConfigError: fewer training referrals than one batch; words to be masked that the text reader cannot mask.
+        ConfigError: fewer training samples than one batch; words to be masked that the text reader cannot mask; more
+            scenes than `train.every_expression` can keep in memory.
     """
     train, val = (load_referrals(config.data, split) for split in (config.data.train_split, config.data.val_split))
     fresh = None
@@ -151,17 +155,25 @@ def load_data(config: Config, text: TextReader | None = None) -> TrainData:
             excluded=images_of_other_splits(config.data.root, config.data.dataset, config.data.train_split),
             first_id=1 + max(referral.ref_id for referral in train),
         )
-    most = (len(train) + (len(fresh) if fresh else 0)) * views_per_referral(config)
-    if most < config.train.batch_size:
-        raise ConfigError(
-            f"The split {config.data.train_split!r} has {len(train)} referrals, too few for train.batch_size, "
-            f"{config.train.batch_size}; take at most {most}."
-        )
     train, val = cache_scenes(train, config), cache_scenes(val, config)
+    if config.train.every_expression and not isinstance(train, list):
+        raise ConfigError(
+            f"train.every_expression keeps all scenes in memory, but {len(train)} of this size are more than "
+            f"{MAX_CACHED_BYTES >> 20} MB; draw fewer or smaller ones (data.train_scenes, data.size)."
+        )
     expressions: list[str] = []
     digest = fingerprint(collect_expressions(chain(train, val), expressions))
     if fresh:
         digest = f"{digest} {hashlib.sha256(fresh.description.encode()).hexdigest()}"
+    if config.train.every_expression:
+        train = [replace(referral, expressions=(each,)) for referral in train for each in referral.expressions]
+    most = (len(train) + (len(fresh) if fresh else 0)) * views_per_referral(config)
+    if most < config.train.batch_size:
+        noun = "expressions" if config.train.every_expression else "referrals"
+        raise ConfigError(
+            f"The split {config.data.train_split!r} has {len(train)} {noun}, too few for train.batch_size, "
+            f"{config.train.batch_size}; take at most {most}."
+        )
     if text is None:
         spoken = (*ADJECTIVES, *PHRASES) if config.data.chatter else ()
         text = build_text(config.model, [*expressions, *spoken])

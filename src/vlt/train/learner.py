@@ -13,11 +13,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vlt.config.run import Config, LossConfig
 from vlt.losses.auxiliary import auxiliary_loss
-from vlt.losses.candidate import candidate_loss
+from vlt.losses.candidate import candidate_loss, foreign_images, right_outcomes
 from vlt.losses.contrast import contrast_loss
 from vlt.losses.mask import segmentation_loss
 from vlt.model.choice import Choice
-from vlt.model.vlt import VLT, Output
+from vlt.model.vlt import VLT, Features, Output
 from vlt.train.optim import build_optimizer, build_scheduler
 from vlt.train.resume import Stateful, StopRequest
 from vlt.types import Batch
@@ -69,20 +69,21 @@ class Objective(nn.Module):
         Returns:
             Scalars: "total", and its unweighted parts.
         """
-        assert batch.targets is not None, "training samples have targets"
         config, targets, image_index = self.config, batch.targets, batch.image_index
-        features = self.network.encode(batch.images, masks=self.masks).select(image_index)
+        encoded = self.network.encode(batch.images, masks=self.masks)
+        features = encoded.select(image_index)
         if not self.masks:
             choice = self.network.choose(features, batch.words, batch.word_mask)
-            loss = self.choice_loss(choice, batch)
+            loss = self.choice_loss(choice, encoded, batch)
             return {"candidate": loss, "total": config.candidate * loss}
+        assert targets is not None, "samples have masks where masks are trained"
         output = self.network.segment(features, batch.words, batch.word_mask)
         with torch.autocast(batch.images.device.type, enabled=False):
             mask_losses = segmentation_loss(output.logits, targets, config, self.kernels)
             auxiliary = auxiliary_loss(output.response_maps, features.boxes, targets, image_index, config)
             losses = {**mask_losses, **auxiliary, "total": mask_losses["total"] + auxiliary["total"]}
             if output.choice is not None:
-                candidate = self.choice_loss(output.choice, batch)
+                candidate = self.choice_loss(output.choice, encoded, batch)
                 total = losses["total"] + config.candidate * candidate
                 losses = {**losses, "candidate": candidate, "total": total}
             if config.contrast.weight:
@@ -94,16 +95,38 @@ class Objective(nn.Module):
                 losses = {**losses, "contrast": contrast, "total": total}
         return losses
 
-    def choice_loss(self, choice: Choice, batch: Batch) -> Tensor:
-        """Compute the unweighted loss of the choice among candidates."""
-        return candidate_loss(
-            choice.logits,
-            choice.boxes,
-            choice.valid,
-            batch.targets.float(),
-            batch.presence,
-            self.config.candidate_smoothing,
-        )
+    def choice_loss(self, choice: Choice, features: Features, batch: Batch) -> Tensor:
+        """Compute the unweighted loss of the choice among candidates.
+
+        With `loss.foreign`, expressions about other images of the batch are read here, too, where nothing matches them.
+
+        Args:
+            choice: of the batch.
+            features: of the images of the batch.
+            batch: the expressions.
+        """
+        smoothing, boxes = self.config.candidate_smoothing, batch.target_boxes
+        own = candidate_loss(choice.logits, choice.boxes, choice.valid, boxes, batch.presence, smoothing)
+        if not self.config.foreign:
+            return own
+        rows, images = self.foreign_pairs(choice, features, batch)
+        if not len(rows):
+            return own
+        mask = None if batch.word_mask is None else batch.word_mask[rows]
+        other = self.network.choose(features.select(images), batch.words[rows], mask)
+        nothing = torch.zeros_like(batch.presence[rows])
+        loss = candidate_loss(other.logits, other.boxes, other.valid, boxes[rows], nothing, smoothing)
+        return (len(choice.logits) * own + len(rows) * loss) / (len(choice.logits) + len(rows))
+
+    def foreign_pairs(self, choice: Choice, features: Features, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Draw expressions (F,) int64 and for each an image (F,) of the batch in which nothing matches it."""
+        candidates = features.candidates
+        assert candidates is not None, "the network has candidates"
+        right = right_outcomes(choice.boxes, choice.valid, batch.target_boxes, batch.presence)
+        possible = foreign_images(right, candidates.scores, batch.image_index)
+        drawn = torch.rand(len(right), device=right.device) < self.config.foreign
+        rows = (drawn & possible.any(dim=1)).nonzero()[:, 0]
+        return rows, possible[rows].float().multinomial(1)[:, 0] if len(rows) else rows
 
 
 class Learner:

@@ -253,8 +253,9 @@ class Training:
         parameters = list(self.learner.network.parameters())
         total = sum(parameter.numel() for parameter in parameters)
         trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+        noun = "expressions" if self.config.train.every_expression else "referrals"
         return (
-            f"{'Continuing' if self.steps_done else 'Training'} at {self.place}: {self.data.count} referrals, "
+            f"{'Continuing' if self.steps_done else 'Training'} at {self.place}: {self.data.count} {noun}, "
             f"batches of {self.config.train.batch_size}, {trained:,} of {total:,} parameters train, on "
             f"{self.accelerator.num_processes} x {self.accelerator.device.type}"
         )

@@ -23,10 +23,11 @@ from vlt.errors import CheckpointError, ConfigError, VLTWarning
 from vlt.legacy.weights import load_keras_backbone
 from vlt.model.backbone import Darknet53
 from vlt.model.build import build_model, load_detector
+from vlt.model.language import BertEncoder
 from vlt.model.pretrained import resolve_architecture
 from vlt.model.vlt import VLT
 from vlt.text.reader import TextReader, TokenReader, build_text
-from vlt.train.feature_cache import CachedBackbone, CachedDetector
+from vlt.train.feature_cache import CachedBackbone, CachedDetector, CachedLanguage, ImageKeys
 
 ModelT = TypeVar("ModelT", bound=ReferenceConfig | VLTConfig)
 
@@ -258,9 +259,12 @@ def build_network(config: Config, start: Checkpoint | None = None) -> VLT:
         # The cache depends on the architecture of the backbone, not on where its weights were stored.
         shape = resolve_model(config.model, start).backbone.model_dump_json(exclude={"pretrained", "trainable_blocks"})
         settings = f"{shape} at {config.model.input_size}, precision {config.train.precision}"
-        model.backbone = CachedBackbone(model.backbone, config.train.map_cache, settings)
+        keys, language = ImageKeys(), model.language
+        model.backbone = CachedBackbone(model.backbone, config.train.map_cache, settings, keys)
         if model.detector is not None:
-            model.detector = CachedDetector(model.detector, config.train.map_cache, settings)
+            model.detector = CachedDetector(model.detector, config.train.map_cache, settings, keys)
+        if isinstance(language, BertEncoder) and not any(x.requires_grad for x in language.network.parameters()):
+            model.language = CachedLanguage(language)
     return model
 
 

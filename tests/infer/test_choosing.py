@@ -1,0 +1,328 @@
+"""Predictions of networks that choose among candidates: presence, certainty, box, temperature and refined outlines."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from predictor_fixture import INPUT_SIZE, RedEngine, as_tuples, make_predictor, noise_image
+
+from vlt.config import parse_config
+from vlt.errors import CheckpointError
+from vlt.geometry import Letterbox
+from vlt.infer import Logits
+from vlt.infer.flip import merge_flipped
+from vlt.infer.torch_engine import TorchEngine, torch_predictor
+from vlt.model.build import build_model
+from vlt.model.choice import NEVER, Choice
+from vlt.refine import Refiner
+
+CANDIDATES = {"dim": 16, "heads": 2, "layers": 1, "count": 4, "detector_width": 0.0625, "grid": 2, "num_queries": 2}
+TEMPERATURES = [1e-30, 0.3, 1.0, 4.0, 1e30]
+
+
+@pytest.fixture(scope="module")
+def config(tiny_config):
+    """The configuration of a tiny network with candidates."""
+    values = tiny_config.model_dump(mode="json")
+    values["model"]["candidates"], values["loss"]["candidate"] = CANDIDATES, 1.0
+    return parse_config(values, "tests")
+
+
+@pytest.fixture(scope="module")
+def model(config):
+    torch.manual_seed(0)
+    return build_model(config.model, pretrained=False).eval()
+
+
+# ---------------------------------------------------------------- the choice
+
+
+def random_choice(count=30, candidates=5):
+    """A choice whose logits are far apart, with candidates that do not exist."""
+    generator = torch.Generator().manual_seed(0)
+    valid = torch.rand(count, candidates, generator=generator) > 0.3
+    valid[0] = False
+    logits = 3 * torch.randn(count, candidates + 2, generator=generator)
+    logits[:, :candidates] = logits[:, :candidates].masked_fill(~valid, NEVER)
+    return Choice(logits, torch.rand(count, candidates, 4, generator=generator), valid)
+
+
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+def test_a_decision_equals_its_brute_force_twin(temperature):
+    choice = random_choice()
+    presence, certainty, boxes = choice.decide(temperature)
+    outcomes = set()
+    for row, (logits, valid) in enumerate(zip(choice.logits.double(), choice.valid, strict=True)):
+        exists = [*np.flatnonzero(valid).tolist(), 5, 6]
+        probability = dict(zip(exists, (logits[exists] / temperature).softmax(dim=0).tolist(), strict=True))
+        best = max((index for index in exists if index != 5), key=lambda index: logits[index])
+        assert presence[row].item() == pytest.approx(1 - probability[5], abs=1e-5)
+        assert certainty[row].item() == pytest.approx(probability[best], abs=1e-5)
+        if best == 6:
+            assert boxes[row].isnan().all()
+        else:
+            assert torch.equal(boxes[row], choice.boxes[row, best])
+        outcomes.add((best == 6, logits.argmax().item() == 5))
+    assert len(outcomes) == 4, "the test must see candidates and none, below and above 'nothing'"
+
+
+def test_a_temperature_changes_probabilities_and_never_the_outcome():
+    cold, plain, hot = (random_choice().decide(temperature) for temperature in (0.3, 1.0, 4.0))
+    for other in (cold, hot):
+        torch.testing.assert_close(other.boxes, plain.boxes, rtol=0, atol=0, equal_nan=True)
+        assert (other.certainty - plain.certainty).abs().min() > 0
+    assert (hot.certainty <= hot.presence + 1e-6).all()
+    assert torch.equal(random_choice().presence(), plain.presence)
+
+
+# ---------------------------------------------------------------- the engine
+
+
+def segment(engine, temperature=1.0):
+    images = np.random.default_rng(1).random((2, 3, 64, 64), dtype=np.float32)
+    words = np.random.default_rng(0).standard_normal((3, 5, 16)).astype(np.float32)
+    mask = np.arange(5) < np.array([[5], [2], [4]])
+    return engine.segment(engine.encode(images), np.array([1, 0, 1]), words, mask, temperature)
+
+
+def test_an_engine_returns_the_decision_of_the_choice(model):
+    engine = TorchEngine(model)
+    output = segment(engine)
+    assert [each.shape for each in output] == [(3, 1, 16, 16), (3,), (3,), (3, 4)]
+    assert {each.dtype for each in output} == {np.dtype(np.float32)}
+    with torch.no_grad():
+        images = torch.from_numpy(np.random.default_rng(1).random((2, 3, 64, 64), dtype=np.float32))
+        words = torch.from_numpy(np.random.default_rng(0).standard_normal((3, 5, 16)).astype(np.float32))
+        features = model.encode(images).select(torch.tensor([1, 0, 1]))
+        choice = model.choose(features, words, torch.arange(5) < torch.tensor([[5], [2], [4]]))
+    for temperature in (1.0, 3.0):
+        for found, expected in zip(segment(engine, temperature)[1:], choice.decide(temperature), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_masks_do_not_depend_on_the_temperature(model):
+    cold, hot = segment(TorchEngine(model), 0.2), segment(TorchEngine(model), 5.0)
+    assert np.array_equal(cold.masks, hot.masks)
+    assert not np.allclose(cold.presence, hot.presence)
+
+
+def test_an_engine_without_masks_decides_alike(model):
+    for found, expected in zip(
+        segment(TorchEngine(model, masks=False))[1:], segment(TorchEngine(model))[1:], strict=True
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_settings_reach_the_network(model, tiny_text, config):
+    """Presence and score follow the temperature of the configuration and of `with_settings`."""
+    image, texts = noise_image(0), ["circle", "red square"]
+    plain = torch_predictor(model, tiny_text, config)
+    hot = plain.with_settings(temperature=1e6)
+    for one, other in zip(plain.predict(image, texts), hot.predict(image, texts), strict=True):
+        assert np.array_equal(one.mask, other.mask)
+        assert 0 < one.presence < 1
+        outcomes = 1 / (1 - other.presence)  # all alike
+        assert outcomes == pytest.approx(round(outcomes), abs=1e-3)
+        assert other.score == pytest.approx(1 / outcomes, abs=1e-4)
+        assert one.score != pytest.approx(other.score, abs=1e-3)
+
+
+# ---------------------------------------------------------------- presence and score
+
+
+class ChoosingEngine(RedEngine):
+    """Chooses the same box for each expression, or none; its presence is a tenth of the letters of the first word.
+
+    Args:
+        box: xyxy as shares of the input; None: something that is no candidate.
+        share: of the presence, which is the certainty.
+        masks: False: its masks are empty at any usual threshold.
+    """
+
+    def __init__(self, box=None, share=0.75, masks=True):
+        super().__init__()
+        self.box = (np.nan,) * 4 if box is None else box
+        self.share = share
+        self.masks = masks
+        self.temperatures = []
+
+    def segment(self, encoded, image_index, words, word_mask, temperature=1.0):
+        self.temperatures.append(temperature)
+        masks = super().segment(encoded, image_index, words, word_mask).masks
+        presence = (words[:, 0] / 10).astype(np.float32)
+        boxes = np.tile(np.array(self.box, np.float32), (len(words), 1))
+        return Logits(masks if self.masks else masks * 0 - 9, presence, self.share * presence, boxes)
+
+
+@pytest.mark.parametrize("own", [0.0, 0.49, 0.5, 0.51, 1.0])
+def test_below_the_presence_of_the_settings_the_mask_is_empty(own):
+    """Whatever the threshold; at exactly that presence it is not."""
+    predictor, image, texts = make_predictor(ChoosingEngine(), presence=own), noise_image(0), ["right", "orange"]
+    plain = make_predictor().predict(image, texts, threshold=0.2)
+    for one, expected, presence in zip(predictor.predict(image, texts, threshold=0.2), plain, (0.5, 0.6), strict=True):
+        assert one.presence == pytest.approx(presence)
+        assert one.matches == (np.float32(presence) >= own)
+        assert one.score == pytest.approx(0.75 * presence if one.matches else presence)
+        assert np.array_equal(one.mask, expected.mask if one.matches else np.zeros((50, 70), bool))
+        assert (one.box is None) != one.matches
+    for one in predictor.predict(image, texts, threshold=0):
+        assert one.mask.all() == one.matches
+        assert one.mask.any() == one.matches
+
+
+def test_networks_without_a_choice_ignore_both_settings():
+    image, texts = noise_image(0), ["red", "that"]
+    plain = make_predictor().predict(image, texts)
+    other = make_predictor(presence=1.0, temperature=7.0).predict(image, texts)
+    assert as_tuples(plain) == as_tuples(other)
+    assert {(one.presence, one.matches) for one in other} == {(None, True)}
+
+
+@pytest.mark.parametrize("part", ["presence", "certainty"])
+def test_a_presence_or_certainty_that_is_no_number_is_an_error(part):
+    class Broken(ChoosingEngine):
+        def segment(self, *arguments):
+            output = super().segment(*arguments)
+            return output._replace(**{part: np.where(arguments[2][:, 0] == 5, np.nan, 0.5).astype(np.float32)})
+
+    with pytest.raises(CheckpointError, match=r"output for 'right' is not finite"):
+        make_predictor(Broken()).predict(noise_image(0), ["red", "right"])
+
+
+def test_the_temperature_is_given_to_the_engine():
+    engine = ChoosingEngine()
+    make_predictor(engine, temperature=2.5, flip=True).predict(noise_image(0), "red")
+    assert engine.temperatures == [2.5, 2.5]
+
+
+# ---------------------------------------------------------------- test-time augmentation
+
+
+def output_of(presence, certainty, *boxes):
+    values = [np.array(each, np.float32) for each in (presence, certainty, boxes)]
+    return Logits(np.zeros((len(presence), 1, 2, 2), np.float32), *values)
+
+
+NONE = (np.nan,) * 4
+
+
+def test_presence_is_averaged_and_the_more_certain_box_is_taken():
+    plain = output_of(
+        [0.8, 0.5, 0.9, 0.4], [0.7, 0.2, 0.6, 0.1], (0.1, 0.2, 0.3, 0.4), (0, 0, 1, 1), (0, 0.5, 1, 1), NONE
+    )
+    flipped = output_of([0.6, 0.7, 0.1, 0.6], [0.6, 0.6, 0.9, 0.5], NONE, (0.1, 0.2, 0.3, 0.4), NONE, (0.5, 0, 1, 1))
+    merged = merge_flipped(plain, flipped, np.array([True, True, False, True]))
+    assert merged.presence == pytest.approx([0.7, 0.6, 0.9, 0.5])
+    assert merged.certainty == pytest.approx([0.7, 0.6, 0.6, 0.5])
+    expected = [(0.1, 0.2, 0.3, 0.4), (0.7, 0.2, 0.9, 0.4), (0, 0.5, 1, 1), (0, 0, 0.5, 1)]
+    np.testing.assert_allclose(merged.boxes, expected, atol=1e-6)
+    assert {each.dtype for each in merged} == {np.dtype(np.float32)}
+
+
+def test_no_side_is_preferred():
+    """An image and its flipped image, each with the other as its flipped image, get mirrored boxes."""
+    one, other = output_of([0.8], [0.7], (0.1, 0.2, 0.3, 0.4)), output_of([0.6], [0.5], (0.5, 0.1, 0.9, 0.4))
+    here, there = (merge_flipped(*pair, np.array([True])) for pair in ((one, other), (other, one)))
+    assert (here.presence, here.certainty) == (there.presence, there.certainty)
+    x0, y0, x1, y1 = there.boxes[0]
+    np.testing.assert_allclose(here.boxes[0], [1 - x1, y0, 1 - x0, y1], atol=1e-6)
+
+
+def test_the_averaged_presence_decides():
+    """The flipped pass has another expression: "left" has a letter less than "right"."""
+    image = noise_image(0)
+    for own, matches in ((0.44, True), (0.46, False)):
+        (one,) = make_predictor(ChoosingEngine(), presence=own, flip=True).predict(image, "left")
+        assert (one.presence, one.matches) == (pytest.approx(0.45), matches)
+
+
+# ---------------------------------------------------------------- outlines in the chosen box
+
+
+class BoxSegmenter:
+    """Fills the box of its prompt, more certain towards its middle, and keeps the prompts."""
+
+    def __init__(self):
+        self.prompts = []
+
+    def encode(self, image):
+        return image.shape
+
+    def segment(self, encoded, boxes, points):
+        self.prompts.append((boxes, points))
+        x0, y0, x1, y1 = boxes[0]
+        places = np.arange(256) * 4 + 2
+        across, down = np.minimum(places - x0, x1 - places)[None], np.minimum(places - y0, y1 - places)[:, None]
+        logits = np.minimum(across, down).clip(-400, 400)[None, None] / 20
+        return logits.astype(np.float32), np.full((1, 1), 0.9, np.float32)
+
+
+def chosen_box(size, x0, y0, x1, y1):
+    """A box in pixels of an image of this size as shares of the network's input."""
+    letterbox = Letterbox(size, INPUT_SIZE)
+    (top, left), (height, width) = letterbox.offset, letterbox.inner_size
+    return tuple(
+        (side / of * inner + start) / whole
+        for side, of, inner, start, whole in (
+            (x0, size[1], width, left, INPUT_SIZE[1]),
+            (y0, size[0], height, top, INPUT_SIZE[0]),
+            (x1, size[1], width, left, INPUT_SIZE[1]),
+            (y1, size[0], height, top, INPUT_SIZE[0]),
+        )
+    )
+
+
+@pytest.mark.parametrize("size", [(50, 70), (90, 40), (64, 96)])
+def test_the_chosen_box_is_the_only_prompt_in_the_segmenters_pixels(size):
+    segmenter, box = BoxSegmenter(), (8, 12, 31, 44)
+    predictor = make_predictor(ChoosingEngine(chosen_box(size, *box)), refiner=Refiner(segmenter))
+    (one,) = predictor.predict(noise_image(0, size), "red")
+    [([prompt], points)] = segmenter.prompts
+    scale = 1024 / max(size)
+    left, top = ((1024 - int(side * scale)) // 2 for side in size[::-1])
+    expected = [box[0] * scale + left, box[1] * scale + top, box[2] * scale + left, box[3] * scale + top]
+    np.testing.assert_allclose(prompt, expected, atol=0.5)
+    assert (prompt.dtype, points.dtype, points.shape) == (np.float32, np.float32, (0, 2))
+    np.testing.assert_allclose(one.box, box, atol=1.01)
+
+
+def test_an_outline_in_a_chosen_box_replaces_an_empty_mask():
+    box, refiner = chosen_box((50, 70), 8, 12, 31, 44), Refiner(BoxSegmenter())
+    (one,) = make_predictor(ChoosingEngine(box, masks=False), refiner=refiner).predict(noise_image(0), "red")
+    assert one.box == pytest.approx((8, 12, 31, 44), abs=1.01)
+    assert one.score == pytest.approx(0.75 * 0.3)
+    assert np.array_equal(one.probability() > 0.5, one.mask)
+    (none,) = make_predictor(ChoosingEngine(None, masks=False), refiner=refiner).predict(noise_image(0), "red")
+    assert none.box is None
+    (plain,) = make_predictor(ChoosingEngine(box, masks=False)).predict(noise_image(0), "red")
+    assert plain.box is None
+
+
+@pytest.mark.parametrize("own", [0.2, 0.5, 0.9])
+@pytest.mark.parametrize("masks", [True, False])
+def test_a_larger_threshold_never_gives_a_larger_mask(own, masks):
+    engine = ChoosingEngine(chosen_box((50, 70), 8, 12, 31, 44), masks=masks)
+    predictor = make_predictor(engine, refiner=Refiner(BoxSegmenter()), threshold=own, presence=0.2)
+    features = predictor.encode(noise_image(0))
+    thresholds = [0, 0.001, 0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97, 0.99, 0.999, 1]
+    found = [predictor.predict(features, "red", threshold=threshold)[0].mask for threshold in thresholds]
+    assert found[0].all()
+    assert not found[-1].any()
+    assert len({int(mask.sum()) for mask in found}) > 4, "the test must see different masks"
+    for larger, smaller in pairwise(found):
+        assert not (smaller & ~larger).any()
+
+
+def test_nothing_is_computed_that_is_not_needed(monkeypatch):
+    """One prompt and one mask at the image's size with a box; neither where nothing matches."""
+    calls, strips = [], Letterbox.strips
+    monkeypatch.setattr(Letterbox, "strips", lambda self, logits: calls.append(self.image_size) or strips(self, logits))
+    segmenter, image = BoxSegmenter(), noise_image(0, (60, 90))
+    engine = ChoosingEngine(chosen_box((60, 90), 8, 12, 31, 44))
+    predictor = make_predictor(engine, refiner=Refiner(segmenter), presence=0.5)
+    for text, count in (("orange", 1), ("red", 0)):
+        calls.clear()
+        segmenter.prompts.clear()
+        predictor.predict(image, text)
+        assert (len(segmenter.prompts), calls.count((60, 90))) == (count, count)
