@@ -78,7 +78,7 @@ def test_a_batch_larger_than_an_epoch_names_the_number_of_expressions(small, tmp
 
 
 def test_every_expression_is_refused_with_two_views_of_each_referral(small, tmp_path):
-    with pytest.raises(ConfigError, match=r"every_expression gives each sample one .* contrast compares two"):
+    with pytest.raises(ConfigError, match=r"every_expression gives each sample one .*contrast compares two"):
         _several(small, tmp_path, loss={"contrast": {"weight": 1.0}})
 
 

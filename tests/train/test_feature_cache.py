@@ -146,7 +146,9 @@ def test_images_are_hashed_once_for_several_caches_and_anew_for_others(monkeypat
 def _language(trainable_blocks: int = 0) -> BertEncoder:
     torch.manual_seed(0)
     part = BertConfig(
-        architecture={**TINY, "intermediate_size": 16, "vocab_size": 50}, trainable_blocks=trainable_blocks
+        architecture={**TINY, "intermediate_size": 16, "vocab_size": 50},
+        tokenizer="nowhere",
+        trainable_blocks=trainable_blocks,
     )
     backbone = Dinov2Config(architecture=TINY, layers=(1, 2))
     return build_model(VLTConfig(image_size=(28, 28), dim=16, heads=2, backbone=backbone, language=part)).language
@@ -190,6 +192,14 @@ def test_states_are_computed_once_per_text_and_do_not_depend_on_the_batch():
     assert torch.equal(again, first[[4, 0, 4], :5])
     alone = CachedLanguage(encoder)(words[1:2], mask[1:2]).states
     torch.testing.assert_close(alone, first[1:2], rtol=1e-3, atol=1e-3)
+
+
+def test_cached_states_come_back_in_mixed_precision():
+    cached, (words, mask) = CachedLanguage(_language()), _texts(3, 7)
+    with torch.autocast("cpu", torch.bfloat16):
+        first, again = (cached(words, mask).states for _ in range(2))
+    assert first.dtype == torch.float32
+    assert torch.equal(first, again)
 
 
 def test_the_number_of_cached_texts_is_bounded(monkeypatch):

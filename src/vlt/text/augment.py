@@ -83,7 +83,7 @@ def with_detail(text: str, draw: np.random.Generator) -> str:
     Example:
         >>> import numpy as np
         >>> with_detail("green bus", np.random.default_rng(3))
-        'the green bus at the top'
+        'green bus in front'
     """
     words = text.split()
     bare = " ".join(words[1:] if words[0].lower() in ARTICLES and len(words) > 1 else words)
@@ -106,7 +106,7 @@ def with_slip(text: str, draw: np.random.Generator) -> str:
     Example:
         >>> import numpy as np
         >>> with_slip("left zebra", np.random.default_rng(0))
-        'left zbera'
+        'left zebbra'
     """
     words = text.split()
     articles = [place for place, word in enumerate(words) if word.lower() in ARTICLES]

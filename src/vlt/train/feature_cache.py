@@ -92,7 +92,8 @@ class FeatureFiles:
             except (SafetensorError, OSError) as error:
                 raise DataError(f"The cached features {path} cannot be read ({error}); remove the file.") from None
             found.append([stored[level] for level in sorted(stored)])
-        return [torch.stack(level).to(images.device) for level in zip(*found, strict=True)]
+        with torch.autocast("cpu", enabled=False):  # which does not stack half precision
+            return [torch.stack(level).to(images.device) for level in zip(*found, strict=True)]
 
 
 class CachedBackbone(Backbone):
