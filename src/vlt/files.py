@@ -10,9 +10,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
+from filelock import BaseFileLock, FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from vlt.errors import CheckpointError, DataError
+from vlt.errors import CheckpointError, DataError, VLTError
 
 Parsed = TypeVar("Parsed")
 
@@ -45,6 +46,25 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):  # it was renamed above, or never made
             partial.unlink()
+
+
+def take_lock(path: Path, refusal: VLTError) -> BaseFileLock:
+    """Take a lock file, so that two processes cannot do the same; without effect where the file system has no locks.
+
+    Args:
+        path: the lock file, in a folder that exists.
+        refusal: raised where another process holds the lock.
+
+    Returns:
+        The lock, to be released by the caller.
+    """
+    lock = FileLock(path, timeout=0)
+    with suppress(NotImplementedError, OSError):  # a file system without locks, or none that can be written to
+        try:
+            lock.acquire()
+        except Timeout:
+            raise refusal from None
+    return lock
 
 
 def make_folder(path: Path) -> None:

@@ -97,6 +97,19 @@ class Letterbox:
         shares: npt.NDArray[np.float32] = ((np.asarray(box) * inner / image + offset) / size).astype(np.float32)
         return shares
 
+    def image_area(self, box: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | None:
+        """Map a box in the network's input to the area of the image that it covers.
+
+        Args:
+            box: (4,) xyxy as shares of the input.
+
+        Returns:
+            (4,) float32 xyxy as shares of the image, in [0, 1]; None where the box and the image have no common area.
+        """
+        size, corner, extent = (np.tile(side[::-1], 2) for side in (self.input_size, self.offset, self.inner_size))
+        area: npt.NDArray[np.float32] = ((box * size - corner) / extent).clip(0, 1).astype(np.float32)
+        return area if (area[2:] > area[:2]).all() else None
+
     def probability(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Compute probabilities at the image's size. Prefer `mask` for large images.
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlt.data.masks import mask_box
+from vlt.data.masks import box_overlap, mask_box
 from vlt.geometry import Letterbox, sigmoid
 from vlt.refine import Refiner, RefinerFeatures
 from vlt.refine.promptable import PromptableSegmenter
@@ -21,9 +21,7 @@ from vlt.refine.refiner import (
     SIDE,
     SMOOTHING,
     agreement,
-    box_overlap,
     find_peaks,
-    image_area,
     smooth,
 )
 from vlt.refine.torch_segmenter import TorchSegmenter, build_refiner
@@ -327,7 +325,8 @@ def test_overlap_of_boxes_equals_its_brute_force_twin(numbers):
     drawn = np.zeros((2, 22, 22), bool)
     for mask, (x0, y0, x1, y1) in zip(drawn, (one, other), strict=True):
         mask[y0:y1, x0:x1] = True
-    assert box_overlap(tuple(one), other) == pytest.approx((drawn[0] & drawn[1]).sum() / (drawn[0] | drawn[1]).sum())
+    shared = (drawn[0] & drawn[1]).sum() / (drawn[0] | drawn[1]).sum()
+    assert box_overlap(tuple(one), tuple(other)) == pytest.approx(shared)
     assert box_overlap(None, other) == 0
 
 
@@ -338,7 +337,7 @@ def test_areas_of_an_image_survive_letterboxing(height, width, input_height, inp
     area = np.array([0.125, 0.25, 0.5, 1.0])
     corner, extent = np.array([left, top] * 2), np.array([inner_width, inner_height] * 2)
     box = (area * extent + corner) / ([input_width, input_height] * 2)
-    np.testing.assert_allclose(image_area(box, letterbox), area, atol=1e-6)
+    np.testing.assert_allclose(letterbox.image_area(box), area, atol=1e-6)
 
 
 # ---------------------------------------------------------------- with and without a box

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from vlt.errors import ConfigError, DataError
-from vlt.files import make_folder
+from vlt.files import make_folder, take_lock
 
 
 def refuse_target(out: Path) -> None:
@@ -44,12 +42,8 @@ def workspace(out: Path) -> Iterator[Path]:
     place = out.absolute()
     work = place.with_name(f".{place.name}.adapt")
     make_folder(work)
-    lock = FileLock(work / "lock", timeout=0)
-    with suppress(NotImplementedError, OSError):  # a file system without locks
-        try:
-            lock.acquire()
-        except Timeout:
-            raise ConfigError(f"Another `vlt adapt` is writing {out}; wait for its end, or name another.") from None
+    busy = ConfigError(f"Another `vlt adapt` is writing {out}; wait for its end, or name another.")
+    lock = take_lock(work / "lock", busy)
     try:
         for entry in work.iterdir():
             if entry.is_dir():

@@ -79,6 +79,7 @@ def adapted_config(start: Config, data: AdaptData, recipe: Recipe, *, source: Pa
         val_split="held-out",
         flip=recipe.flip,
         chatter=start.data.chatter,
+        details=start.data.details,
         slips=start.data.slips,
     )
     values["data"] = section.model_dump(mode="json")

@@ -29,9 +29,7 @@ from vlt.infer.torch_engine import torch_predictor
 from vlt.model.vlt import VLT
 from vlt.train.data import views_per_referral
 from vlt.train.learner import Learner
-from vlt.train.log import RunLog
 from vlt.train.loop import Training
-from vlt.train.resume import Progress, ResumeState
 from vlt.train.setup import RunFolder, build_network, start_accelerator
 
 REPORT = "adapt.json"
@@ -145,23 +143,8 @@ def train_head(start: Checkpoint, data: AdaptData, config: Config, work: Path) -
         set_seed(config.seed)
         steps = found.steps_per_epoch(config) // config.train.epochs
         learner = Learner(build_network(config, start), config, accelerator, steps)
-        resume = ResumeState(
-            folder.path / "resume" / "state.pt",
-            accelerator=accelerator,
-            config=config,
-            data_fingerprint=found.fingerprint,
-            parts=learner.parts,
-        )
-        training = Training(config, accelerator, folder, found, learner, resume, Progress())
-        log = stack.enter_context(
-            RunLog(
-                folder.path,
-                is_main=True,
-                total_steps=training.steps_per_epoch,
-                done_steps=0,
-                every=config.train.log_every_steps,
-            )
-        )
+        training = Training.begin(config, accelerator, folder, found, learner)
+        log = stack.enter_context(training.log(training.steps_per_epoch))
         stack.enter_context(training.stop)
         log.say(training.introduction())
         try:

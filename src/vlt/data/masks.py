@@ -79,6 +79,22 @@ def mask_box(mask: Mask) -> Box | None:
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
 
 
+def box_overlap(one: Box | None, other: Box) -> float:
+    """Compute the IoU of two boxes, each xyxy in the same unit; 0 for None, the box of an empty mask.
+
+    Example:
+        >>> box_overlap((0, 0, 2, 2), (1, 0, 3, 2))
+        0.3333333333333333
+    """
+    if one is None:
+        return 0.0
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    shared = max(width, 0) * max(height, 0)
+    areas = sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (one, other))
+    return shared / (areas - shared) if areas > shared else 0.0
+
+
 def read_segmentation(segmentation: object, size: Size) -> Outline:
     """Convert any `segmentation` of a COCO-style annotation to run lengths.
 

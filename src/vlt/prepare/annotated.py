@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from vlt.data.masks import read_segmentation, rle_area
+from vlt.data.masks import box_overlap, read_segmentation, rle_area
 from vlt.errors import DataError
 from vlt.prepare.instances import CocoFile, Id, Instance, Photo, read_instance_file
 from vlt.synth.words import Scene, SceneObject, standings
@@ -139,17 +139,3 @@ def plain_noun(name: str) -> str:
         'fire hydrant'
     """
     return " ".join(name.lower().replace("_", " ").split())
-
-
-def box_overlap(one: Box, other: Box) -> float:
-    """Compute the IoU of two boxes, xyxy.
-
-    Example:
-        >>> box_overlap((0, 0, 2, 2), (1, 0, 3, 2))
-        0.3333333333333333
-    """
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    shared = max(width, 0) * max(height, 0)
-    areas = sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (one, other))
-    return shared / (areas - shared) if areas > shared else 0.0

@@ -8,11 +8,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from vlt.data.prepared import annotation_folder, write_prepared
 from vlt.errors import DataError
-from vlt.files import make_folder, read_bytes
+from vlt.files import make_folder, read_bytes, take_lock
 from vlt.prepare.report import Counts, Defects, PrepareReport, count
 from vlt.types import Referral
 
@@ -112,13 +110,8 @@ def owning(folder: Path, source: Mapping[str, Any]) -> Iterator[None]:
         DataError: another command is writing to the folder, or has written another data set.
     """
     make_folder(folder)
-    lock = FileLock(folder / ".lock", timeout=0)
-    with suppress(NotImplementedError, OSError):  # a file system without locks, or none that can be written to
-        try:
-            lock.acquire()
-        except Timeout:
-            message = f"{folder} is being written by another command; wait for its end, or take another name."
-            raise DataError(message) from None
+    busy = DataError(f"{folder} is being written by another command; wait for its end, or take another name.")
+    lock = take_lock(folder / ".lock", busy)
     try:
         refuse_other(folder, source)
         yield

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from vlt.data.masks import mask_box
+from vlt.data.masks import box_overlap, mask_box
 from vlt.errors import CheckpointError
 from vlt.geometry import Letterbox
-from vlt.types import Box, FloatArray, Image, Mask
+from vlt.types import FloatArray, Image, Mask
 
 SIDE = 1024
 """Height and width of the segmenter's input in pixels."""
@@ -143,7 +143,7 @@ class Refiner:
         """
         grid = Letterbox(letterbox.image_size, (SIDE // MASK_STRIDE, SIDE // MASK_STRIDE))
         probability = replace(letterbox, image_size=grid.inner_size).probability(logits)
-        area = None if box is None else image_area(box, letterbox)
+        area = None if box is None else letterbox.image_area(box)
         if area is None:
             outline = self.outline_of_mask(features, probability, grid, threshold)
         else:
@@ -200,13 +200,12 @@ class Refiner:
         Returns:
             None where no outline overlaps the box.
         """
-        corner, extent = (np.tile(side[::-1], 2) for side in (features.letterbox.offset, features.letterbox.inner_size))
-        prompt = (area * extent + corner).astype(np.float32)
+        prompt = features.letterbox.box(area * np.tile(grid.image_size[::-1], 2)) * SIDE
         outlines, masks, quality = self.draw(features, prompt[None], np.zeros((0, 2), np.float32), grid)
         box = area * np.tile(grid.inner_size[::-1], 2)  # in positions of the grid
         (x0, y0), (x1, y1) = np.floor(box[:2]).astype(int), np.ceil(box[2:]).astype(int)
         agrees = agreement(masks[:, y0:y1, x0:x1], probability[y0:y1, x0:x1])
-        fits = np.array([box_overlap(mask_box(mask), box) for mask in masks])
+        fits = np.array([box_overlap(mask_box(mask), tuple(box)) for mask in masks])
         rated = QUALITY_WEIGHT_IN_BOX * quality + FIT_WEIGHT_IN_BOX * fits + AGREEMENT_WEIGHT_IN_BOX * agrees
         best = int(np.where(fits > 0, rated, -np.inf).argmax())
         if fits[best] == 0:
@@ -240,32 +239,6 @@ class Refiner:
         outlines = drawn.reshape(-1, *drawn.shape[2:])
         (top, left), (height, width) = grid.offset, grid.inner_size
         return outlines, outlines[:, top : top + height, left : left + width] > 0, quality.reshape(-1)
-
-
-def image_area(box: FloatArray, letterbox: Letterbox) -> FloatArray | None:
-    """Convert a box in a letterboxed input to the area of the image that it covers.
-
-    Args:
-        box: (4,) xyxy as shares of the input.
-        letterbox: maps the image to the input.
-
-    Returns:
-        (4,) float32 xyxy as shares of the image, in [0, 1]; None where the box and the image have no common area.
-    """
-    size, corner, extent = (
-        np.tile(side[::-1], 2) for side in (letterbox.input_size, letterbox.offset, letterbox.inner_size)
-    )
-    area = ((box * size - corner) / extent).clip(0, 1).astype(np.float32)
-    return area if (area[2:] > area[:2]).all() else None
-
-
-def box_overlap(one: Box | None, other: FloatArray) -> float:
-    """Compute the IoU of two boxes, each xyxy in the same unit; 0 for None, which is the box of an empty mask."""
-    if one is None:
-        return 0.0
-    first, second = np.array(one), np.array(other)
-    shared = (np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2])).clip(0).prod()
-    return float(shared / ((first[2:] - first[:2]).prod() + (second[2:] - second[:2]).prod() - shared))
 
 
 def find_peaks(probability: FloatArray) -> npt.NDArray[np.int64]:

@@ -73,14 +73,7 @@ def prepare(config: Config, accelerator: Accelerator, folder: RunFolder) -> Trai
     set_seed(config.seed)  # all processes start from the same weights
     learner = Learner(build_network(config, start), config, accelerator, data.steps_per_epoch(config))
     set_seed(config.seed, device_specific=True)  # but each has its own dropout
-    resume = ResumeState(
-        folder.path / "resume" / "state.pt",
-        accelerator=accelerator,
-        config=config,
-        data_fingerprint=data.fingerprint,
-        parts=learner.parts,
-    )
-    return Training(config, accelerator, folder, data, learner, resume, resume.load() or Progress())
+    return Training.begin(config, accelerator, folder, data, learner)
 
 
 @dataclass
@@ -106,6 +99,25 @@ class Training:
     resume: ResumeState
     progress: Progress
     stop: StopRequest = field(default_factory=StopRequest)
+
+    @classmethod
+    def begin(
+        cls, config: Config, accelerator: Accelerator, folder: RunFolder, data: TrainData, learner: Learner
+    ) -> Training:
+        """Begin a run, or continue from the state that was saved in its folder; arguments as the attributes.
+
+        Raises:
+            ConfigError: the state is of a run with another configuration.
+            CheckpointError: the state cannot be read.
+        """
+        resume = ResumeState(
+            folder.path / "resume" / "state.pt",
+            accelerator=accelerator,
+            config=config,
+            data_fingerprint=data.fingerprint,
+            parts=learner.parts,
+        )
+        return cls(config, accelerator, folder, data, learner, resume, resume.load() or Progress())
 
     @property
     def steps_per_epoch(self) -> int:
@@ -135,14 +147,7 @@ class Training:
         if self.progress.epoch >= epochs:
             print(f"Nothing left to train. {self.summary()}", file=sys.stderr)
             return
-        log = RunLog(
-            self.folder.path,
-            is_main=self.accelerator.is_main_process,
-            total_steps=epochs * self.steps_per_epoch,
-            done_steps=self.steps_done,
-            every=self.config.train.log_every_steps,
-        )
-        with log, self.stop:
+        with self.log(epochs * self.steps_per_epoch) as log, self.stop:
             log.say(self.introduction())
             log.begin(dump_config(self.config), self.progress.history)
             while self.progress.epoch < epochs:
@@ -157,6 +162,20 @@ class Training:
                         self.leave()
                     raise
             log.say(self.summary())
+
+    def log(self, total_steps: int) -> RunLog:
+        """Make the log of the run.
+
+        Args:
+            total_steps: optimiser steps of the whole run.
+        """
+        return RunLog(
+            self.folder.path,
+            is_main=self.accelerator.is_main_process,
+            total_steps=total_steps,
+            done_steps=self.steps_done,
+            every=self.config.train.log_every_steps,
+        )
 
     def train_epoch(self, log: RunLog) -> None:
         """Make the optimiser steps of the epoch that are not done yet, and save the state after the last."""
