@@ -10,12 +10,13 @@ from PIL import Image as PILImage
 from referral_fixture import photo, referral
 
 from vlt.config import ReferDataConfig, SyntheticDataConfig
-from vlt.config.data import Cue
+from vlt.config.data import Cue, MixedDataConfig
 from vlt.data.prepared import write_prepared
 from vlt.dataset import category_names, load_referrals
 from vlt.errors import ConfigError, DataError, VLTWarning
 from vlt.synth.shapes import SyntheticReferrals
 from vlt.text.cues import CUES, cues
+from vlt.types import NO_CATEGORY
 
 # ---------------------------------------------------------------- referrals
 
@@ -87,6 +88,44 @@ def test_synthetic_expressions_have_the_configured_kinds_of_hints():
 
 def test_the_configuration_lists_all_kinds_of_hints():
     assert set(get_args(Cue)) == set(CUES)
+
+
+# ---------------------------------------------------------------- mixed data
+
+
+@pytest.fixture
+def mixed(tmp_path) -> ReferDataConfig:
+    """Data with an image for each split, mixed with data about the image of its training split."""
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("a", "b"):
+        PILImage.fromarray(photo(ord(name))).save(images / f"{name}.png")
+    a, b = images / "a.png", images / "b.png"
+    own = {"train": [referral(1, "left dog", image=a), referral(7, "cat", image=a)], "val": [referral(2, "x", image=b)]}
+    write_prepared(tmp_path, "own", own, generate_mask=False, images=images)
+    write_prepared(tmp_path, "more", {"train": [referral(1, "fox", image=a)]}, generate_mask=False, images=images)
+    write_prepared(tmp_path, "leak", {"train": [referral(1, "hen", image=b)]}, generate_mask=False, images=images)
+    more = MixedDataConfig(dataset="more", images=images)
+    return ReferDataConfig(root=tmp_path, dataset="own", images=images, mixed_with=(more, more))
+
+
+def test_mixed_data_are_trained_on_under_ids_of_their_own(mixed):
+    found = load_referrals(mixed, "train")
+    assert [one.expressions[0].text for one in found] == ["left dog", "cat", "fox", "fox"]
+    assert [one.ref_id for one in found] == [1, 7, 8, 9]
+    assert len({one.image for one in found}) == 1
+    assert found[2].category == NO_CATEGORY
+    assert [one.expressions[0].text for one in load_referrals(mixed, "val")] == ["x"]
+
+
+def test_mixed_data_with_an_image_that_is_held_out_are_refused(mixed, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "images")
+    for folder in (tmp_path / "images", link):
+        leaking = mixed.model_copy(update={"mixed_with": (MixedDataConfig(dataset="leak", images=folder),)})
+        with pytest.raises(DataError, match=r"leak/train has 1 images that own holds out, the first .*b\.png"):
+            load_referrals(leaking, "train")
+        assert len(load_referrals(leaking, "val")) == 1
 
 
 # ---------------------------------------------------------------- categories

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import replace
+from pathlib import Path
 
 from vlt.config.data import DataConfig, ReferDataConfig
-from vlt.data.prepared import annotation_folder, read_prepared
+from vlt.data.prepared import annotation_folder, images_of_other_splits, read_prepared
 from vlt.data.referrals import without_blanks
 from vlt.errors import ConfigError, DataError, VLTWarning
-from vlt.types import Referrals
+from vlt.types import NO_CATEGORY, Referral, Referrals
 
 
 def load_referrals(config: DataConfig, split: str) -> Referrals:
@@ -33,7 +35,7 @@ def load_referrals(config: DataConfig, split: str) -> Referrals:
         referrals = read_prepared(config.root, config.dataset, split, config.images)
         if split != config.train_split:
             return referrals
-        kept, blank = without_blanks(referrals)
+        kept, blank = without_blanks(mix(referrals, config))
         name = f"{config.dataset}/{split}"
         if not kept:
             raise DataError(f"{name} has no expression to train on: all {blank} are blank; run `vlt prepare` again.")
@@ -50,6 +52,36 @@ def load_referrals(config: DataConfig, split: str) -> Referrals:
     kinds = None if config.kinds is None else {str(kind): weight for kind, weight in config.kinds.items()}
     referents = config.referents if split == config.train_split else 1
     return SyntheticReferrals(scenes[split], config.size, config.seed, split, kinds=kinds, referents=referents)
+
+
+def mix(referrals: list[Referral], config: ReferDataConfig) -> list[Referral]:
+    """Add the training referrals of `data.mixed_with`, with ids behind those that are there.
+
+    Their categories are dropped, since each data set numbers its own.
+
+    Args:
+        referrals: the training split of the main data set.
+        config: the data set.
+
+    Raises:
+        DataError: a data set that cannot be used; images that the main one validates or tests on.
+    """
+    if not config.mixed_with:
+        return referrals
+    others = images_of_other_splits(config.root, config.dataset, config.train_split)
+    held_out = {(config.images / name).resolve() for name in others}
+    mixed = list(referrals)
+    for source in config.mixed_with:
+        first = 1 + max(referral.ref_id for referral in mixed)
+        added = read_prepared(config.root, source.dataset, config.train_split, source.images)
+        images = {referral.image for referral in added if isinstance(referral.image, Path)}
+        if shared := sorted(image for image in images if image.resolve() in held_out):
+            raise DataError(
+                f"{source.dataset}/{config.train_split} has {len(shared)} images that {config.dataset} holds out, the "
+                f"first {shared[0]}; prepare both with the same share of validation images."
+            )
+        mixed += [replace(referral, ref_id=first + place, category=NO_CATEGORY) for place, referral in enumerate(added)]
+    return mixed
 
 
 def category_names(config: DataConfig) -> tuple[str, ...]:

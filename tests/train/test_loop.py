@@ -382,3 +382,34 @@ def test_a_damaged_state_is_one_sentence(small, tmp_path):
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(CheckpointError, match=r"resume state .*state\.pt is damaged"):
         train(config)
+
+
+def test_epochs_between_validations_are_trained_but_neither_validated_nor_saved(small, tmp_path):
+    """Three epochs, validated every second and at the end, train as if each were validated."""
+    every, seldom = (small(tmp_path / str(n), train={"epochs": 3, "validate_every": n}) for n in (1, 2))
+    train(every)
+    train(seldom)
+    scores = {entry["epoch"]: entry for entry in history(every)}
+    assert [entry["epoch"] for entry in history(seldom)] == [2, 3]
+    assert history(seldom) == [scores[2], scores[3]]
+    assert_same(weights(every), weights(seldom))
+
+
+def test_a_run_interrupted_before_its_first_validation_continues(small, tmp_path, monkeypatch):
+    whole, parted = (small(tmp_path / name, train={"epochs": 2, "validate_every": 2}) for name in ("whole", "parted"))
+    train(whole)
+    counted, epochs = Training.train_epoch, []
+
+    def interrupt(self, log):
+        if epochs:
+            raise RuntimeError("interrupted")
+        epochs.append(self.progress.epoch)
+        counted(self, log)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "train_epoch", interrupt)
+        with pytest.raises(RuntimeError, match="interrupted"):
+            train(parted)
+    train(parted)
+    assert history(parted) == history(whole)
+    assert_same(weights(parted), weights(whole))

@@ -28,6 +28,15 @@ class ComposeConfig(Section):
     """Objects per scene that get expressions; each is a referral of its own."""
 
 
+class MixedDataConfig(Section):
+    """A prepared data set that is trained on beside the main one."""
+
+    dataset: Text
+    """Name of the data set's folder under `anns/` and `masks/` of `data.root`."""
+    images: LocalPath
+    """The folder with its images."""
+
+
 class ReferDataConfig(Section):
     """A prepared data set, as written by `vlt prepare` or by the original's script."""
 
@@ -44,6 +53,9 @@ class ReferDataConfig(Section):
     val_split: Text = "val"
     """Split that is validated on and selects the best checkpoint. `vlt prepare` divides val into val_a and val_b, so
     that one can select and the other can be reported."""
+    mixed_with: tuple[MixedDataConfig, ...] = ()
+    """Further prepared data sets whose `train_split` is trained on, too; none of their images may be in other splits of
+    `dataset`."""
     flip: Fraction = 0.0
     """Augmentation: probability of flipping a training image horizontally, with left and right swapped in the
     expression; an image whose expression cannot be swapped is not flipped."""

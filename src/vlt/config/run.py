@@ -145,6 +145,8 @@ class TrainConfig(Section):
     null: pretrained parts, or random weights."""
     workers: Count = 0
     """Processes that load data; 0: the main process does."""
+    validate_every: Positive = 1
+    """Epochs between two validations, each of which saves a checkpoint; the last epoch is always validated."""
     save_every_steps: Positive | None = None
     """Optimiser steps between two saved resume states; null: one at the end of each epoch."""
     log_every_steps: Positive = 20

@@ -178,7 +178,7 @@ def sample_boxes(x: Tensor, boxes: Tensor, grid: int) -> Tensor:
     Returns:
         (U, N, grid * grid, C), row by row.
     """
-    steps = (torch.arange(grid, device=x.device, dtype=x.dtype) + 0.5) / grid
+    steps = (torch.arange(grid, device=x.device, dtype=boxes.dtype) + 0.5) / grid  # half precision would be pixels off
     corner, extent = boxes[..., None, :2], boxes[..., None, 2:] - boxes[..., None, :2]  # (U, N, 1, 2)
     where = (corner + steps[:, None] * extent) * 2 - 1  # (U, N, grid, 2), from -1 to 1
     points = torch.stack(
@@ -188,7 +188,7 @@ def sample_boxes(x: Tensor, boxes: Tensor, grid: int) -> Tensor:
         ],
         dim=-1,
     )  # (U, N, grid, grid, 2) xy
-    sampled = F.grid_sample(x, points.flatten(2, 3).to(x.dtype), align_corners=False, padding_mode="border")
+    sampled = F.grid_sample(x.to(points.dtype), points.flatten(2, 3), align_corners=False, padding_mode="border")
     return sampled.permute(0, 2, 3, 1)
 
 

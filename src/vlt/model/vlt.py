@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from vlt.model.backbone import Backbone
@@ -175,7 +176,9 @@ class VLT(Freezable):
         maps, size = self.backbone(images), (images.shape[-2], images.shape[-1])
         candidates = None
         if self.detector is not None and self.candidate_encoder is not None:
-            inputs = self.candidate_encoder.gather(self.detector(images), maps, images)
+            with torch.autocast(images.device.type, enabled=False):  # half precision moves its boxes
+                detections = self.detector(images)
+            inputs = self.candidate_encoder.gather(detections, maps, images)
             candidates = self.candidate_encoder(inputs)
         if not masks:
             return Features((), None, None, candidates, size)

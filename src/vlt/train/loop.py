@@ -155,7 +155,12 @@ class Training:
                 began = time.monotonic()
                 try:
                     self.train_epoch(log)
-                    self.finish_epoch(log, began)
+                    epoch = self.progress.epoch + 1
+                    if epoch % self.config.train.validate_every == 0 or epoch == epochs:
+                        self.finish_epoch(log, began)
+                    else:
+                        self.progress.finish_epoch(None)
+                        self.resume.save(self.progress)
                 except DataError:
                     # A signal to the whole process group also ends the processes that load data.
                     if self.stop.requested and self.accelerator.num_processes == 1:

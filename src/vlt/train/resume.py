@@ -82,10 +82,10 @@ class Progress:
     """Progress of a run.
 
     Attributes:
-        epoch: number of epochs finished, validation included.
+        epoch: number of epochs finished, with their validation.
         step: number of optimiser steps done since.
         sums: sum of each loss over those steps.
-        history: entry of each finished epoch, as in history.jsonl.
+        history: entry of each epoch that was validated, as in history.jsonl.
     """
 
     epoch: int = 0
@@ -102,9 +102,13 @@ class Progress:
         """Return each loss averaged over the steps since the last finished epoch."""
         return {name: total / self.step for name, total in self.sums.items()}
 
-    def finish_epoch(self, entry: dict[str, Any]) -> None:
-        """Count one epoch that has been validated."""
-        self.history.append(entry)
+    def finish_epoch(self, entry: dict[str, Any] | None) -> None:
+        """Count one epoch.
+
+        Args:
+            entry: its entry in the history; None where it was not validated.
+        """
+        self.history += [] if entry is None else [entry]
         self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
 
 
