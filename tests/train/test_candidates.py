@@ -114,3 +114,27 @@ def test_with_foreign_every_expression_is_read_about_an_image_that_it_is_foreign
     assert torch.equal(words, same)
     assert losses[0].all()
     assert not losses[1].any()
+
+
+def test_mixed_precision_neither_moves_the_detections_nor_stops_the_foreign_expressions(small, tmp_path, monkeypatch):
+    found, detect = [], Detector.forward
+
+    def spy(self, images):
+        found.append((images, detect(self, images), torch.is_autocast_enabled("cpu")))
+        return found[-1][1]
+
+    monkeypatch.setattr(Detector, "forward", spy)
+    monkeypatch.setattr(learner, "foreign_images", lambda right, scores, index: torch.ones(len(right), len(scores)) > 0)
+    config = small(
+        tmp_path / "run",
+        model={"candidates": CANDIDATES},
+        loss={"candidate": 1.0, "foreign": 1.0},
+        train={"epochs": 1, "precision": "bf16"},
+    )
+    train(config)
+    detector = load_checkpoint(tmp_path / "run", "cpu").model.detector
+    images, detections, is_lowered = found[0]
+    assert not is_lowered
+    with torch.no_grad():
+        for one, other in zip(detections, detect(detector, images), strict=True):
+            assert torch.equal(one, other)

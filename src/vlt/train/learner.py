@@ -82,10 +82,6 @@ class Objective(nn.Module):
             mask_losses = segmentation_loss(output.logits, targets, config, self.kernels)
             auxiliary = auxiliary_loss(output.response_maps, features.boxes, targets, image_index, config)
             losses = {**mask_losses, **auxiliary, "total": mask_losses["total"] + auxiliary["total"]}
-            if output.choice is not None:
-                candidate = self.choice_loss(output.choice, encoded, batch)
-                total = losses["total"] + config.candidate * candidate
-                losses = {**losses, "candidate": candidate, "total": total}
             if config.contrast.weight:
                 object_ids = torch.tensor([referral.ref_id for referral in batch.referrals], device=image_index.device)
                 image_ids = image_index if config.contrast.negatives == "photo" else None
@@ -93,6 +89,9 @@ class Objective(nn.Module):
                 contrast = contrast_loss(compared, object_ids, config.contrast.temperature, image_ids)
                 total = losses["total"] + config.contrast.weight * contrast
                 losses = {**losses, "contrast": contrast, "total": total}
+        if output.choice is not None:  # with autocast, since other images are read for it, too
+            candidate = self.choice_loss(output.choice, encoded, batch)
+            losses = {**losses, "candidate": candidate, "total": losses["total"] + config.candidate * candidate}
         return losses
 
     def choice_loss(self, choice: Choice, features: Features, batch: Batch) -> Tensor:
