@@ -61,7 +61,8 @@ if TYPE_CHECKING:
     "--baselines",
     "--dummies",
     is_flag=True,
-    help="Score the whole image, a centred box of the mean size and the category's noun alone, too.",
+    help="Score the whole image, a centred box of the mean size, the category's noun alone, and with candidates a box "
+    "chosen by rules, too.",
 )
 @refine_option
 @device_option
@@ -137,7 +138,8 @@ def test(
             ),
         )
         if baselines:
-            report = with_baselines(report, predictor, referrals[split], run, protocol)
+            has_detector = loaded.model.detector is not None
+            report = with_baselines(report, predictor, referrals[split], run, protocol, has_detector=has_detector)
         click.echo(str(report))
         report.write(reports[split])
         if lines := split_file(per_sample, split, chosen):
@@ -152,17 +154,22 @@ def is_inference_key(assignment: str) -> bool:
     return key.startswith("inference.") or key in ("evaluate.threshold", "evaluate.mirror", "evaluate.batch_size")
 
 
-def with_baselines(report: Report, predictor: Predictor, referrals: Referrals, run: Config, protocol: str) -> Report:
+def with_baselines(
+    report: Report, predictor: Predictor, referrals: Referrals, run: Config, protocol: str, *, has_detector: bool
+) -> Report:
     """Add the scores of the baselines to a report; the box has the mean size of the train split."""
     from vlt.dataset import category_names, load_referrals
     from vlt.evaluate.baselines import category_nouns, centred_box, mean_box_share, noun_gain, whole_image
     from vlt.evaluate.evaluation import evaluate
+    from vlt.evaluate.rules import detector_with_rules
 
     share = mean_box_share(load_referrals(run.data, run.data.train_split))
     rows = {
         "whole image": evaluate(whole_image, referrals, protocol=protocol).scores,
         "centred box": evaluate(centred_box(share), referrals, protocol=protocol).scores,
     }
+    if has_detector:
+        rows["detector with rules"] = evaluate(detector_with_rules(predictor), referrals, protocol=protocol).scores
     nouns = category_nouns(referrals, category_names(run.data))
     if not nouns:
         message = "The noun alone was not evaluated, since the data set has no category names;"

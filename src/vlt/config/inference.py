@@ -11,8 +11,8 @@ class InferenceConfig(Section):
     threshold: Fraction = 0.5
     """Pixels whose probability is strictly above this value belong to the mask."""
     presence: Fraction = 0.0
-    """Where the probability that anything matches is below this value, the mask is empty; 0: never. Has an effect only
-    with `model.candidates`."""
+    """Where the probability that anything matches is below this value, the mask is empty; 0: never. Requires
+    `model.candidates`."""
     temperature: AboveZero = 1.0
     """Divides the logits of the choice among candidates, so that presence and score are calibrated; above 1 they become
     less certain. The network's masks do not depend on it."""

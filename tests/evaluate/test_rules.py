@@ -1,0 +1,81 @@
+"""The baseline that chooses one of the detector's boxes by keywords."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from predictor_fixture import INPUT_SIZE, RedEngine, make_predictor
+
+from vlt.categories import COCO_CATEGORIES
+from vlt.data.masks import mask_box
+from vlt.evaluate.rules import choose_by_rules, detector_with_rules
+
+BOXES = np.array([[0.0, 0.0, 0.3, 0.9], [0.4, 0.5, 0.5, 0.6], [0.7, 0.1, 0.9, 0.5], [0.1, 0.6, 0.9, 1.0]])
+LABELS = ("person", "person", "person", "dining table")
+
+
+def scores(probabilities=(0.5, 0.9, 0.6, 0.8)):
+    result = np.zeros((4, 80))
+    result[np.arange(4), [COCO_CATEGORIES.index(label) for label in LABELS]] = probabilities
+    return result
+
+
+@pytest.mark.parametrize(
+    ("text", "chosen"),
+    [
+        ("man on the left", 0),
+        ("the right woman", 2),
+        ("the guy in the middle", 1),
+        ("biggest person", 0),
+        ("smallest of the people", 1),
+        ("lower person", 1),
+        ("lady", 1),
+        ("table on the left", 3),
+        ("left one", 0),
+        ("tables with food", 3),
+        ("zebra", 0),
+    ],
+)
+def test_the_first_noun_and_the_first_keyword_choose(text, chosen):
+    assert choose_by_rules(text, BOXES, scores()) == chosen
+
+
+def test_improbable_detections_are_chosen_only_where_there_is_no_other():
+    assert choose_by_rules("left guy", BOXES, scores((0.2, 0.9, 0.6, 0.8))) == 1
+    assert choose_by_rules("left guy", BOXES, scores((0.1, 0.2, 0.1, 0.8))) == 1
+
+
+class Detecting(RedEngine):
+    """An engine whose network has found the four objects above."""
+
+    def encode(self, images):
+        return SimpleNamespace(
+            candidates=SimpleNamespace(
+                valid=torch.ones(len(images), 4, dtype=torch.bool),
+                boxes=torch.tensor(BOXES).float().expand(len(images), -1, -1),
+                scores=torch.tensor(scores()).float().expand(len(images), -1, -1),
+            )
+        )
+
+
+def test_without_a_refiner_the_mask_is_the_chosen_box():
+    height, width = INPUT_SIZE
+    image = np.zeros((height, width, 3), np.uint8)
+    baseline = detector_with_rules(make_predictor(Detecting()))
+    left, right = next(iter(baseline([image], [["left guy", "right guy"]])))
+    for mask, (x0, y0, x1, y1) in ((left, BOXES[0]), (right, BOXES[2])):
+        assert mask.shape == (height, width)
+        assert mask_box(mask) == pytest.approx((x0 * width, y0 * height, x1 * width, y1 * height), abs=1)
+
+
+def test_where_nothing_is_detected_masks_are_empty():
+    class Blind(Detecting):
+        def encode(self, images):
+            encoded = super().encode(images)
+            encoded.candidates.valid[:] = False
+            return encoded
+
+    image = np.zeros((9, 7, 3), np.uint8)
+    masks = next(iter(detector_with_rules(make_predictor(Blind()))([image], [["left guy", "dog"]])))
+    assert [(mask.shape, mask.any()) for mask in masks] == [((9, 7), False)] * 2
