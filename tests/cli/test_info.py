@@ -104,7 +104,14 @@ def test_each_number_names_its_split(tiny_config, tiny_model, tiny_text, tmp_pat
     assert any("commit 1234 with uncommitted changes, seed 0" in line for line in lines)
     assert "dirty" not in "".join(lines)
     facts = json.loads(run("info", tmp_path / "one", "--json").stdout)
-    assert facts["inference"] == {"threshold": 0.5, "flip": True, "refine": False, "input_size": [64, 64]}
+    assert facts["inference"] == {
+        "threshold": 0.5,
+        "presence": 0.0,
+        "temperature": 1.0,
+        "flip": True,
+        "refine": False,
+        "input_size": [64, 64],
+    }
     assert facts["training"]["split"] == "val_a"
 
 
