@@ -111,11 +111,19 @@ def test_cached_detections_are_those_of_the_detector_and_are_not_computed_again(
     detector, images = Detector(width=0.125, side=64, count=5, floor=0.0), torch.rand(3, 3, 56, 56)
     exact = detector(images)
     first = CachedDetector(detector, tmp_path, "no", ImageKeys())(images)
-    monkeypatch.setattr(Detector, "forward", None)  # nothing is left that could compute
+    monkeypatch.setattr(Detector, "maps", None)  # nothing is left that could compute
     again = CachedDetector(detector, tmp_path, "no", ImageKeys())(images[[1, 2, 0]])
     for one, other, computed in zip(first, again, exact, strict=True):
         torch.testing.assert_close(one, computed)
         assert torch.equal(one, other[[2, 0, 1]])
+
+
+def test_caches_move_to_another_device_as_a_whole(tmp_path):
+    images = torch.rand(1, 3, 56, 56, device="meta")  # a device of which every machine has one
+    detector = CachedDetector(Detector(width=0.125, side=64), tmp_path, "no", ImageKeys()).to("meta")
+    backbone = CachedBackbone(_backbone(), tmp_path, "no", ImageKeys()).to("meta")
+    assert Detector.forward(detector, images).boxes.is_meta
+    assert all(level.is_meta for level in Backbone.forward(backbone, images))
 
 
 def test_detections_of_another_count_are_kept_apart(tmp_path):

@@ -165,9 +165,11 @@ class CachedDetector(Detector):
 
     def __init__(self, detector: Detector, folder: Path, settings: str, keys: ImageKeys) -> None:
         nn.Module.__init__(self)
-        self._wrapped = (detector,)  # see CachedBackbone
+        self.side, self.count, self.floor = detector.side, detector.count, detector.floor
         for name, part in detector.named_children():
             self.add_module(name, part)
+        for name, buffer in detector.named_buffers(recurse=False):
+            self.register_buffer(name, buffer, persistent=False)
         numbers = f"{settings}, side {detector.side}, count {detector.count}, floor {detector.floor}"
         self.files = FeatureFiles(detector, folder, numbers, keys)
 
@@ -177,7 +179,7 @@ class CachedDetector(Detector):
         Raises:
             DataError: a file that cannot be read or written.
         """
-        return Detections(*self.files.look_up(images, self._wrapped[0]))
+        return Detections(*self.files.look_up(images, super().forward))
 
 
 class CachedLanguage(BertEncoder):

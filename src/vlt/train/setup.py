@@ -151,6 +151,8 @@ def start_accelerator(config: TrainConfig, views: int = 1) -> Accelerator:
             f"({state.num_processes} processes x train.accumulate {config.accumulate}{contrasted}); "
             f"take {f'{below} or {below + parts}' if below else parts}."
         )
+    if state.device.type == "cuda":  # cuDNN's attention would prepare itself anew, for a second, for each batch shape
+        torch.backends.cuda.enable_cudnn_sdp(False)
     AcceleratorState._reset_state()  # global state, which would refuse another precision in the next run
     return Accelerator(mixed_precision=config.precision, gradient_accumulation_steps=config.accumulate)
 
