@@ -450,6 +450,7 @@ def test_contrast_that_nothing_can_learn_is_refused(contrast, others, sentence):
             "model.candidates is null but loss.candidate is 1; they must be enabled together",
         ),
         ({"train": {"only": "candidates"}}, "train.only is candidates, but model.candidates is null"),
+        ({"train": {"only": "masks"}}, "train.only is masks, but model.candidates is null"),
         ({"inference": {"presence": 0.2}}, "inference.presence is 0.2, but without model.candidates no presence is"),
         (
             {"model": {"candidates": {"dim": 30}}, "loss": {"candidate": 1.0}},

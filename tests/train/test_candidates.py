@@ -48,6 +48,18 @@ def test_a_run_of_the_choice_alone_changes_nothing_else(small, tmp_path):
     assert any(not torch.equal(after[name], untrained[name]) for name in new if name.startswith("chooser"))
 
 
+def test_a_run_of_the_masks_alone_leaves_the_choice_as_it_is(small, tmp_path):
+    train(_candidates(small, tmp_path / "start", train={"epochs": 1}))
+    train(_candidates(small, tmp_path / "run", train={"epochs": 1, "only": "masks", "start_from": tmp_path / "start"}))
+    before, after = _weights(tmp_path / "start"), _weights(tmp_path / "run")
+    changed = {name.split(".")[0] for name, tensor in after.items() if not torch.equal(tensor, before[name])}
+    assert changed >= {"mask_decoder", "choice_guide", "transformer"}
+    assert not changed & {*CANDIDATE_PARTS, "detector"}
+    history = (tmp_path / "run" / "history.jsonl").read_text()
+    assert '"bce"' in history
+    assert '"candidate"' not in history
+
+
 def test_a_run_of_everything_trains_masks_and_choice(small, tmp_path):
     train(_candidates(small, tmp_path / "run", train={"epochs": 1}))
     history = (tmp_path / "run" / "history.jsonl").read_text()

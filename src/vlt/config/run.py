@@ -127,10 +127,10 @@ class TrainConfig(Section):
     """Decay of the moving average of the weights, which is then validated and saved; null: none."""
     precision: Annotated[Literal["no", "bf16", "fp16"], BeforeValidator(precision_name)] = "no"
     """Mixed precision; no: float32 throughout."""
-    only: Literal["candidates"] | None = None
+    only: Literal["candidates", "masks"] | None = None
     """candidates: train the choice among candidates alone, and neither compute nor change anything else, which is many
-    times faster; masks are then validated as the boxes of the chosen candidates. null: train everything that is not
-    frozen."""
+    times faster; masks are then validated as the boxes of the chosen candidates. masks: train everything that is not
+    frozen but that choice. null: train both."""
     every_expression: bool = False
     """Make each expression of a referral a sample of its own in every epoch; false: draw one of them per referral and
     epoch. Referrals of composed scenes, which are new in each epoch, always give one."""
@@ -247,8 +247,10 @@ class Config(Section):
                 f"model.candidates is {'given' if has_candidates else 'null'} but loss.candidate is "
                 f"{loss.candidate:g}; they must be enabled together"
             )
-        if self.train.only == "candidates" and not has_candidates:
-            raise ValueError("train.only is candidates, but model.candidates is null; configure them, or leave it out")
+        if self.train.only and not has_candidates:
+            raise ValueError(
+                f"train.only is {self.train.only}, but model.candidates is null; configure them, or leave it out"
+            )
         if self.inference.presence and not has_candidates:
             raise ValueError(
                 f"inference.presence is {self.inference.presence:g}, but without model.candidates no presence is "

@@ -5,7 +5,7 @@ Beside it, where the configuration asks for candidates: detector, candidate enco
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -143,7 +143,7 @@ class VLT(Freezable):
         """List the parts, as `Freezable` requires."""
         return list(self.children())
 
-    def train_only(self, names: Sequence[str]) -> None:
+    def train_only(self, names: Collection[str]) -> None:
         """Freeze all parts but those with these names, which are attributes of this class."""
         self.freeze([part for name, part in self.named_children() if name not in names])
 

@@ -91,7 +91,7 @@ class TrainData:
             slips=config.data.slips,
             light=config.data.light,
             mask_ratio=config.loss.contrast.mask_ratio if views_per_referral(config) > 1 else None,
-            masks=config.train.only is None,
+            masks=config.train.only != "candidates",
         )
 
     def batches(self, config: Config, epoch: int, *, skip_steps: int, rank: int, world: int) -> Iterator[list[Batch]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 import torch
 from accelerate import Accelerator
@@ -51,14 +51,14 @@ class Objective(nn.Module):
     Args:
         network: the network to train.
         config: weight of each loss.
-        masks: compute masks and their losses; False: the choice among candidates alone.
+        only: see `train.only`; what it leaves out has no loss.
     """
 
-    def __init__(self, network: VLT, config: LossConfig, *, masks: bool = True) -> None:
+    def __init__(self, network: VLT, config: LossConfig, *, only: Literal["candidates", "masks"] | None = None) -> None:
         super().__init__()
         self.network = network
         self.config = config
-        self.masks = masks
+        self.only = only
         # Kernels for the L2 penalty; that of frozen ones would be a constant.
         convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
         self.kernels = [module.weight for module in convolutions if module.weight.requires_grad]
@@ -70,9 +70,9 @@ class Objective(nn.Module):
             Scalars: "total", and its unweighted parts.
         """
         config, targets, image_index = self.config, batch.targets, batch.image_index
-        encoded = self.network.encode(batch.images, masks=self.masks)
+        encoded = self.network.encode(batch.images, masks=self.only != "candidates")
         features = encoded.select(image_index)
-        if not self.masks:
+        if self.only == "candidates":
             choice = self.network.choose(features, batch.words, batch.word_mask)
             loss = self.choice_loss(choice, encoded, batch)
             return {"candidate": loss, "total": config.candidate * loss}
@@ -89,7 +89,7 @@ class Objective(nn.Module):
                 contrast = contrast_loss(compared, object_ids, config.contrast.temperature, image_ids)
                 total = losses["total"] + config.contrast.weight * contrast
                 losses = {**losses, "contrast": contrast, "total": total}
-        if output.choice is not None:  # with autocast, since other images are read for it, too
+        if output.choice is not None and self.only != "masks":  # with autocast, since other images are read for it, too
             candidate = self.choice_loss(output.choice, encoded, batch)
             losses = {**losses, "candidate": candidate, "total": losses["total"] + config.candidate * candidate}
         return losses
@@ -150,7 +150,7 @@ class Learner:
         optimizer = build_optimizer(self.network, config.train)
         self.scheduler = build_scheduler(optimizer, config.train, steps_per_epoch)
         self.objective, self.optimizer = accelerator.prepare(
-            Objective(self.network, config.loss, masks=config.train.only is None), optimizer
+            Objective(self.network, config.loss, only=config.train.only), optimizer
         )
 
     @property

@@ -32,7 +32,7 @@ from vlt.train.feature_cache import CachedBackbone, CachedDetector, CachedLangua
 ModelT = TypeVar("ModelT", bound=ReferenceConfig | VLTConfig)
 
 CANDIDATE_PARTS = ("candidate_encoder", "chooser")
-"""Parts that train with `train.only: candidates`."""
+"""Parts that train with `train.only: candidates`, and do not with `train.only: masks`."""
 NEW_PARTS = (*CANDIDATE_PARTS, "detector", "choice_guide")
 """Parts of a network with candidates that one without does not have."""
 SHIPPED = Path("default")
@@ -255,8 +255,9 @@ def build_network(config: Config, start: Checkpoint | None = None) -> VLT:
         load_start_weights(model, start, config)
     elif isinstance(backbone, Darknet53Config) and backbone.pretrained is not None:
         load_keras_backbone(backbone.pretrained, cast(Darknet53, model.backbone))
-    if config.train.only == "candidates":
-        model.train_only(CANDIDATE_PARTS)
+    if config.train.only is not None:
+        parts = {name for name, _ in model.named_children()}
+        model.train_only(CANDIDATE_PARTS if config.train.only == "candidates" else parts - {*CANDIDATE_PARTS})
     if config.train.map_cache is not None:
         # The cache depends on the architecture of the backbone, not on where its weights were stored.
         shape = resolve_model(config.model, start).backbone.model_dump_json(exclude={"pretrained", "trainable_blocks"})

@@ -37,7 +37,7 @@ def validate(
 
     with evaluating(network):
         report = evaluate(
-            torch_predictor(network, data.text, config, masks=config.train.only is None),
+            torch_predictor(network, data.text, config, masks=config.train.only != "candidates"),
             data.val,
             protocol=config.evaluate.protocol,
             on_outcome=show,
