@@ -118,6 +118,16 @@ def test_mixed_data_are_trained_on_under_ids_of_their_own(mixed):
     assert [one.expressions[0].text for one in load_referrals(mixed, "val")] == ["x"]
 
 
+def test_blank_expressions_of_mixed_data_are_counted(mixed, tmp_path):
+    blank = [
+        referral(1, "fox", image=tmp_path / "images" / "a.png"),
+        referral(2, " ", image=tmp_path / "images" / "a.png"),
+    ]
+    write_prepared(tmp_path, "more", {"train": blank}, generate_mask=False, images=tmp_path / "images")
+    with pytest.warns(VLTWarning, match=r"own/train: 2 blank expressions were left out, and 2 referrals with"):
+        assert len(load_referrals(mixed, "train")) == 4
+
+
 def test_mixed_data_with_an_image_that_is_held_out_are_refused(mixed, tmp_path):
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "images")

@@ -35,12 +35,13 @@ def load_referrals(config: DataConfig, split: str) -> Referrals:
         referrals = read_prepared(config.root, config.dataset, split, config.images)
         if split != config.train_split:
             return referrals
-        kept, blank = without_blanks(mix(referrals, config))
+        mixed = mix(referrals, config)
+        kept, blank = without_blanks(mixed)
         name = f"{config.dataset}/{split}"
         if not kept:
             raise DataError(f"{name} has no expression to train on: all {blank} are blank; run `vlt prepare` again.")
         if blank:
-            empty = len(referrals) - len(kept)
+            empty = len(mixed) - len(kept)
             message = f"{name}: {blank} blank expressions were left out, and {empty} referrals with only these."
             warnings.warn(VLTWarning(message), stacklevel=2)
         return kept

@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from vlt.checkpoint import load_checkpoint, save_checkpoint
 from vlt.cli import main
+from vlt.cli.info import info_lines
 from vlt.config import parse_config
 
 
@@ -47,6 +48,16 @@ def test_json(packed):
     assert facts["reports"] == [REPORT]
     assert facts["licences"] == ["net: Apache-2.0", "data: CC BY 4.0"]
     assert facts["files"] == {path.name: path.stat().st_size for path in packed.iterdir()}
+
+
+def test_lines_of_a_network_that_says_that_nothing_matches(packed):
+    facts = json.loads(run("info", packed, "--json").stdout)
+    assert "presence" not in dict(info_lines(facts))
+    for changes, line in (
+        ({"presence": 0.25}, "nothing matches below a presence of 0.25, temperature 1"),
+        ({"temperature": 1.5}, "nothing matches below a presence of 0, temperature 1.5"),
+    ):
+        assert dict(info_lines({**facts, "inference": {**facts["inference"], **changes}}))["presence"] == line
 
 
 def test_lines(packed):

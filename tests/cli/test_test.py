@@ -12,11 +12,13 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from vlt.checkpoint import read as checkpoint_reading
 from vlt.checkpoint import set_pointer, source_commit
 from vlt.cli import main
 from vlt.config import dump_config, read_config
 from vlt.data.prepared import write_prepared
 from vlt.dataset import load_referrals
+from vlt.evaluate import whole_image
 from vlt.prepare.splits import with_halves
 from vlt.types import Expression, Referral, Standing
 
@@ -272,3 +274,19 @@ def test_what_is_refused(run_dir, config_file, arguments, code, sentence):
     assert result.exit_code == code
     assert sentence in " ".join(result.stderr.split())
     assert "mIoU" not in result.stdout
+
+
+def test_the_detector_with_rules_is_a_baseline_of_networks_with_a_detector(run_dir, config_file, monkeypatch):
+    """The rules have tests of their own; here they mark the whole image."""
+    monkeypatch.setattr("vlt.evaluate.rules.detector_with_rules", lambda predictor: whole_image)
+    load = checkpoint_reading.load_checkpoint
+
+    def with_detector(*arguments, **options):
+        loaded = load(*arguments, **options)
+        loaded.model.detector = torch.nn.Identity()
+        return loaded
+
+    monkeypatch.setattr(checkpoint_reading, "load_checkpoint", with_detector)
+    assert invoke("tiny.yaml", "--baselines").exit_code == 0
+    baselines = json.loads((run_dir / "checkpoints" / "epoch-1.val.json").read_text())["baselines"]
+    assert baselines["detector with rules"] == baselines["whole image"]

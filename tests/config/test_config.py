@@ -77,6 +77,18 @@ def test_any_multiple_of_the_coarsest_stride_is_a_size(model, size):
         ),
         ({"model": {"name": "reference", "fusio": 1}}, "unknown key 'model.fusio' (did you mean 'fused_dim'?)"),
         (
+            {
+                "data": {
+                    "name": "refer",
+                    "root": "data",
+                    "dataset": "own",
+                    "images": "photos",
+                    "mixed_with": [{"dataset": "more", "images": "photos", "split": "train"}],
+                }
+            },
+            "unknown key 'data.mixed_with.0.split' (known here: dataset, images)",
+        ),
+        (
             {"model": {"backbone": {"name": "swin", "siz": "tiny"}}},
             "unknown key 'model.backbone.siz' (did you mean 'size'?)",
         ),

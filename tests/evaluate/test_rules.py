@@ -10,6 +10,7 @@ from predictor_fixture import INPUT_SIZE, RedEngine, make_predictor
 from vlt.categories import COCO_CATEGORIES
 from vlt.data.masks import mask_box
 from vlt.evaluate.rules import choose_by_rules, detector_with_rules
+from vlt.geometry import Letterbox
 
 BOXES = np.array([[0.0, 0.0, 0.3, 0.9], [0.4, 0.5, 0.5, 0.6], [0.7, 0.1, 0.9, 0.5], [0.1, 0.6, 0.9, 1.0]])
 LABELS = ("person", "person", "person", "dining table")
@@ -35,6 +36,10 @@ def scores(probabilities=(0.5, 0.9, 0.6, 0.8)):
         ("left one", 0),
         ("tables with food", 3),
         ("zebra", 0),
+        ("women on the left", 0),
+        ("men on the right", 2),
+        ("right one of the ladies", 2),
+        ("orange table", 3),
     ],
 )
 def test_the_first_noun_and_the_first_keyword_choose(text, chosen):
@@ -67,6 +72,32 @@ def test_without_a_refiner_the_mask_is_the_chosen_box():
     for mask, (x0, y0, x1, y1) in ((left, BOXES[0]), (right, BOXES[2])):
         assert mask.shape == (height, width)
         assert mask_box(mask) == pytest.approx((x0 * width, y0 * height, x1 * width, y1 * height), abs=1)
+
+
+class Outliner:
+    """A refiner that marks the whole image if it draws at all, and keeps the boxes that it was asked about."""
+
+    def __init__(self, draws):
+        self.draws, self.boxes = draws, []
+
+    def encode(self, image):
+        return SimpleNamespace(letterbox=Letterbox(image.shape[:2], (256, 256)))
+
+    def refine(self, features, logits, letterbox, threshold, box):
+        self.boxes.append(box)
+        assert (logits < 0).all()
+        return np.full((1, 64, 64), 5, np.float32) if self.draws else None
+
+
+def test_a_refiner_draws_the_outline_in_the_chosen_box():
+    image = np.zeros((*INPUT_SIZE, 3), np.uint8)
+    for draws in (True, False):
+        refiner = Outliner(draws)
+        baseline = detector_with_rules(make_predictor(Detecting(), refiner=refiner))
+        [mask] = next(iter(baseline([image], [["left guy"]])))
+        assert refiner.boxes[0] == pytest.approx(BOXES[0])
+        assert mask.all() == draws
+        assert mask.any()
 
 
 def test_where_nothing_is_detected_masks_are_empty():

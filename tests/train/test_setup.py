@@ -69,6 +69,17 @@ def test_processes_count_in_sharing_a_batch(small, tmp_path, monkeypatch):
         start_accelerator(small(tmp_path).train)
 
 
+def test_a_run_on_cuda_does_without_the_attention_that_prepares_itself_for_each_shape(small, tmp_path, monkeypatch):
+    enabled = []
+    monkeypatch.setattr(torch.backends.cuda, "enable_cudnn_sdp", enabled.append)
+    start_accelerator(small(tmp_path).train)
+    assert enabled == []
+    state = SimpleNamespace(num_processes=1, device=torch.device("cuda"))
+    monkeypatch.setattr(setup, "PartialState", lambda **_: state)
+    start_accelerator(small(tmp_path).train)
+    assert enabled == [False]
+
+
 def test_fewer_referrals_than_a_batch_are_refused(small, tmp_path):
     config = small(tmp_path, train={"batch_size": 16})
     with pytest.raises(

@@ -104,9 +104,9 @@ def info_lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     flip = "averaged with the flipped image" if inference["flip"] else "no test-time augmentation"
     refine = "outlines refined" if inference["refine"] else "outlines not refined"
     yield "prediction", f"threshold {inference['threshold']:g}, {flip}, {refine}"
-    if inference["presence"]:
+    if inference["presence"] or inference["temperature"] != 1:
         below = f"nothing matches below a presence of {inference['presence']:g}"
-        yield "presence", f"{below} (temperature {inference['temperature']:g})"
+        yield "presence", f"{below}, temperature {inference['temperature']:g}"
     boxes = ", ".join(f"{box} {count / 1e6:.2f} M" for box, count in counts.items() if box != "total")
     yield "parameters", f"{counts['total'] / 1e6:.2f} M: {boxes}"
     commit = training["commit"] or "not stated"

@@ -182,6 +182,8 @@ def _section_at(path: Sequence[str], values: Mapping[str, Any]) -> type[BaseMode
     node: Any = with_default_names(dict(values))
     section: type[BaseModel] = Config
     for key in path:
+        if key.isdecimal():  # the place in a list of sections
+            continue
         node = node.get(key, {}) if isinstance(node, Mapping) else {}
         choices = section_choices(section, key)
         given = node.get("name") if isinstance(node, Mapping) else None

@@ -77,11 +77,12 @@ def key_table(path: str, section: type[BaseModel]) -> str:
         choices = section_choices(section, key)
         if field.is_required():
             default = "required"
-        elif choices and field.default is not None:
+        elif choices and isinstance(field.default, BaseModel):
             default = f"`name: {field.default.name}`" if len(choices) > 1 else "see below"
         else:
             default = f"`{json.dumps(field.get_default(), default=str, ensure_ascii=False)}`"
-        kind = "section" if choices else type_text(properties)
+        is_list = properties.get("type") == "array"
+        kind = ("list of sections" if is_list else "section") if choices else type_text(properties)
         if choices and "null" in str(properties):
             kind += " or null"
         meaning = " ".join(meanings[key].split()).replace("|", "\\|")

@@ -72,7 +72,7 @@ class Section(BaseModel):
 
 
 def section_choices(section: type[BaseModel], key: str) -> list[type[BaseModel]]:
-    """List the sections that `key` of a section may hold: one, several that differ in their `name`, or none.
+    """List the sections that `key` of a section may hold, or a list of which: one, several of other `name`s, or none.
 
     Args:
         section: the section that has the key.

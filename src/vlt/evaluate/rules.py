@@ -10,7 +10,7 @@ import numpy as np
 
 from vlt.categories import COCO_CATEGORIES
 from vlt.infer.predictor import ImageFeatures, Predictor
-from vlt.synth.words.lexicon import PEOPLE, meanings
+from vlt.synth.words.lexicon import HUMANS, PEOPLE, meanings
 from vlt.types import FloatArray, Image, Mask
 
 if TYPE_CHECKING:
@@ -67,10 +67,13 @@ def choose_by_rules(text: str, boxes: FloatArray, scores: FloatArray) -> int:
 
 
 def first_category(words: Sequence[str]) -> int | None:
-    """Find the first noun that names one of COCO's categories: a word, its singular, or two words."""
+    """Find the first noun that names one of COCO's categories: two words, a word, or its singular."""
     for place, word in enumerate(words):
-        for name in (" ".join(words[place : place + 2]), word, word.removesuffix("s")):
-            if name in PEOPLE:
+        if word == "orange" and first_category(words[place + 1 : place + 2]) is not None:
+            continue  # a colour
+        singulars = (word.removesuffix("s"), re.sub("ies$", "y", word))
+        for name in (" ".join(words[place : place + 2]), word, *singulars):
+            if name in PEOPLE or meanings(name) & HUMANS:
                 return COCO_CATEGORIES.index("person")
             if called := meanings(name) & {*COCO_CATEGORIES}:
                 return min(map(COCO_CATEGORIES.index, called))

@@ -156,7 +156,7 @@ class CachedDetector(Detector):
     Args:
         detector: other weights or numbers lead to other files.
         folder: where the detections are stored, about 11 KB per image.
-        settings: all else that they depend on: size of the input, precision.
+        settings: all else that they depend on: size of the input; they are float32 under any precision.
         keys: see `FeatureFiles`.
 
     Raises:

@@ -33,10 +33,12 @@ HARMLESS = (
     "output_dir",
     "data.root",  # moved data are recognised by its fingerprint
     "data.images",
+    "data.mixed_with",
     "data.compose.instances",
     "data.compose.images",
     "data.compose.people",
     "train.workers",
+    "train.validate_every",
     "train.save_every_steps",
     "train.log_every_steps",
     "train.pictures",
@@ -82,7 +84,7 @@ class Progress:
     """Progress of a run.
 
     Attributes:
-        epoch: number of epochs finished, with their validation.
+        epoch: number of epochs finished; one that is validated counts after its validation.
         step: number of optimiser steps done since.
         sums: sum of each loss over those steps.
         history: entry of each epoch that was validated, as in history.jsonl.

@@ -265,7 +265,8 @@ def build_network(config: Config, start: Checkpoint | None = None) -> VLT:
         keys, language = ImageKeys(), model.language
         model.backbone = CachedBackbone(model.backbone, config.train.map_cache, settings, keys)
         if model.detector is not None:
-            model.detector = CachedDetector(model.detector, config.train.map_cache, settings, keys)
+            size = f"at {config.model.input_size}"
+            model.detector = CachedDetector(model.detector, config.train.map_cache, size, keys)
         if isinstance(language, BertEncoder) and not any(x.requires_grad for x in language.network.parameters()):
             model.language = CachedLanguage(language)
     return model
