@@ -77,7 +77,7 @@ def key_table(path: str, section: type[BaseModel]) -> str:
         choices = section_choices(section, key)
         if field.is_required():
             default = "required"
-        elif choices and isinstance(field.default, BaseModel):
+        elif choices and field.default:
             default = f"`name: {field.default.name}`" if len(choices) > 1 else "see below"
         else:
             default = f"`{json.dumps(field.get_default(), default=str, ensure_ascii=False)}`"

@@ -10,7 +10,8 @@ import numpy as np
 
 from vlt.categories import COCO_CATEGORIES
 from vlt.infer.predictor import ImageFeatures, Predictor
-from vlt.synth.words.lexicon import HUMANS, PEOPLE, meanings
+from vlt.synth.words.lexicon import PEOPLE, meanings
+from vlt.synth.words.nouns import HUMANS
 from vlt.types import FloatArray, Image, Mask
 
 if TYPE_CHECKING:
