@@ -22,22 +22,23 @@ KNOWN = 0.3
 NOTHING = -20.0
 """Logit outside a mask; a refiner gets nothing else beside the box."""
 
+
+def areas(boxes: FloatArray) -> FloatArray:
+    """Compute the areas of boxes (N, 4) xyxy."""
+    area: FloatArray = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    return area
+
+
 PLACES: dict[str, Callable[[FloatArray], FloatArray]] = {
     "left leftmost": lambda boxes: -boxes[:, 0] - boxes[:, 2],
     "right rightmost": lambda boxes: boxes[:, 0] + boxes[:, 2],
     "top upper above highest": lambda boxes: -boxes[:, 1] - boxes[:, 3],
     "bottom lower below lowest": lambda boxes: boxes[:, 1] + boxes[:, 3],
     "middle center centre": lambda boxes: -np.abs(boxes[:, 0] + boxes[:, 2] - 1),
-    "big bigger biggest large larger largest closest front foreground": lambda boxes: areas(boxes),
+    "big bigger biggest large larger largest closest front foreground": areas,
     "small smaller smallest little back background farthest": lambda boxes: -areas(boxes),
 }
 """For some keywords the number that the chosen box (N, 4) has most of; the first keyword found counts."""
-
-
-def areas(boxes: FloatArray) -> FloatArray:
-    """Compute the areas of boxes (N, 4) xyxy."""
-    area: FloatArray = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    return area
 
 
 def choose_by_rules(text: str, boxes: FloatArray, scores: FloatArray) -> int:

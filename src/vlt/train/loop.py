@@ -33,8 +33,7 @@ def train(config: Config) -> Path:
     for TensorBoard, and `resume/`. A run killed at any moment and started again continues from the last saved state
     (every `train.save_every_steps`, at the end of each epoch, and after each validation); on a CPU it ends with exactly
     the same parameters (up to rounding where several threads compute the word states that `train.map_cache` keeps in
-    memory).
-    A run that fails before its first optimiser step leaves nothing behind.
+    memory). A run that fails before its first optimiser step leaves nothing behind.
 
     Args:
         config: configuration of the run.
@@ -160,8 +159,7 @@ class Training:
                     if epoch % self.config.train.validate_every == 0 or epoch == epochs:
                         self.finish_epoch(log, began)
                     else:
-                        self.progress.finish_epoch(None)
-                        self.resume.save(self.progress)
+                        self.progress.finish_epoch(None)  # its state is saved already
                 except DataError:
                     # A signal to the whole process group also ends the processes that load data.
                     if self.stop.requested and self.accelerator.num_processes == 1:
