@@ -1,14 +1,16 @@
-"""Format a report of `vlt test` as the Markdown table that docs/card.md shows.
+"""Format a report of `vlt test` as the Markdown tables that docs/card.md shows.
 
     python tools/report_table.py results/default.val-b.json
 
-Scores are in percent. Rows: all expressions, each group of the report, then the baselines. Reports of version 0.1 are
-read, too.
+Scores are in percent. First the scores among distractors, by cue, beside those of the baselines, if the report has any;
+then all expressions, each group of the report, and the baselines; then the reliability of scores. Reports of version
+0.1 are read, too.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +23,60 @@ RENAMED = {"whole photo": "whole image"}
 
 
 def table(report: dict[str, Any]) -> str:
-    """Format the scores of a report, and below them the sentences on absent referents and on the gain over the noun."""
+    """Format a report: distractors, groups, reliability."""
+    parts = [distractors_table(report.get("distractors", {})), groups_table(report), bins_table(report)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """Join the head and the rows of a table; all columns but the first are numbers."""
+    head, *rows = lines
+    rule = ("---",) + ("---:",) * (len(head) - 1)
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, rule, *rows))
+
+
+def distractors_table(distractors: dict[str, Any]) -> str:
+    """Format the scores among distractors, a row per cue; empty without any."""
+    if not distractors:
+        return ""
+    names = list(next(iter(distractors.values())))
+    lines = [("several of the category: mIoU / Pr@0.5", "expressions", *names)]
+    for cue, rows in distractors.items():
+        pairs = [f"{100 * rows[name]['miou']:.1f} / {100 * rows[name]['precision']['0.5']:.1f}" for name in names]
+        lines.append((f"**{cue}**" if cue == "all" else cue, f"{rows[names[0]]['count']:,}", *pairs))
+    return markdown(lines)
+
+
+def bins_table(report: dict[str, Any]) -> str:
+    """Format the reliability of scores, a row per interval; empty without any."""
+    bins = report.get("reliability")
+    if not bins:
+        return ""
+    lines = [("score of a mask", "masks", "mean score", "right (IoU > 0.5)")]
+    for each in bins:
+        shares = (f"{100 * share:.0f} %" for share in (each["score"], each["right"]))
+        lines.append((f"{each['low']:.1f} to {each['high']:.1f}", f"{each['count']:,}", *shares))
+    return markdown(lines)
+
+
+def groups_table(report: dict[str, Any]) -> str:
+    """Format the scores of all expressions, of groups and of baselines, and below them those of absent referents."""
     named = {"**all**": report["scores"]}
     for grouping in GROUPINGS:
         named |= report.get(grouping, {})
     baselines = report["baselines"] if "baselines" in report else report["dummies"]  # version 0.1
     named |= {f"*{RENAMED.get(name, name)}*": scores for name, scores in baselines.items()}
-    lines = [HEAD, ("---",) + ("---:",) * (len(HEAD) - 1)]
+    lines = [HEAD]
     for name, scores in named.items():
         shares = (scores["miou"], scores["oiou"], scores["precision"]["0.5"], scores["boundary"])
         lines.append((name, f"{scores['count']:,}", *(f"{100 * share:.1f}" for share in shares)))
-    text = [f"| {' | '.join(line)} |" for line in lines] + [""]
+    text = markdown(lines)
     if presence := report.get("presence"):
-        share = f"{100 * presence['n_acc']:.0f} %"
-        text.append(f"Of {presence['absent']} expressions without a referent {share} got an empty mask.")
-    if gain := report.get("noun_gain"):
-        text.append(
-            f"Where the photo has several of the category ({gain['count']} expressions): whole expression "
-            f"{100 * gain['full']:.1f}, noun alone {100 * gain['noun']:.1f}."
-        )
-    return "\n".join(text)
+        share = f"{100 * presence['n_acc']:.1f} %"
+        text += f"\n\nOf {presence['absent']} expressions without a referent {share} got an empty mask (N-acc)"
+        kept = presence["t_acc"]
+        text += "." if kept is None else f"; of those with one {100 * kept:.1f} % a mask that is not empty (T-acc)."
+    return text
 
 
 def origin(report: dict[str, Any]) -> tuple[str, str]:
@@ -57,7 +93,7 @@ def main(report: Path) -> None:
     values = json.loads(report.read_bytes())
     dataset, split = origin(values)
     provenance = values["provenance"]
-    print(table(values))
+    print(table(values) + "\n")
     print(f"Data set {dataset}, split {split}; `{provenance['command']}`; recorded in `{report}`; ", end="")
     print(f"{provenance['hardware']}.")
 

@@ -130,13 +130,13 @@ def test_the_noun_alone_needs_the_names_of_categories(run_dir, prepared_config):
     assert "warning: The noun alone was not evaluated, since the data set has no category names" in result.stderr
     report = json.loads((run_dir.parent / "without.json").read_text())
     assert "noun alone" not in report["baselines"]
-    assert report["noun_gain"] is None
+    assert "noun alone" not in report["distractors"]["all"]
     prepared_config.write_text(json.dumps({"categories": ["square"]}))
     result = invoke("tiny.yaml", "--baselines", "--output", "with.json")
     assert result.stderr.count("warning") == 0
     report = json.loads((run_dir.parent / "with.json").read_text())
-    assert report["baselines"]["noun alone"]["count"] == report["noun_gain"]["count"] == 16
-    assert "16 expressions: mIoU" in result.stdout
+    assert report["baselines"]["noun alone"]["count"] == report["distractors"]["all"]["noun alone"]["count"] == 16
+    assert "several of the category in the image, mIoU:" in result.stdout
 
 
 def test_several_splits_and_all_files(run_dir, config_file):

@@ -37,7 +37,11 @@ def test_a_table_has_a_row_for_each_group_and_baseline(load_tool, tmp_path, vers
         "by_cue": {"colour": {**scores, "count": 7}},
         section: {"noun alone": {**scores, "miou": 0.125}, name: scores},
         "presence": {"absent": 4, "n_acc": 0.25, "t_acc": None},
-        "noun_gain": {"full": 0.5, "noun": 0.4, "count": 9},
+        "distractors": {
+            "all": {"whole expression": {**scores, "count": 9}, "noun alone": {**scores, "miou": 0.4}},
+            "colour": {"whole expression": {**scores, "count": 1}, "noun alone": scores},
+        },
+        "reliability": [{"low": 0.9, "high": 1.0, "count": 1500, "score": 0.951, "right": 0.8}],
         "provenance": {"dataset": "d", "command": "vlt test", "hardware": "a CPU", **version["provenance"]},
     }
     path = tmp_path / "report.json"
@@ -45,6 +49,11 @@ def test_a_table_has_a_row_for_each_group_and_baseline(load_tool, tmp_path, vers
     result = CliRunner().invoke(load_tool("report_table").main, [str(path)])
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
+        "| several of the category: mIoU / Pr@0.5 | expressions | whole expression | noun alone |",
+        "| --- | ---: | ---: | ---: |",
+        "| **all** | 9 | 50.0 / 33.3 | 40.0 / 33.3 |",
+        "| colour | 1 | 50.0 / 33.3 | 50.0 / 33.3 |",
+        "",
         "|  | expressions | mIoU | oIoU | Pr@0.5 | boundary F |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
         "| **all** | 1,200 | 50.0 | 25.0 | 33.3 | 100.0 |",
@@ -52,7 +61,11 @@ def test_a_table_has_a_row_for_each_group_and_baseline(load_tool, tmp_path, vers
         "| *noun alone* | 1,200 | 12.5 | 25.0 | 33.3 | 100.0 |",
         "| *whole image* | 1,200 | 50.0 | 25.0 | 33.3 | 100.0 |",
         "",
-        "Of 4 expressions without a referent 25 % got an empty mask.",
-        "Where the photo has several of the category (9 expressions): whole expression 50.0, noun alone 40.0.",
+        "Of 4 expressions without a referent 25.0 % got an empty mask (N-acc).",
+        "",
+        "| score of a mask | masks | mean score | right (IoU > 0.5) |",
+        "| --- | ---: | ---: | ---: |",
+        "| 0.9 to 1.0 | 1,500 | 95 % | 80 % |",
+        "",
         f"Data set d, split val_b; `vlt test`; recorded in `{path}`; a CPU.",
     ]

@@ -159,24 +159,24 @@ def with_baselines(
 ) -> Report:
     """Add the scores of the baselines to a report; the box has the mean size of the train split."""
     from vlt.dataset import category_names, load_referrals
-    from vlt.evaluate.baselines import category_nouns, centred_box, mean_box_share, noun_gain, whole_image
+    from vlt.evaluate.baselines import category_nouns, centred_box, mean_box_share, whole_image
+    from vlt.evaluate.distractors import among_distractors
     from vlt.evaluate.evaluation import evaluate
     from vlt.evaluate.rules import detector_with_rules
 
     share = mean_box_share(load_referrals(run.data, run.data.train_split))
-    rows = {
-        "whole image": evaluate(whole_image, referrals, protocol=protocol).scores,
-        "centred box": evaluate(centred_box(share), referrals, protocol=protocol).scores,
-    }
+    functions = {"whole image": whole_image, "centred box": centred_box(share)}
     if has_detector:
-        rows["detector with rules"] = evaluate(detector_with_rules(predictor), referrals, protocol=protocol).scores
+        functions["detector with rules"] = detector_with_rules(predictor)
+    reports = {name: evaluate(function, referrals, protocol=protocol) for name, function in functions.items()}
     nouns = category_nouns(referrals, category_names(run.data))
-    if not nouns:
+    if nouns:
+        reports["noun alone"] = evaluate(predictor, nouns, protocol=protocol)
+    else:
         message = "The noun alone was not evaluated, since the data set has no category names;"
         warnings.warn(VLTWarning(f"{message} prepare it again to add them."), stacklevel=2)
-        return replace(report, baselines=rows)
-    alone = evaluate(predictor, nouns, protocol=protocol)
-    return replace(report, baselines={**rows, "noun alone": alone.scores}, noun_gain=noun_gain(report, alone))
+    scores = {name: each.scores for name, each in reports.items()}
+    return replace(report, baselines=scores, distractors=among_distractors(report, reports))
 
 
 def split_file(path: Path | None, split: str, chosen: tuple[str, ...]) -> Path | None:

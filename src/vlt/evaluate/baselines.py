@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from vlt.types import Image, Mask, Referral, Referrals
 
 if TYPE_CHECKING:
     from vlt.evaluate.evaluation import MaskFunction
-    from vlt.evaluate.report import Report
 
 
 def whole_image(images: Sequence[Image], expressions: Sequence[Sequence[str]]) -> Iterator[list[Mask]]:
@@ -69,27 +68,6 @@ def mean_box_share(referrals: Referrals) -> tuple[float, float]:
     return float(height), float(width)
 
 
-class NounGain(NamedTuple):
-    """Gain in mIoU of the whole expression over its category's noun, where the image has several of the category.
-
-    Attributes:
-        full: mIoU of the whole expressions, in [0, 1].
-        noun: mIoU of the names of their categories in place of them, in [0, 1].
-        count: number of expressions.
-    """
-
-    full: float
-    noun: float
-    count: int  # type: ignore[assignment]  # hides the count() that every tuple has
-
-    def __str__(self) -> str:
-        """The difference in points, for the lines below a table."""
-        return (
-            f"several of the category in the image, {self.count} expressions: mIoU {100 * self.full:.2f}, of the noun "
-            f"alone {100 * self.noun:.2f}, difference {100 * (self.full - self.noun):+.2f}"
-        )
-
-
 def category_nouns(referrals: Referrals, names: Sequence[str]) -> list[Referral]:
     """Replace each expression by the name of its category.
 
@@ -105,25 +83,3 @@ def category_nouns(referrals: Referrals, names: Sequence[str]) -> list[Referral]
         for referral in without_blanks(referrals)[0]
         if 0 <= referral.category < len(names)
     ]
-
-
-def noun_gain(report: Report, nouns: Report) -> NounGain | None:
-    """Compare whole expressions with nouns where the noun alone is ambiguous.
-
-    Args:
-        report: report of the expressions.
-        nouns: report of `category_nouns`, by the same network under the same protocol.
-
-    Returns:
-        None where no expression of both is known to refer to one of several of its category.
-    """
-    alone = {(result.ref_id, result.sent_id): result.iou for result in nouns.results}
-    pairs = [
-        (result.iou, alone[result.ref_id, result.sent_id])
-        for result in report.results
-        if result.standing and result.standing.same > 1 and (result.ref_id, result.sent_id) in alone
-    ]
-    if not pairs:
-        return None
-    full, noun = (sum(ious) / len(pairs) for ious in zip(*pairs, strict=True))
-    return NounGain(full, noun, len(pairs))

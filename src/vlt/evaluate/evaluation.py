@@ -164,8 +164,8 @@ def evaluate(
     results: list[ExpressionResult] = []
     with tqdm(total=len(indices), desc="evaluate", unit="expression", disable=not progress or shard.rank > 0) as bar:
         for batch in load_batches(groups, batches, list, workers=workers):
-            for group, masks in zip(batch, predict_masks(predictor, batch), strict=True):
-                for outcome in compare_masks(group, masks, protocol):
+            for group, predicted in zip(batch, predict_masks(predictor, batch), strict=True):
+                for outcome in compare_masks(group, predicted, protocol):
                     results.append(outcome.result)
                     if on_outcome is not None:
                         on_outcome(outcome)
@@ -175,23 +175,32 @@ def evaluate(
     )
 
 
-def predict_masks(predictor: Predictor | MaskFunction, groups: Sequence[ImageGroup]) -> Iterable[Sequence[Mask]]:
-    """Predict the masks of the expressions about some images."""
+def predict_masks(
+    predictor: Predictor | MaskFunction, groups: Sequence[ImageGroup]
+) -> Iterable[Sequence[tuple[Mask, float | None]]]:
+    """Predict the mask of each expression about some images, and its score; a baseline has none."""
     images = [group.image for group in groups]
     texts = [[expression.text for _, expression in group.expressions] for group in groups]
     if isinstance(predictor, Predictor):
         predictions = predictor.predict(images, texts, warn=False)
-        return [[prediction.mask for prediction in some] for some in predictions]
-    return predictor(images, texts)
+        return [[(prediction.mask, prediction.score) for prediction in some] for some in predictions]
+    return ([(mask, None) for mask in masks] for masks in predictor(images, texts))
 
 
-def compare_masks(group: ImageGroup, masks: Sequence[Mask], protocol: EvaluationProtocol) -> Iterable[Outcome]:
+def compare_masks(
+    group: ImageGroup, predicted: Sequence[tuple[Mask, float | None]], protocol: EvaluationProtocol
+) -> Iterable[Outcome]:
     """Compare predicted masks with their ground truth.
+
+    Args:
+        group: an image and the expressions about it.
+        predicted: the mask of each expression, and its score.
+        protocol: definition of the IoU.
 
     Raises:
         DataError: ground truth of another size than its image, or that cannot be read, with its referral.
     """
-    for (referral, expression), mask in zip(group.expressions, masks, strict=True):
+    for (referral, expression), (mask, score) in zip(group.expressions, predicted, strict=True):
         try:
             truth = read_targets(referral.targets, (mask.shape[0], mask.shape[1]))
         except DataError as error:
@@ -213,5 +222,6 @@ def compare_masks(group: ImageGroup, masks: Sequence[Mask], protocol: Evaluation
             target=int(truth.sum()),
             photo=truth.size,
             standing=referral.standing,
+            score=score,
         )
         yield Outcome(result, referral, mask, truth)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from vlt.evaluate.baselines import NounGain
+from vlt.evaluate.reliability import ScoreBin, calibration_error, score_bins
 from vlt.evaluate.results import ExpressionResult, Presence, group_results
 from vlt.files import make_folder, replacing
 from vlt.infer.predictor import Predictor
@@ -85,7 +85,9 @@ class Report:
         provenance: where the numbers come from.
         results: one per expression, in the order of the data set.
         baselines: scores of baselines by name (see `vlt.evaluate.baselines`); empty: none were evaluated.
-        noun_gain: gain of whole expressions over their nouns; None where that is not known.
+        distractors: scores of the model and of baselines among distractors (see `vlt.evaluate.distractors`); empty: no
+            baselines were evaluated, or no target is known to have a distractor.
+        reliability: scores compared with shares of right masks; empty where results have no scores.
     """
 
     protocol: EvaluationProtocol
@@ -97,7 +99,8 @@ class Report:
     provenance: Provenance
     results: tuple[ExpressionResult, ...]
     baselines: Mapping[str, Scores] = field(default_factory=dict)
-    noun_gain: NounGain | None = None
+    distractors: Mapping[str, Mapping[str, Scores]] = field(default_factory=dict)
+    reliability: tuple[ScoreBin, ...] = ()
 
     @classmethod
     def of(
@@ -130,13 +133,19 @@ class Report:
             cut_expressions=cut_expressions,
             provenance=provenance or Provenance(),
             results=tuple(results),
+            reliability=score_bins(results),
         )
 
     def __str__(self) -> str:
         """The report as it is printed: a table in percent, and below it what the numbers depend on."""
         groups = {name: scores for groups in self.groups.values() for name, scores in groups.items()}
         lines = [scores_table({"all": self.scores, **groups, **self.baselines})]
-        lines += [str(found) for found in (self.presence, self.noun_gain) if found]
+        if self.distractors:
+            lines += ["several of the category in the image, mIoU:", distractors_table(self.distractors)]
+        lines += [str(self.presence)] if self.presence else []
+        if self.reliability:
+            error = calibration_error(self.reliability)
+            lines.append(f"expected calibration error of scores: {100 * error:.2f} points, over non-empty masks")
         lines.append(str(self.protocol))
         if self.blank_expressions:
             lines.append(f"{self.blank_expressions} blank expressions left out")
@@ -155,7 +164,10 @@ class Report:
             },
             "presence": self.presence and self.presence._asdict(),
             "baselines": {name: scores.to_dict() for name, scores in self.baselines.items()},
-            "noun_gain": self.noun_gain and self.noun_gain._asdict(),
+            "distractors": {
+                cue: {name: scores.to_dict() for name, scores in rows.items()} for cue, rows in self.distractors.items()
+            },
+            "reliability": [each._asdict() for each in self.reliability],
             "protocol": {**asdict(self.protocol), "levels": list(self.protocol.levels), "size": "the image's own"},
             "blank_expressions": self.blank_expressions,
             "cut_expressions": self.cut_expressions,
@@ -212,9 +224,27 @@ def scores_table(rows: Mapping[str, Scores]) -> str:
     for name, scores in rows.items():
         shares = [scores.miou, scores.oiou, scores.boundary, *scores.precision.values()]
         cells.append([name, str(scores.count), *(f"{100 * share:.2f}" for share in shares)])
+    return aligned(cells)
+
+
+def distractors_table(rows: Mapping[str, Mapping[str, Scores]]) -> str:
+    """Format the mIoU among distractors in aligned columns, in percent: a row per cue, a column per predictor.
+
+    Args:
+        rows: as `Report.distractors`; at least one.
+    """
+    names = list(next(iter(rows.values())))
+    cells = [["", "expressions", *names]]
+    for cue, scores in rows.items():
+        cells.append([cue, str(scores[names[0]].count), *(f"{100 * scores[name].miou:.2f}" for name in names)])
+    return aligned(cells)
+
+
+def aligned(cells: Sequence[Sequence[str]]) -> str:
+    """Join rows of text, the first column to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = []
-    for head, *numbers in cells:
-        aligned = [number.rjust(width) for number, width in zip(numbers, widths[1:], strict=True)]
-        lines.append("  ".join([head.ljust(widths[0]), *aligned]))
+    for head, *others in cells:
+        right = [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
+        lines.append("  ".join([head.ljust(widths[0]), *right]))
     return "\n".join(lines)

@@ -42,6 +42,7 @@ class ExpressionResult:
         target: pixels of the ground truth; 0 where nothing in the image matches the expression.
         photo: number of pixels of the image.
         standing: rank of the target among the objects of its category, where it is known.
+        score: `Prediction.score`, in [0, 1]; None for a baseline.
     """
 
     ref_id: int
@@ -54,6 +55,7 @@ class ExpressionResult:
     target: int
     photo: int
     standing: Standing | None = None
+    score: float | None = None
 
     @property
     def has_referent(self) -> bool:
