@@ -42,7 +42,21 @@ def brute_force(pairs, protocol):
     }
     overall = total_intersection / total_union if total_union else protocol.empty_iou
     boundary = np.mean([slow_boundary_f(*pair) for pair in pairs])
-    return Scores(miou=np.mean(ious), oiou=overall, boundary=boundary, precision=precision, count=len(ious))
+    accuracy = np.mean([slow_box_iou(*pair) >= 0.5 for pair in pairs])
+    return Scores(np.mean(ious), overall, boundary, box=accuracy, precision=precision, count=len(ious))
+
+
+def slow_box_iou(mask, target):
+    """The IoU of the boxes, by filling them."""
+    boxes = []
+    for each in (mask, target):
+        box = np.zeros(each.shape, dtype=bool)
+        if each.any():
+            (top, left), (bottom, right) = np.argwhere(each).min(0), np.argwhere(each).max(0)
+            box[top : bottom + 1, left : right + 1] = True
+        boxes.append(box)
+    intersection, union = overlap(*boxes)
+    return intersection / union if union else 1.0
 
 
 def slow_contour(mask):
@@ -73,7 +87,8 @@ def slow_boundary_f(mask, target):
 
 def update(metrics, pairs):
     counts = torch.tensor([overlap(*pair) for pair in pairs])
-    metrics.update(counts[:, 0], counts[:, 1], torch.tensor([boundary_f(*pair) for pair in pairs]))
+    boundary, box = ([of(*pair) for pair in pairs] for of in (boundary_f, slow_box_iou))
+    metrics.update(counts[:, 0], counts[:, 1], torch.tensor(boundary), torch.tensor(box))
 
 
 def measure(pairs, protocol):
@@ -87,6 +102,7 @@ def assert_same(one, other):
     assert one.miou == pytest.approx(other.miou, abs=1e-12)
     assert one.oiou == pytest.approx(other.oiou, abs=1e-12)
     assert one.boundary == pytest.approx(other.boundary, abs=1e-7)
+    assert one.box == pytest.approx(other.box, abs=1e-7)
     assert one.precision == pytest.approx(other.precision, abs=1e-7)
 
 
@@ -201,7 +217,8 @@ def test_properties(pairs):
     assert_same(scores, measure(pairs[::-1], VLT))
     assert_same(scores, measure([(target, mask) for mask, target in pairs], VLT))
     perfect = measure([(target, target) for _, target in pairs], VLT)
-    assert (perfect.miou, perfect.oiou, perfect.boundary, set(perfect.precision.values())) == (1, 1, 1, {1})
+    assert (perfect.miou, perfect.oiou, perfect.boundary, perfect.box) == (1, 1, 1, 1)
+    assert set(perfect.precision.values()) == {1}
 
 
 @st.composite
@@ -262,14 +279,14 @@ def test_reset_forgets():
     update(metrics, [(FULL, FULL)])
     metrics.reset()
     update(metrics, [(EMPTY, FULL)])
-    assert metrics.compute() == Scores(0.0, 0.0, 0.0, dict.fromkeys(VLT.levels, 0.0), 1)
+    assert metrics.compute() == Scores(0.0, 0.0, 0.0, 0.0, dict.fromkeys(VLT.levels, 0.0), 1)
 
 
 def test_many_pixels_do_not_overflow():
     pixels = 20_000 * 20_000
     metrics = ReferringMetrics(VLT)
     for _ in range(10):
-        metrics.update(torch.tensor([pixels] * 10), torch.tensor([pixels + 1] * 10), torch.ones(10))
+        metrics.update(torch.tensor([pixels] * 10), torch.tensor([pixels + 1] * 10), torch.ones(10), torch.ones(10))
     assert metrics.compute().oiou == pytest.approx(pixels / (pixels + 1), abs=1e-15)
 
 
@@ -282,11 +299,12 @@ def test_a_protocol_as_a_sentence():
 
 
 def test_scores_are_json_values():
-    scores = Scores(miou=0.5, oiou=0.25, boundary=0.75, precision={0.5: 1.0, 0.55: 0.0}, count=2)
+    scores = Scores(miou=0.5, oiou=0.25, boundary=0.75, box=1.0, precision={0.5: 1.0, 0.55: 0.0}, count=2)
     assert scores.to_dict() == {
         "miou": 0.5,
         "oiou": 0.25,
         "boundary": 0.75,
+        "box": 1.0,
         "precision": {"0.5": 1.0, "0.55": 0.0},
         "count": 2,
     }

@@ -1,4 +1,4 @@
-"""Metrics of referring segmentation: mIoU, oIoU, Pr@t and boundary F, each defined once, under a stated protocol.
+"""Metrics of referring segmentation: mIoU, oIoU, Pr@t, boundary F and box accuracy, defined once, under a protocol.
 
 Public code differs in the threshold, in the comparison with t and in the IoU of empty masks. An `EvaluationProtocol`
 states these choices, and every score of this package is computed under one.
@@ -96,6 +96,10 @@ PROTOCOLS = {
 """The named protocols. Under `original` the smoothing lifts an IoU exactly at t just above it, so that it counts."""
 
 
+BOX_IOU = 0.5
+"""IoU of two boxes from which they count as the same object."""
+
+
 class Scores(NamedTuple):
     """Scores of a set of predictions, as shares in [0, 1].
 
@@ -103,6 +107,8 @@ class Scores(NamedTuple):
         miou: mean over expressions of intersection / union (also called gIoU).
         oiou: sum of intersections / sum of unions (also called cIoU or overall IoU).
         boundary: mean over expressions of the boundary F-score, see `boundary_f`.
+        box: box accuracy, as of referring comprehension: the share of expressions whose mask's box has an IoU of at
+            least `BOX_IOU` with the box of the ground truth; two empty masks count.
         precision: Pr@t for each t: the share of expressions whose IoU passes t.
         count: number of expressions.
     """
@@ -110,6 +116,7 @@ class Scores(NamedTuple):
     miou: float
     oiou: float
     boundary: float
+    box: float
     precision: dict[float, float]
     count: int  # type: ignore[assignment]  # hides the count() that every tuple has
 
@@ -119,7 +126,7 @@ class Scores(NamedTuple):
 
 
 class ReferringMetrics(Metric):
-    """Accumulates all scores from intersections, unions and boundary F-scores.
+    """Accumulates all scores from intersections, unions, boundary F-scores and overlaps of boxes.
 
     Its states are sums, so shards may be merged or synchronised in any order. Sums of shares are kept in float64.
 
@@ -128,7 +135,7 @@ class ReferringMetrics(Metric):
 
     Example:
         >>> metrics = ReferringMetrics(PROTOCOLS["vlt"])
-        >>> metrics.update(torch.tensor([3, 0]), torch.tensor([4, 4]), torch.tensor([1.0, 0.0]))
+        >>> metrics.update(torch.tensor([3, 0]), torch.tensor([4, 4]), torch.tensor([1.0, 0.0]), torch.tensor([0.8, 0]))
         >>> scores = metrics.compute()
         >>> scores.miou, scores.oiou, scores.precision[0.7]
         (0.375, 0.375, 0.5)
@@ -143,6 +150,7 @@ class ReferringMetrics(Metric):
     intersection: Tensor
     union: Tensor
     boundary: Tensor
+    boxes: Tensor
     passed: Tensor
 
     def __init__(self, protocol: EvaluationProtocol, **kwargs: Any) -> None:
@@ -153,15 +161,17 @@ class ReferringMetrics(Metric):
         self.add_state("intersection", torch.tensor(0), dist_reduce_fx="sum")
         self.add_state("union", torch.tensor(0), dist_reduce_fx="sum")
         self.add_state("boundary", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("boxes", torch.tensor(0), dist_reduce_fx="sum")
         self.add_state("passed", torch.zeros(len(protocol.levels), dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, intersection: Tensor, union: Tensor, boundary: Tensor) -> None:
+    def update(self, intersection: Tensor, union: Tensor, boundary: Tensor, box: Tensor) -> None:
         """Add some predictions.
 
         Args:
             intersection: (N,) int64, pixels in both masks.
             union: (N,) int64, pixels in either.
             boundary: (N,) float in [0, 1], see `boundary_f`.
+            box: (N,) float in [0, 1], IoU of the boxes of both masks; 1 if both are empty, 0 if one is.
         """
         iou = self.protocol.iou(intersection, union)
         self.count += len(iou)
@@ -169,6 +179,7 @@ class ReferringMetrics(Metric):
         self.intersection += intersection.sum()
         self.union += union.sum()
         self.boundary += boundary.double().sum()
+        self.boxes += (box >= BOX_IOU).sum()
         self.passed += self.protocol.passes(iou).sum(0)
 
     def compute(self) -> Scores:
@@ -179,6 +190,7 @@ class ReferringMetrics(Metric):
             miou=float(self.iou / self.count),
             oiou=float(overall),
             boundary=float(self.boundary / self.count),
+            box=float(self.boxes / self.count),
             precision=dict(zip(self.protocol.levels, shares, strict=True)),
             count=int(self.count),
         )

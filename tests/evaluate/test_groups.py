@@ -11,7 +11,7 @@ from vlt.types import Expression, Referral, Standing
 
 def result(intersection, union, target, *, photo=1000, **about):
     iou = intersection / union if union else 1.0
-    return ExpressionResult(1, 1, "the left zebra", iou, intersection, union, 0.5, target, photo, **about)
+    return ExpressionResult(1, 1, "the left zebra", iou, intersection, union, 0.5, 0.5, target, photo, **about)
 
 
 def counts(results, name):
@@ -91,4 +91,5 @@ def test_an_empty_mask_for_nothing_is_right(targets):
     report = evaluate(find_nothing, [empty, there])
     assert [one.iou for one in report.results] == [1, 0]
     assert [one.boundary for one in report.results] == [1, 0]
+    assert [one.box for one in report.results] == [1, 0]
     assert report.presence[:2] == (1, 0)

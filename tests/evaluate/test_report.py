@@ -14,16 +14,24 @@ from vlt.version import __version__
 VLT = PROTOCOLS["vlt"]
 
 
-def result(expression, intersection=1, union=2, *, ref_id=1, sent_id=1, boundary=0.5, target=2, photo=100, **about):
+def result(
+    expression, intersection=1, union=2, *, ref_id=1, sent_id=1, boundary=0.5, box=0.4, target=2, photo=100, **about
+):
     iou = intersection / union if union else 1.0
-    return ExpressionResult(ref_id, sent_id, expression, iou, intersection, union, boundary, target, photo, **about)
+    return ExpressionResult(
+        ref_id, sent_id, expression, iou, intersection, union, boundary, box, target, photo, **about
+    )
 
 
 def report_of(*results, **about):
     return Report.of(results, VLT, **about)
 
 
-RESULTS = [result("zebra", 3, 4, boundary=1.0), result("red left zebra", 1, 4), result("second zebra from left", 0, 8)]
+RESULTS = [
+    result("zebra", 3, 4, boundary=1.0, box=0.5),
+    result("red left zebra", 1, 4),
+    result("second zebra from left", 0, 8),
+]
 
 
 def test_scores_by_hand():
@@ -32,9 +40,10 @@ def test_scores_by_hand():
     assert report.scores.oiou == pytest.approx(4 / 16)
     assert report.scores.precision == pytest.approx({0.5: 1 / 3, 0.6: 1 / 3, 0.7: 1 / 3, 0.8: 0, 0.9: 0})
     assert report.scores.boundary == pytest.approx((1 + 0.5 + 0.5) / 3)
+    assert report.scores.box == pytest.approx(1 / 3)
     assert report.groups["length"] == {
-        "1-2 words": Scores(0.75, 0.75, 1.0, {0.5: 1, 0.6: 1, 0.7: 1, 0.8: 0, 0.9: 0}, 1),
-        "3-5 words": Scores(0.125, 1 / 12, 0.5, dict.fromkeys(VLT.levels, 0), 2),
+        "1-2 words": Scores(0.75, 0.75, 1.0, 1.0, {0.5: 1, 0.6: 1, 0.7: 1, 0.8: 0, 0.9: 0}, 1),
+        "3-5 words": Scores(0.125, 1 / 12, 0.5, 0.0, dict.fromkeys(VLT.levels, 0), 2),
     }
     counts = {cue: scores.count for cue, scores in report.groups["cue"].items()}
     assert counts == {"category": 1, "colour": 1, "position": 1, "ordinal": 1}, (
@@ -94,7 +103,16 @@ def test_results_are_a_line_each(tmp_path):
     report_of(*several).write_results(tmp_path / "results.jsonl")
     lines = (tmp_path / "results.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == [asdict(one) for one in several]
-    assert set(json.loads(lines[0])) >= {"ref_id", "sent_id", "expression", "iou", "boundary", "standing"}
+    assert set(json.loads(lines[0])) >= {
+        "ref_id",
+        "sent_id",
+        "expression",
+        "iou",
+        "boundary",
+        "box",
+        "standing",
+        "score",
+    }
 
 
 def test_a_report_that_cannot_be_written_is_an_error(tmp_path):
@@ -109,8 +127,20 @@ def test_the_printed_table_is_aligned_and_states_the_protocol():
     lines = str(report_of(*RESULTS, blank_expressions=2, cut_expressions=3, provenance=known)).splitlines()
     *table, protocol, left_out, cut, provenance = lines
     precision = ["Pr@0.5", "Pr@0.6", "Pr@0.7", "Pr@0.8", "Pr@0.9"]
-    assert table[0].split() == ["expressions", "mIoU", "oIoU", "boundary", "F", *precision]
-    assert table[1].split() == ["all", "3", "33.33", "25.00", "66.67", "33.33", "33.33", "33.33", "0.00", "0.00"]
+    assert table[0].split() == ["expressions", "mIoU", "oIoU", "boundary", "F", "box", "acc.", *precision]
+    assert table[1].split() == [
+        "all",
+        "3",
+        "33.33",
+        "25.00",
+        "66.67",
+        "33.33",
+        "33.33",
+        "33.33",
+        "33.33",
+        "0.00",
+        "0.00",
+    ]
     assert len({len(line) for line in table}) == 1, "every row must be as wide as the head"
     assert protocol == str(VLT)
     assert left_out == "2 blank expressions left out"
@@ -121,7 +151,7 @@ def test_the_printed_table_is_aligned_and_states_the_protocol():
 
 
 def test_rows_of_any_scores_make_a_table():
-    scores = Scores(miou=1.0, oiou=0.0, boundary=0.5, precision={0.5: 1.0}, count=123456789)
+    scores = Scores(miou=1.0, oiou=0.0, boundary=0.5, box=0.25, precision={0.5: 1.0}, count=123456789)
     head, *rows = scores_table({"a model with a long name": scores, "b": scores._replace(count=1)}).splitlines()
     assert [len(row) for row in rows] == [len(head)] * 2
-    assert rows[1].split() == ["b", "1", "100.00", "0.00", "50.00", "100.00"]
+    assert rows[1].split() == ["b", "1", "100.00", "0.00", "50.00", "25.00", "100.00"]

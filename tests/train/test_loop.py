@@ -159,7 +159,7 @@ def test_the_best_is_the_first_with_the_highest_score(small, tmp_path, monkeypat
 
     class Judged:
         def __init__(self):
-            self.scores = Scores(*next(scores), boundary=0.0, precision={0.5: 0.0}, count=1)
+            self.scores = Scores(*next(scores), boundary=0.0, box=0.0, precision={0.5: 0.0}, count=1)
 
     monkeypatch.setattr(loop, "validate", lambda *args, **kwargs: Judged())
     config = small(tmp_path / "run", train={"epochs": 4}, evaluate={"select_by": select_by})

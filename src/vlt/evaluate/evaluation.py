@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from vlt.data.image import read_image
 from vlt.data.loading import load_batches
-from vlt.data.masks import read_targets
+from vlt.data.masks import box_overlap, mask_box, read_targets
 from vlt.data.referrals import image_key, without_blanks
 from vlt.errors import ConfigError, DataError, VLTError
 from vlt.evaluate.report import Provenance, Report
@@ -219,6 +219,7 @@ def compare_masks(
             intersection=intersection,
             union=union,
             boundary=boundary_f(mask, truth),
+            box=float(not mask.any()) if (box := mask_box(truth)) is None else box_overlap(mask_box(mask), box),
             target=int(truth.sum()),
             photo=truth.size,
             standing=referral.standing,

@@ -203,6 +203,7 @@ def score_results(results: Sequence[ExpressionResult], protocol: EvaluationProto
         torch.tensor([result.intersection for result in results]),
         torch.tensor([result.union for result in results]),
         torch.tensor([result.boundary for result in results], dtype=torch.float64),
+        torch.tensor([result.box for result in results], dtype=torch.float64),
     )
     scores: Scores = metrics.compute()
     return scores
@@ -215,14 +216,14 @@ def scores_table(rows: Mapping[str, Scores]) -> str:
         rows: name and scores of each row; at least one, all with the same levels of Pr@t.
 
     Example:
-        >>> print(scores_table({"all": Scores(miou=0.5, oiou=0.25, boundary=1, precision={0.5: 1 / 3}, count=3)}))
-             expressions   mIoU   oIoU  boundary F  Pr@0.5
-        all            3  50.00  25.00      100.00   33.33
+        >>> print(scores_table({"all": Scores(0.5, 0.25, 1, box=0.75, precision={0.5: 1 / 3}, count=3)}))
+             expressions   mIoU   oIoU  boundary F  box acc.  Pr@0.5
+        all            3  50.00  25.00      100.00     75.00   33.33
     """
     levels = next(iter(rows.values())).precision
-    cells = [["", "expressions", "mIoU", "oIoU", "boundary F", *(f"Pr@{level:g}" for level in levels)]]
+    cells = [["", "expressions", "mIoU", "oIoU", "boundary F", "box acc.", *(f"Pr@{level:g}" for level in levels)]]
     for name, scores in rows.items():
-        shares = [scores.miou, scores.oiou, scores.boundary, *scores.precision.values()]
+        shares = [scores.miou, scores.oiou, scores.boundary, scores.box, *scores.precision.values()]
         cells.append([name, str(scores.count), *(f"{100 * share:.2f}" for share in shares)])
     return aligned(cells)
 

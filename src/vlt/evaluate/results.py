@@ -39,6 +39,7 @@ class ExpressionResult:
         intersection: pixels of the image in both masks.
         union: pixels of the image in either.
         boundary: boundary F-score in [0, 1], see `vlt.metrics.boundary_f`.
+        box: IoU of the boxes around both masks, in [0, 1]; 1 if both masks are empty.
         target: pixels of the ground truth; 0 where nothing in the image matches the expression.
         photo: number of pixels of the image.
         standing: rank of the target among the objects of its category, where it is known.
@@ -52,6 +53,7 @@ class ExpressionResult:
     intersection: int
     union: int
     boundary: float
+    box: float
     target: int
     photo: int
     standing: Standing | None = None

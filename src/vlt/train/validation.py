@@ -46,7 +46,8 @@ def validate(
         )
     scores = report.scores
     precision = {f"val/precision_{level:g}": share for level, share in scores.precision.items()}
-    log.scalars(step, {"val/miou": scores.miou, "val/oiou": scores.oiou, "val/boundary": scores.boundary, **precision})
+    means = {"val/miou": scores.miou, "val/oiou": scores.oiou, "val/boundary": scores.boundary, "val/box": scores.box}
+    log.scalars(step, means | precision)
     for place, outcome in enumerate(shown, 1):
         caption = f"{outcome.result.expression}\nIoU {outcome.result.iou:.3f}"
         picture = compare(read_image(outcome.referral.image), outcome.ground_truth, outcome.mask, caption)
