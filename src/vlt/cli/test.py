@@ -82,7 +82,7 @@ def test(
     threads: int | None,
     assignments: tuple[str, ...],
 ) -> None:
-    """Evaluate a checkpoint on the data of CONFIG: mIoU, oIoU, boundary F, box accuracy and Pr@t at the images' own size.
+    """Evaluate a checkpoint on the data of CONFIG: mIoU, oIoU, boundary F, box accuracy, Pr@t at the images' own size.
 
     Data and protocol are CONFIG's. The network and how it predicts (threshold, test-time augmentation, refinement,
     input size) are the checkpoint's, unless changed with --set inference.KEY=VALUE or --no-refine; the report says
