@@ -17,7 +17,7 @@ from vlt.types import FloatArray, Image, Mask
 if TYPE_CHECKING:
     from vlt.evaluate.evaluation import MaskFunction
 
-KNOWN = 0.3
+DETECTED = 0.3
 """Class probability from which a detection counts as one of its category."""
 NOTHING = -20.0
 """Logit outside a mask; a refiner gets nothing else beside the box."""
@@ -60,7 +60,7 @@ def choose_by_rules(text: str, boxes: FloatArray, scores: FloatArray) -> int:
     words = re.findall(r"[a-z]+", text.lower())
     kind = first_category(words)
     probability = scores.max(axis=1) if kind is None else scores[:, kind]
-    pool = np.flatnonzero((probability >= KNOWN) & (kind is None or scores.argmax(axis=1) == kind))
+    pool = np.flatnonzero((probability >= DETECTED) & (kind is None or scores.argmax(axis=1) == kind))
     if not len(pool):
         return int(probability.argmax())
     measures = [measure for word in words for keywords, measure in PLACES.items() if word in keywords.split()]
