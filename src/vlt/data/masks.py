@@ -79,15 +79,18 @@ def mask_box(mask: Mask) -> Box | None:
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
 
 
-def box_overlap(one: Box | None, other: Box) -> float:
-    """Compute the IoU of two boxes, each xyxy in the same unit; 0 for None, the box of an empty mask.
+def box_overlap(one: Box | None, other: Box | None) -> float:
+    """Compute the IoU of two boxes, each xyxy in the same unit; None is the box of an empty mask.
+
+    Returns:
+        In [0, 1]; 1 for two empty masks, 0 for one.
 
     Example:
         >>> box_overlap((0, 0, 2, 2), (1, 0, 3, 2))
         0.3333333333333333
     """
-    if one is None:
-        return 0.0
+    if one is None or other is None:
+        return float(one is other)
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
     shared = max(width, 0) * max(height, 0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vlt.evaluate.report import Report, score_results
-from vlt.evaluate.results import ExpressionResult
 from vlt.metrics import Scores
 from vlt.text.cues import CUES, cues
 
@@ -27,9 +26,13 @@ def among_distractors(report: Report, baselines: Mapping[str, Report]) -> dict[s
         Per cue, `EVERY_CUE` first, the scores of `WHOLE` and of each baseline; cues without an expression are left
         out, and an expression with several cues counts in each. Empty: no target is known to have a distractor.
     """
-    rows = {name: {(each.ref_id, each.sent_id): each for each in one.results} for name, one in baselines.items()}
-    rows = {WHOLE: {(each.ref_id, each.sent_id): each for each in report.results if has_distractor(each)}, **rows}
-    shared = [key for key in rows[WHOLE] if all(key in row for row in rows.values())]
+    rows = {
+        name: {(each.ref_id, each.sent_id): each for each in one.results}
+        for name, one in {WHOLE: report, **baselines}.items()
+    }
+    shared = [
+        key for key, each in rows[WHOLE].items() if each.has_distractor and all(key in row for row in rows.values())
+    ]
     found: dict[str, dict[str, Scores]] = {}
     for cue in (EVERY_CUE, *CUES):
         keys = [key for key in shared if cue == EVERY_CUE or cue in cues(rows[WHOLE][key].expression)]
@@ -38,8 +41,3 @@ def among_distractors(report: Report, baselines: Mapping[str, Report]) -> dict[s
                 name: score_results([row[key] for key in keys], report.protocol) for name, row in rows.items()
             }
     return found
-
-
-def has_distractor(result: ExpressionResult) -> bool:
-    """Whether the image is known to have another object of the target's category."""
-    return result.standing is not None and result.standing.same > 1

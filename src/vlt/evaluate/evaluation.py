@@ -219,7 +219,7 @@ def compare_masks(
             intersection=intersection,
             union=union,
             boundary=boundary_f(mask, truth),
-            box=float(not mask.any()) if (box := mask_box(truth)) is None else box_overlap(mask_box(mask), box),
+            box=box_overlap(mask_box(mask), mask_box(truth)),
             target=int(truth.sum()),
             photo=truth.size,
             standing=referral.standing,

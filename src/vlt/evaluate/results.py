@@ -65,6 +65,11 @@ class ExpressionResult:
         return self.target > 0
 
     @property
+    def has_distractor(self) -> bool:
+        """Whether the image is known to have another object of the target's category."""
+        return self.standing is not None and self.standing.same > 1
+
+    @property
     def is_empty(self) -> bool:
         """Whether the predicted mask is empty."""
         return self.intersection + self.union == self.target
