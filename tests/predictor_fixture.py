@@ -60,7 +60,7 @@ class RedEngine:
         self.most_alive = max(self.most_alive, sum(len(each.images) for each in self.alive))
         return features
 
-    def segment(self, encoded, image_index, words, word_mask, temperature=1.0):
+    def segment(self, encoded, image_index, words, word_mask):
         self.segmented.append((len(encoded.images), len(words)))
         red = encoded.images[image_index, :1] - 0.5  # (B, 1, H, W)
         even = (words[:, 0] % 2 == 0)[:, None, None, None]
@@ -75,7 +75,7 @@ class BrokenEngine(RedEngine):
         super().__init__()
         self.letters = letters
 
-    def segment(self, encoded, image_index, words, word_mask, temperature=1.0):
+    def segment(self, encoded, image_index, words, word_mask):
         masks = super().segment(encoded, image_index, words, word_mask).masks
         masks[words[:, 0] == self.letters, :, 3, 5] = np.nan
         return Logits(masks)

@@ -11,10 +11,10 @@ from vlt.config import parse_config
 from vlt.errors import CheckpointError
 from vlt.geometry import Letterbox
 from vlt.infer import Logits
-from vlt.infer.flip import merge_flipped
+from vlt.infer.choice import Distribution
+from vlt.infer.flip import box_overlaps, merge_choices
 from vlt.infer.torch_engine import TorchEngine, torch_predictor
 from vlt.model.build import build_model
-from vlt.model.choice import NEVER, Choice
 from vlt.refine import Refiner
 
 CANDIDATES = {"dim": 16, "heads": 2, "layers": 1, "count": 4, "detector_width": 0.0625, "grid": 2, "num_queries": 2}
@@ -38,76 +38,67 @@ def model(config):
 # ---------------------------------------------------------------- the choice
 
 
-def random_choice(count=30, candidates=5):
-    """A choice whose logits are far apart, with candidates that do not exist."""
-    generator = torch.Generator().manual_seed(0)
-    valid = torch.rand(count, candidates, generator=generator) > 0.3
-    valid[0] = False
-    logits = 3 * torch.randn(count, candidates + 2, generator=generator)
-    logits[:, :candidates] = logits[:, :candidates].masked_fill(~valid, NEVER)
-    return Choice(logits, torch.rand(count, candidates, 4, generator=generator), valid)
+def random_outcomes(count=30, candidates=5, seed=0):
+    """Logits of outcomes that are far apart, with candidates that do not exist, and the candidates' boxes."""
+    generator = np.random.default_rng(seed)
+    logits = 3 * generator.standard_normal((count, candidates + 2)).astype(np.float32)
+    missing = generator.random((count, candidates)) < 0.3
+    missing[0] = True
+    logits[:, :candidates][missing] = -np.inf
+    return logits, generator.random((count, candidates, 4)).astype(np.float32)
 
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)
 def test_a_decision_equals_its_brute_force_twin(temperature):
-    choice = random_choice()
-    presence, certainty, boxes = choice.decide(temperature)
-    outcomes = set()
-    for row, (logits, valid) in enumerate(zip(choice.logits.double(), choice.valid, strict=True)):
-        exists = [*np.flatnonzero(valid).tolist(), 5, 6]
-        probability = dict(zip(exists, (logits[exists] / temperature).softmax(dim=0).tolist(), strict=True))
-        best = max((index for index in exists if index != 5), key=lambda index: logits[index])
-        assert presence[row].item() == pytest.approx(1 - probability[5], abs=1e-5)
-        assert certainty[row].item() == pytest.approx(probability[best], abs=1e-5)
-        if best == 6:
-            assert boxes[row].isnan().all()
-        else:
-            assert torch.equal(boxes[row], choice.boxes[row, best])
-        outcomes.add((best == 6, logits.argmax().item() == 5))
+    logits, boxes = random_outcomes()
+    choice, outcomes = Distribution.of(logits, boxes, temperature), set()
+    for row, values in enumerate(logits.astype(float)):
+        exists = np.flatnonzero(np.isfinite(values)).tolist()
+        exact = torch.tensor([values[index] / temperature for index in exists]).softmax(dim=0).tolist()
+        probability = dict(zip(exists, exact, strict=True))
+        best = max((index for index in exists if index != 5), key=lambda index: values[index])
+        presence, certainty, box = choice.decide(row)
+        assert presence == pytest.approx(1 - probability[5], abs=1e-5)
+        assert certainty == pytest.approx(probability[best], abs=1e-5)
+        if 1e-3 < temperature < 1e3:  # at the extremes probabilities are 0 or alike
+            assert box is None if best == 6 else np.array_equal(box, boxes[row, best])
+        outcomes.add((best == 6, values.argmax() == 5))
     assert len(outcomes) == 4, "the test must see candidates and none, below and above 'nothing'"
 
 
 def test_a_temperature_changes_probabilities_and_never_the_outcome():
-    cold, plain, hot = (random_choice().decide(temperature) for temperature in (0.3, 1.0, 4.0))
-    for other in (cold, hot):
-        torch.testing.assert_close(other.boxes, plain.boxes, rtol=0, atol=0, equal_nan=True)
-        assert (other.certainty - plain.certainty).abs().min() > 0
-    assert (hot.certainty <= hot.presence + 1e-6).all()
-    assert torch.equal(random_choice().presence(), plain.presence)
+    cold, plain, hot = (Distribution.of(*random_outcomes(), temperature) for temperature in (0.3, 1.0, 4.0))
+    for row in range(30):
+        decisions = [each.decide(row) for each in (cold, plain, hot)]
+        assert len({str(one.box) for one in decisions}) == 1
+        assert len({one.certainty for one in decisions}) == 3
+        assert all(one.certainty <= one.presence + 1e-6 for one in decisions)
 
 
 # ---------------------------------------------------------------- the engine
 
 
-def segment(engine, temperature=1.0):
+def segment(engine):
     images = np.random.default_rng(1).random((2, 3, 64, 64), dtype=np.float32)
     words = np.random.default_rng(0).standard_normal((3, 5, 16)).astype(np.float32)
     mask = np.arange(5) < np.array([[5], [2], [4]])
-    return engine.segment(engine.encode(images), np.array([1, 0, 1]), words, mask, temperature)
+    return engine.segment(engine.encode(images), np.array([1, 0, 1]), words, mask)
 
 
-def test_an_engine_returns_the_decision_of_the_choice(model):
-    engine = TorchEngine(model)
-    output = segment(engine)
-    assert [each.shape for each in output] == [(3, 1, 16, 16), (3,), (3,), (3, 4)]
+def test_an_engine_returns_the_choice(model):
+    output = segment(TorchEngine(model))
+    assert [each.shape for each in output] == [(3, 1, 16, 16), (3, 6), (3, 4, 4)]
     assert {each.dtype for each in output} == {np.dtype(np.float32)}
     with torch.no_grad():
         images = torch.from_numpy(np.random.default_rng(1).random((2, 3, 64, 64), dtype=np.float32))
         words = torch.from_numpy(np.random.default_rng(0).standard_normal((3, 5, 16)).astype(np.float32))
         features = model.encode(images).select(torch.tensor([1, 0, 1]))
         choice = model.choose(features, words, torch.arange(5) < torch.tensor([[5], [2], [4]]))
-    for temperature in (1.0, 3.0):
-        for found, expected in zip(segment(engine, temperature)[1:], choice.decide(temperature), strict=True):
-            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(output.outcomes, choice.existing(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(output.boxes, choice.boxes, rtol=1e-4, atol=1e-5)
 
 
-def test_masks_do_not_depend_on_the_temperature(model):
-    cold, hot = segment(TorchEngine(model), 0.2), segment(TorchEngine(model), 5.0)
-    assert np.array_equal(cold.masks, hot.masks)
-    assert not np.allclose(cold.presence, hot.presence)
-
-
-def test_an_engine_without_masks_decides_alike(model):
+def test_an_engine_without_masks_chooses_alike(model):
     for found, expected in zip(
         segment(TorchEngine(model, masks=False))[1:], segment(TorchEngine(model))[1:], strict=True
     ):
@@ -131,6 +122,13 @@ def test_the_settings_reach_the_network(model, tiny_text, config):
 # ---------------------------------------------------------------- presence and score
 
 
+def outcomes_of(presence, certainty, is_candidate):
+    """Logits (B, 3) of one candidate, nothing, and what is no candidate: the outcome has all of the certainty."""
+    rest = presence - certainty
+    probability = [certainty, 1 - presence, rest] if is_candidate else [rest, 1 - presence, certainty]
+    return np.log(np.stack(np.broadcast_arrays(*probability), axis=-1)).astype(np.float32)
+
+
 class ChoosingEngine(RedEngine):
     """Chooses the same box for each expression, or none; its presence is a tenth of the letters of the first word.
 
@@ -142,17 +140,16 @@ class ChoosingEngine(RedEngine):
 
     def __init__(self, box=None, share=0.75, masks=True):
         super().__init__()
-        self.box = (np.nan,) * 4 if box is None else box
+        self.box = box
         self.share = share
         self.masks = masks
-        self.temperatures = []
 
-    def segment(self, encoded, image_index, words, word_mask, temperature=1.0):
-        self.temperatures.append(temperature)
+    def segment(self, encoded, image_index, words, word_mask):
         masks = super().segment(encoded, image_index, words, word_mask).masks
-        presence = (words[:, 0] / 10).astype(np.float32)
-        boxes = np.tile(np.array(self.box, np.float32), (len(words), 1))
-        return Logits(masks if self.masks else masks * 0 - 9, presence, self.share * presence, boxes)
+        presence = words[:, 0] / 10
+        boxes = np.tile(np.array(self.box or (0, 0, 1, 1), np.float32), (len(words), 1, 1))
+        outcomes = outcomes_of(presence, self.share * presence, self.box is not None)
+        return Logits(masks if self.masks else masks * 0 - 9, outcomes, boxes)
 
 
 @pytest.mark.parametrize("own", [0.0, 0.49, 0.5, 0.51, 1.0])
@@ -162,7 +159,7 @@ def test_below_the_presence_of_the_settings_the_mask_is_empty(own):
     plain = make_predictor().predict(image, texts, threshold=0.2)
     for one, expected, presence in zip(predictor.predict(image, texts, threshold=0.2), plain, (0.5, 0.6), strict=True):
         assert one.presence == pytest.approx(presence)
-        assert one.matches == (np.float32(presence) >= own)
+        assert one.matches == (one.presence >= own)
         assert one.score == pytest.approx(0.75 * presence if one.matches else presence)
         assert np.array_equal(one.mask, expected.mask if one.matches else np.zeros((50, 70), bool))
         assert (one.box is None) != one.matches
@@ -179,54 +176,77 @@ def test_networks_without_a_choice_ignore_both_settings():
     assert {(one.presence, one.matches) for one in other} == {(None, True)}
 
 
-@pytest.mark.parametrize("part", ["presence", "certainty"])
-def test_a_presence_or_certainty_that_is_no_number_is_an_error(part):
+@pytest.mark.parametrize("part", ["outcomes", "boxes"])
+def test_a_choice_that_is_no_number_is_an_error(part):
     class Broken(ChoosingEngine):
         def segment(self, *arguments):
             output = super().segment(*arguments)
-            return output._replace(**{part: np.where(arguments[2][:, 0] == 5, np.nan, 0.5).astype(np.float32)})
+            values = getattr(output, part)
+            values[arguments[2][:, 0] == 5] = np.nan
+            return output
 
     with pytest.raises(CheckpointError, match=r"output for 'right' is not finite"):
         make_predictor(Broken()).predict(noise_image(0), ["red", "right"])
 
 
-def test_the_temperature_is_given_to_the_engine():
-    engine = ChoosingEngine()
-    make_predictor(engine, temperature=2.5, flip=True).predict(noise_image(0), "red")
-    assert engine.temperatures == [2.5, 2.5]
-
-
 # ---------------------------------------------------------------- test-time augmentation
 
 
-def output_of(presence, certainty, *boxes):
-    values = [np.array(each, np.float32) for each in (presence, certainty, boxes)]
-    return Logits(np.zeros((len(presence), 1, 2, 2), np.float32), *values)
+def distribution(*rows):
+    """Rows of (probabilities, boxes)."""
+    return Distribution(*(np.array(each, np.float32) for each in zip(*rows, strict=True)))
 
 
-NONE = (np.nan,) * 4
+LEFT, RIGHT, TOP = (0.1, 0.4, 0.3, 0.8), (0.7, 0.4, 0.9, 0.8), (0.4, 0.0, 0.6, 0.2)
 
 
-def test_presence_is_averaged_and_the_more_certain_box_is_taken():
-    plain = output_of(
-        [0.8, 0.5, 0.9, 0.4], [0.7, 0.2, 0.6, 0.1], (0.1, 0.2, 0.3, 0.4), (0, 0, 1, 1), (0, 0.5, 1, 1), NONE
-    )
-    flipped = output_of([0.6, 0.7, 0.1, 0.6], [0.6, 0.6, 0.9, 0.5], NONE, (0.1, 0.2, 0.3, 0.4), NONE, (0.5, 0, 1, 1))
-    merged = merge_flipped(plain, flipped, np.array([True, True, False, True]))
-    assert merged.presence == pytest.approx([0.7, 0.6, 0.9, 0.5])
-    assert merged.certainty == pytest.approx([0.7, 0.6, 0.6, 0.5])
-    expected = [(0.1, 0.2, 0.3, 0.4), (0.7, 0.2, 0.9, 0.4), (0, 0.5, 1, 1), (0, 0, 0.5, 1)]
-    np.testing.assert_allclose(merged.boxes, expected, atol=1e-6)
+def test_candidates_that_are_the_same_object_share_the_mean():
+    """The flipped image has the object at the left as its second candidate, a little wider, and its own first."""
+    plain = distribution(([0.6, 0.2, 0.15, 0.05], [LEFT, TOP]))
+    flipped = distribution(([0.1, 0.4, 0.35, 0.15], [(0.1, 0.6, 0.2, 0.9), (0.7, 0.4, 0.94, 0.8)]))
+    merged = merge_choices(plain, flipped, np.array([True]))
+    assert merged.probability[0] == pytest.approx([0.5, 0.1, 0.05, 0.5, 0.25, 0.1])
+    expected = [(0.08, 0.4, 0.3, 0.8), TOP, (0.8, 0.6, 0.9, 0.9), (0.08, 0.4, 0.3, 0.8)]
+    np.testing.assert_allclose(merged.boxes[0], expected, atol=1e-6)
     assert {each.dtype for each in merged} == {np.dtype(np.float32)}
+    presence, certainty, box = merged.decide(0)
+    assert (presence, certainty) == (pytest.approx(0.75), pytest.approx(0.5))
+    np.testing.assert_allclose(box, expected[0], atol=1e-6)
 
 
-def test_no_side_is_preferred():
-    """An image and its flipped image, each with the other as its flipped image, get mirrored boxes."""
-    one, other = output_of([0.8], [0.7], (0.1, 0.2, 0.3, 0.4)), output_of([0.6], [0.5], (0.5, 0.1, 0.9, 0.4))
-    here, there = (merge_flipped(*pair, np.array([True])) for pair in ((one, other), (other, one)))
-    assert (here.presence, here.certainty) == (there.presence, there.certainty)
-    x0, y0, x1, y1 = there.boxes[0]
-    np.testing.assert_allclose(here.boxes[0], [1 - x1, y0, 1 - x0, y1], atol=1e-6)
+def test_an_expression_without_a_flipped_form_keeps_its_choice():
+    plain = distribution(([0.6, 0.2, 0.15, 0.05], [LEFT, TOP]), ([0.1, 0.2, 0.3, 0.4], [LEFT, TOP]))
+    flipped = distribution(([0.0, 0.9, 0.0, 0.1], [LEFT, RIGHT]), ([0.0, 0.9, 0.0, 0.1], [LEFT, RIGHT]))
+    merged = merge_choices(plain, flipped, np.array([False, False]))
+    for row in range(2):
+        assert str(merged.decide(row)) == str(plain.decide(row))
+        assert merged.probability[row].sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_side_is_preferred(seed):
+    """An image and its flipped image, each with the other as its flipped image, get mirrored decisions."""
+    generator = np.random.default_rng(seed)
+    views = []
+    for _ in range(2):
+        corner = generator.random((20, 4, 2)).astype(np.float32) / 2
+        boxes = np.concatenate([corner, corner + 0.1 + generator.random((20, 4, 2)) / 3], axis=2, dtype=np.float32)
+        logits, _ = random_outcomes(20, 4, seed)
+        views.append(Distribution.of(logits + generator.standard_normal((20, 6)).astype(np.float32), boxes, 1.0))
+    here, there = (merge_choices(*pair, np.ones(20, bool)) for pair in (views, views[::-1]))
+    for row in range(20):
+        one, other = here.decide(row), there.decide(row)
+        assert (one.presence, one.certainty) == pytest.approx((other.presence, other.certainty))
+        if one.box is not None:
+            x0, y0, x1, y1 = other.box
+            np.testing.assert_allclose(one.box, [1 - x1, y0, 1 - x0, y1], atol=1e-6)
+
+
+@pytest.mark.parametrize("side", [0.5, 0.25])
+def test_overlaps_of_boxes_are_their_iou(side):
+    boxes = np.array([[[0, 0, side, 1], [0, 0, 0, 0]]], np.float32)
+    others = np.array([[[0, 0, 1, 1], [side, 0, 1, 1], [0, 0, 0, 0]]], np.float32)
+    np.testing.assert_allclose(box_overlaps(boxes, others), [[[side, 0, 0], [0, 0, 0]]])
 
 
 def test_the_averaged_presence_decides():

@@ -63,9 +63,9 @@ class WordsSeen(RedEngine):
         super().__init__()
         self.words = []
 
-    def segment(self, encoded, image_index, words, word_mask, temperature=1.0):
+    def segment(self, encoded, image_index, words, word_mask):
         self.words.append((words.tolist(), word_mask.sum(axis=1).tolist()))
-        return super().segment(encoded, image_index, words, word_mask, temperature)
+        return super().segment(encoded, image_index, words, word_mask)
 
 
 def test_left_and_right_are_swapped_where_they_are_sides():

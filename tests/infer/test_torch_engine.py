@@ -27,7 +27,7 @@ def test_arrays_in_and_arrays_out(tiny_model):
     logits = segment(TorchEngine(tiny_model))
     assert (type(logits.masks), logits.masks.dtype) == (np.ndarray, np.float32)
     assert logits.masks.shape[:2] == (3, 1)
-    assert logits.presence is None
+    assert logits.outcomes is None
 
 
 def test_the_result_is_the_networks(tiny_model):

@@ -248,20 +248,6 @@ def test_the_guide_changes_nothing_at_first_and_lets_no_gradient_reach_the_choic
     assert guide.embed.weight.grad is not None
 
 
-def test_presence_is_the_probability_that_something_matches() -> None:
-    boxes = [[0.0, 0.0, 1.0, 1.0]]
-    assert [_certain(outcome, boxes).presence().item() for outcome in range(3)] == pytest.approx([1, 0, 1])
-
-
-def test_presence_of_any_logits_is_a_probability() -> None:
-    generator = torch.Generator().manual_seed(0)
-    logits = 50 * torch.randn(40, 6, generator=generator)
-    logits[:, 1] = NEVER
-    found = Choice(logits, torch.zeros(40, 4, 4), torch.ones(40, 4, dtype=torch.bool)).presence()
-    assert ((found >= 0) & (found <= 1)).all()
-    torch.testing.assert_close(found, 1 - logits.softmax(dim=1)[:, 4])
-
-
 def test_choosing_alone_gives_the_choice_that_comes_with_the_mask() -> None:
     model, images, index = _model(), torch.rand(2, 3, 56, 56), torch.tensor([1, 0, 1])
     words, mask = torch.randn(3, 4, 6), torch.ones(3, 4, dtype=torch.bool)

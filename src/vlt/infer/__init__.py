@@ -5,6 +5,7 @@ Read in this order:
     engine        the protocol: arrays in, arrays out
     torch_engine  a network of this package behind that protocol
     predictor     images and expressions to predictions
+    choice        which candidate an expression refers to
     flip          test-time augmentation
     prediction    one prediction: mask, score, box, run lengths, overlay
 """

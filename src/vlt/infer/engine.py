@@ -19,21 +19,14 @@ class Logits(NamedTuple):
 
     Attributes:
         masks: (B, 1, h, w) float32, before the sigmoid, at any stride of the input.
-        presence: (B,) float32 in [0, 1], the probability that anything matches; None without a choice.
-        certainty: (B,) float32 in [0, 1], the probability of the most probable outcome of the choice other than
-            "nothing in the image"; None without a choice.
-        boxes: (B, 4) float32 xyxy as shares of the input, the candidate that is this outcome; NaN where it is no
-            candidate; None without a choice.
+        outcomes: (B, N + 2) float32, before the softmax: the candidates, nothing in the image, and something that is no
+            candidate; minus infinity for a candidate that does not exist. None without a choice.
+        boxes: (B, N, 4) float32 xyxy as shares of the input, of the candidates; None without a choice.
     """
 
     masks: FloatArray
-    presence: FloatArray | None = None
-    certainty: FloatArray | None = None
+    outcomes: FloatArray | None = None
     boxes: FloatArray | None = None
-
-    def row(self, index: int) -> Logits:
-        """Select the output for one expression; B is 1 in the result."""
-        return Logits(self.masks[index, None], *(None if each is None else each[index, None] for each in self[1:]))
 
 
 class Engine(Protocol):
@@ -58,7 +51,6 @@ class Engine(Protocol):
         image_index: npt.NDArray[np.int64],
         words: WordArray,
         word_mask: npt.NDArray[np.bool_],
-        temperature: float = 1.0,
     ) -> Logits:
         """Segment what each expression refers to.
 
@@ -67,7 +59,5 @@ class Engine(Protocol):
             image_index: (B,) int64 in [0, U), the image of each expression.
             words: (B, T) int64 token ids or (B, T, D) float32 vectors, padded with zeros.
             word_mask: (B, T) bool, True = a word; words come first.
-            temperature: divides the logits of the choice before presence and certainty are computed; above 0. Masks do
-                not depend on it. Ignored by networks without a choice.
         """
         ...

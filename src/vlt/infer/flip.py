@@ -6,15 +6,15 @@ import numpy as np
 import numpy.typing as npt
 
 from vlt.geometry import sigmoid
-from vlt.infer.engine import Logits
+from vlt.infer.choice import Distribution, View
 from vlt.types import FloatArray
 
+SAME_BOX = 0.6
+"""IoU of a box with one of the flipped image, from which both are the same object."""
 
-def merge_flipped(plain: Logits, flipped: Logits, has_flipped: npt.NDArray[np.bool_]) -> Logits:
+
+def merge_views(plain: View, flipped: View, has_flipped: npt.NDArray[np.bool_]) -> View:
     """Merge the output for images with the output for the horizontally flipped images.
-
-    Masks as `merge_masks` does. The presence is the mean of both; certainty and box are those of the pass with the
-    higher certainty, so that no side is preferred.
 
     Args:
         plain: for B expressions about the images.
@@ -23,16 +23,71 @@ def merge_flipped(plain: Logits, flipped: Logits, has_flipped: npt.NDArray[np.bo
             for the image stays as it is.
     """
     masks = merge_masks(plain.masks, flipped.masks, has_flipped)
-    if plain.presence is None or plain.certainty is None or plain.boxes is None:
-        return Logits(masks)
-    assert flipped.presence is not None  # the same network made both outputs
-    assert flipped.certainty is not None
-    assert flipped.boxes is not None
-    presence = np.where(has_flipped, (plain.presence + flipped.presence) / 2, plain.presence)
-    other = has_flipped & (flipped.certainty > plain.certainty)
-    x0, y0, x1, y1 = flipped.boxes.T
-    boxes = np.where(other[:, None], np.stack([1 - x1, y0, 1 - x0, y1], axis=1), plain.boxes)
-    return Logits(masks, presence, np.where(other, flipped.certainty, plain.certainty), boxes)
+    if plain.choice is None or flipped.choice is None:
+        return View(masks)
+    return View(masks, merge_choices(plain.choice, flipped.choice, has_flipped))
+
+
+def merge_choices(plain: Distribution, flipped: Distribution, has_flipped: npt.NDArray[np.bool_]) -> Distribution:
+    """Merge the distributions for images with those for the horizontally flipped images.
+
+    A candidate has the mean of its probability and that of the candidate of the other image that overlaps it most, if
+    that is the same object, and the mean of both boxes; so no side is preferred. An object that both images have is
+    in the result twice, so the probabilities of all outcomes may add up to more than one.
+
+    Args:
+        plain: for B expressions, N candidates each.
+        flipped: of the flipped images, not flipped back.
+        has_flipped: (B,) bool, as for `merge_views`.
+
+    Returns:
+        2 N candidates per expression.
+    """
+    x0, y0, x1, y1 = np.moveaxis(flipped.boxes, -1, 0)
+    back = Distribution(flipped.probability, np.stack([1 - x1, y0, 1 - x0, y1], axis=-1))
+    overlaps = box_overlaps(plain.boxes, back.boxes)
+    (probability, boxes), (probability_back, boxes_back) = (
+        merge_candidates(plain, back, overlaps),
+        merge_candidates(back, plain, overlaps.swapaxes(1, 2)),
+    )
+    others = (plain.probability[:, -2:] + back.probability[:, -2:]) / 2  # nothing, and what is no candidate
+    merged = np.concatenate([probability, probability_back, others], axis=1)
+    alone = np.insert(plain.probability, [plain.boxes.shape[1]] * back.boxes.shape[1], 0, axis=1)
+    both = has_flipped[:, None, None]
+    return Distribution(
+        np.where(both[:, 0], merged, alone),
+        np.concatenate([np.where(both, boxes, plain.boxes), np.where(both, boxes_back, back.boxes)], axis=1),
+    )
+
+
+def merge_candidates(own: Distribution, other: Distribution, overlaps: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Merge the candidates of one image with those of the other.
+
+    Args:
+        own: of the image whose N candidates are returned.
+        other: of the other image, M candidates, mirrored to the same side.
+        overlaps: (B, N, M), IoU of their boxes.
+
+    Returns:
+        Probabilities (B, N) and boxes (B, N, 4).
+    """
+    partner = overlaps.argmax(axis=2)  # (B, N)
+    is_same = overlaps.max(axis=2) >= SAME_BOX
+    theirs = np.take_along_axis(other.probability[:, :-2], partner, axis=1)
+    boxes = np.take_along_axis(other.boxes, partner[..., None], axis=1)
+    probability: FloatArray = (own.probability[:, :-2] + theirs * is_same) / 2
+    return probability, np.where(is_same[..., None], (own.boxes + boxes) / 2, own.boxes)
+
+
+def box_overlaps(one: FloatArray, other: FloatArray) -> FloatArray:
+    """Compute the IoU of each box with each of another image's: (B, N, 4) and (B, M, 4) xyxy to (B, N, M)."""
+    corner = np.minimum(one[:, :, None, 2:], other[:, None, :, 2:])
+    sides = (corner - np.maximum(one[:, :, None, :2], other[:, None, :, :2])).clip(0)
+    shared = sides.prod(axis=-1)
+    area, other_area = ((each[..., 2:] - each[..., :2]).prod(axis=-1) for each in (one, other))
+    union = area[:, :, None] + other_area[:, None] - shared
+    overlaps: FloatArray = shared / union.clip(np.finfo(np.float32).tiny)
+    return overlaps
 
 
 def merge_masks(logits: FloatArray, flipped: FloatArray, has_flipped: npt.NDArray[np.bool_]) -> FloatArray:
@@ -44,7 +99,7 @@ def merge_masks(logits: FloatArray, flipped: FloatArray, has_flipped: npt.NDArra
     Args:
         logits: (B, 1, h, w), of the images.
         flipped: (B, 1, h, w), of the flipped images, not flipped back.
-        has_flipped: (B,) bool, as for `merge_flipped`.
+        has_flipped: (B,) bool, as for `merge_views`.
 
     Returns:
         (B, 1, h, w) float32.

@@ -9,21 +9,23 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, overload
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import ValidationError
 
 from vlt.config.inference import InferenceConfig
 from vlt.data.image import ImageSource, read_image
 from vlt.errors import CheckpointError, ConfigError, InputError
 from vlt.geometry import Letterbox
+from vlt.infer.choice import Decision, Distribution, View
 from vlt.infer.engine import Encoded, Engine, Logits
-from vlt.infer.flip import merge_flipped
+from vlt.infer.flip import merge_views
 from vlt.infer.prediction import Prediction
 from vlt.refine.refiner import Refiner, RefinerFeatures
 from vlt.text.mirror import swap_left_right
 from vlt.text.reader import TextReader
 from vlt.text.spelling import correct_spelling
 from vlt.text.words import pad_words, split_words, warn_about
-from vlt.types import Image
+from vlt.types import FloatArray, Image
 
 IMAGES_AT_ONCE = 4
 """Largest number of images encoded in one pass; larger batches take more memory and are not faster."""
@@ -222,49 +224,55 @@ class Predictor:
             repeated = [each for each, row in zip(features, rows, strict=True) for _ in row]
             outputs = iter(self._segment(repeated, [read[text] for row in rows for text in row]))
             predictions += [
-                [self._finish(each, text, next(outputs), threshold) for text in row]
+                [self._finish(each, text, *next(outputs), threshold) for text in row]
                 for each, row in zip(features, rows, strict=True)
             ]
             del features, repeated  # bounds memory: free them before the next images are encoded
         return predictions if several else predictions[0]
 
-    def _segment(self, features: Sequence[ImageFeatures], texts: Sequence[str]) -> list[Logits]:
-        """Compute the output for each expression, `settings.batch_size` at a time.
+    def _segment(
+        self, features: Sequence[ImageFeatures], texts: Sequence[str]
+    ) -> list[tuple[FloatArray, Decision | None]]:
+        """Compute the logits (1, h, w) and the decision for each expression, `settings.batch_size` at a time.
 
         With test-time augmentation the flipped images are segmented too, with left and right swapped in the
-        expressions, and both outputs are merged.
+        expressions, and both views are merged. Without a choice among candidates there is no decision.
         """
-        rows: list[Logits] = []
+        rows: list[tuple[FloatArray, Decision | None]] = []
         start = 0
         while start < len(texts):
             first, stop = features[start], start + 1
             while stop < min(start + self.settings.batch_size, len(texts)) and features[stop].encoded is first.encoded:
                 stop += 1
             index = np.array([each.index for each in features[start:stop]], np.int64)
-            passes, has_flipped = [(first.encoded, texts[start:stop])], np.zeros(0, bool)
+            view = self._view(first.encoded, index, texts[start:stop])
             if self.settings.flip:
                 swapped = [swap_left_right(text) for text in texts[start:stop]]
-                has_flipped = np.array([other is not None for other in swapped])
                 pairs = zip(texts[start:stop], swapped, strict=True)
-                passes.append((first.flipped, [text if other is None else other for text, other in pairs]))
-            outputs: list[Logits] = []
-            for encoded, some in passes:
-                words = pad_words([self.text(text).values for text in some], self.pad_to)
-                outputs.append(self.engine.segment(encoded, index, *words, self.settings.temperature))
-                check_finite(outputs[-1], some)
-            merged = merge_flipped(outputs[0], outputs[1], has_flipped) if self.settings.flip else outputs[0]
-            rows += [merged.row(number) for number in range(stop - start)]
+                flipped = self._view(first.flipped, index, [text if other is None else other for text, other in pairs])
+                view = merge_views(view, flipped, np.array([other is not None for other in swapped]))
+            rows += [view.row(number) for number in range(stop - start)]
             start = stop
         return rows
 
-    def _finish(self, features: ImageFeatures, text: str, output: Logits, threshold: float) -> Prediction:
+    def _view(self, encoded: Encoded, index: npt.NDArray[np.int64], texts: Sequence[str]) -> View:
+        """Run the network for expressions about images, each at its `index` among those encoded."""
+        words = pad_words([self.text(text).values for text in texts], self.pad_to)
+        output = self.engine.segment(encoded, index, *words)
+        check_finite(output, texts)
+        if output.outcomes is None or output.boxes is None:
+            return View(output.masks)
+        return View(output.masks, Distribution.of(output.outcomes, output.boxes, self.settings.temperature))
+
+    def _finish(
+        self, features: ImageFeatures, text: str, logits: FloatArray, decision: Decision | None, threshold: float
+    ) -> Prediction:
         """Turn the output for one expression into its prediction, with a refined outline where there is a refiner."""
-        letterbox, logits = features.letterbox, output.masks[0]
-        presence, certainty = (None if x is None else float(x[0]) for x in (output.presence, output.certainty))
+        letterbox = features.letterbox
+        presence, certainty, box = (None, None, None) if decision is None else decision
         if presence is not None and presence < self.settings.presence:
             nothing = np.zeros(letterbox.image_size, bool)
             return Prediction(text, nothing, presence, threshold, features.image, logits, letterbox, presence, False)
-        box = None if output.boxes is None or np.isnan(output.boxes).any() else output.boxes[0]
         refined = None
         if self.refiner is not None and self.settings.refine and features.outlines is not None:
             # The outline depends on the settings' threshold alone, so that a larger `threshold` never gives more mask.
@@ -286,9 +294,10 @@ def check_finite(output: Logits, texts: Sequence[str]) -> None:
     """Check the output of an engine for some expressions.
 
     Raises:
-        CheckpointError: NaN or infinite masks, presence or certainty; boxes may be NaN.
+        CheckpointError: NaN or infinite numbers; of candidates that do not exist, minus infinity is allowed.
     """
-    for part in (output.masks, output.presence, output.certainty):
+    outcomes = None if output.outcomes is None else np.nan_to_num(output.outcomes, nan=np.nan, posinf=np.inf)
+    for part in (output.masks, outcomes, output.boxes):
         if part is not None and not np.isfinite(part).all():
             bad = int(np.isfinite(part).reshape(len(part), -1).all(axis=1).argmin())
             raise CheckpointError(

@@ -60,7 +60,6 @@ class TorchEngine:
         image_index: npt.NDArray[np.int64],
         words: WordArray,
         word_mask: npt.NDArray[np.bool_],
-        temperature: float = 1.0,
     ) -> Logits:
         """Segment expressions; see `Engine`."""
         index, tokens, mask = (torch.from_numpy(each).to(self.device) for each in (image_index, words, word_mask))
@@ -71,8 +70,8 @@ class TorchEngine:
         else:
             choice = self.model.choose(features, tokens, mask)
             logits = box_logits(choice, [-(-side // OUTPUT_STRIDE) for side in features.size])
-        decision = () if choice is None else choice.decide(temperature)
-        return Logits(*(each.float().cpu().numpy() for each in (logits, *decision)))
+        tensors = [logits] if choice is None else [logits, choice.existing(), choice.boxes]
+        return Logits(*(each.float().cpu().numpy() for each in tensors))
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: the network without its forward hooks."""

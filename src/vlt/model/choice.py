@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -24,20 +23,6 @@ RELATIONS = 8
 """Numbers that `relations` returns per pair of candidates."""
 
 
-class Decision(NamedTuple):
-    """The most probable outcome of a choice, apart from "nothing in the image", which a threshold of presence decides.
-
-    Attributes:
-        presence: (B,) float32 in [0, 1], the probability that something matches.
-        certainty: (B,) float32 in [0, 1], the probability of the outcome; at most the presence.
-        boxes: (B, 4) float32 xyxy as shares of the input, of the chosen candidate; NaN where the outcome is none.
-    """
-
-    presence: Tensor
-    certainty: Tensor
-    boxes: Tensor
-
-
 @dataclass(frozen=True, slots=True)
 class Choice:
     """Distribution over what an expression may refer to.
@@ -52,24 +37,9 @@ class Choice:
     boxes: Tensor
     valid: Tensor
 
-    def presence(self) -> Tensor:
-        """Compute the probability that something matches, (B,) in [0, 1]."""
-        return self.decide().presence
-
-    def decide(self, temperature: float = 1.0) -> Decision:
-        """Select the most probable outcome other than "nothing in the image".
-
-        Args:
-            temperature: divides the logits, above 0; a larger one makes the probabilities more alike.
-        """
-        logits = self.logits.float().masked_fill(~F.pad(self.valid, (0, 2), value=True), -torch.inf)
-        scaled = (logits - logits.amax(dim=-1, keepdim=True)) / temperature  # at most 0, so that none overflows
-        probability = scaled.softmax(dim=-1)
-        nothing = torch.tensor([logits.shape[-1] - 2], device=logits.device)
-        chosen = logits.index_fill(-1, nothing, -torch.inf).argmax(dim=-1, keepdim=True)
-        certainty = probability.take_along_dim(chosen, dim=-1)[:, 0]
-        boxes = F.pad(self.boxes.float(), (0, 0, 0, 2), value=torch.nan)  # the last two outcomes have none
-        return Decision(1 - probability[:, -2], certainty, boxes.take_along_dim(chosen[..., None], dim=1)[:, 0])
+    def existing(self) -> Tensor:
+        """Return the logits (B, N + 2) with minus infinity for candidates that do not exist."""
+        return self.logits.masked_fill(~F.pad(self.valid, (0, 2), value=True), -torch.inf)
 
 
 class Chooser(nn.Module):
