@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -290,3 +293,21 @@ def test_the_detector_with_rules_is_a_baseline_of_networks_with_a_detector(run_d
     assert invoke("tiny.yaml", "--baselines").exit_code == 0
     baselines = json.loads((run_dir / "checkpoints" / "epoch-1.val.json").read_text())["baselines"]
     assert baselines["detector with rules"] == baselines["whole image"]
+
+
+@pytest.mark.slow
+def test_two_processes_report_what_one_does(run_dir, config_file, tmp_path):
+    def run(name, *launcher):
+        files = [str(tmp_path / f"{name}{ending}") for ending in (".json", ".jsonl", ".worst")]
+        options = ["--output", files[0], "--per-sample", files[1], "--worst", "2", files[2], "--baselines"]
+        command = [sys.executable, *launcher, "-m", "vlt", "test", str(config_file), *options]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        assert result.returncode == 0, result.stderr
+        report = json.loads(Path(files[0]).read_bytes())
+        del report["provenance"]
+        pictures = {path.name: path.read_bytes() for path in Path(files[2]).iterdir()}
+        return report, Path(files[1]).read_text(), pictures, result.stdout.count("Pr@0.5")
+
+    launcher = ("-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d")
+    alone, both = run("alone"), run("both", *launcher, "--rdzv-endpoint=localhost:0")
+    assert both == alone

@@ -6,6 +6,7 @@ import shlex
 import sys
 import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ from vlt.errors import ConfigError, VLTWarning
 
 if TYPE_CHECKING:
     from vlt.config.run import Config
+    from vlt.evaluate.evaluation import Shard
     from vlt.evaluate.report import Report
     from vlt.infer.predictor import Predictor
     from vlt.types import Referrals
@@ -86,7 +88,8 @@ def test(
 
     Data and protocol are CONFIG's. The network and how it predicts (threshold, test-time augmentation, refinement,
     input size) are the checkpoint's, unless changed with --set inference.KEY=VALUE or --no-refine; the report says
-    what was used. Several splits write several files, with the split in their names.
+    what was used. Several splits write several files, with the split in their names. Several processes
+    (`accelerate launch -m vlt test CONFIG`) share the expressions; the scores are those of one.
     """
     from vlt.config.reading import override, parse_config, read_config
 
@@ -98,12 +101,16 @@ def test(
     from vlt.checkpoint.read import load_checkpoint
     from vlt.checkpoint.write import source_commit
     from vlt.dataset import load_referrals
-    from vlt.evaluate.evaluation import evaluate
+    from vlt.evaluate.evaluation import Shard, evaluate
     from vlt.evaluate.report import Provenance
     from vlt.evaluate.worst import Worst
     from vlt.files import make_folder
     from vlt.infer.torch_engine import torch_predictor
+    from vlt.train.setup import join_processes
 
+    state = join_processes()
+    shard = Shard.of(state)
+    device = str(state.device) if device is None and shard.world > 1 else device
     chosen, protocol = splits or (run.data.val_split,), protocol or run.evaluate.protocol
     referrals = {split: load_referrals(run.data, split) for split in chosen}
     loaded = load_checkpoint(checkpoint or run.output_dir, device, refine=refine)
@@ -126,6 +133,7 @@ def test(
             referrals[split],
             protocol=protocol,
             on_outcome=keep,
+            shard=shard,
             workers=run.train.workers,
             progress=True,
             provenance=Provenance(
@@ -139,13 +147,17 @@ def test(
         )
         if baselines:
             has_detector = loaded.model.detector is not None
-            report = with_baselines(report, predictor, referrals[split], run, protocol, has_detector=has_detector)
+            report = with_baselines(
+                report, predictor, referrals[split], run, protocol, has_detector=has_detector, shard=shard
+            )
+        if keep and worst:
+            keep.save(worst[1] / split if len(chosen) > 1 else worst[1], shard)
+        if shard.rank:
+            continue
         click.echo(str(report))
         report.write(reports[split])
         if lines := split_file(per_sample, split, chosen):
             report.write_results(lines)
-        if keep and worst:
-            keep.save(worst[1] / split if len(chosen) > 1 else worst[1])
 
 
 def is_inference_key(assignment: str) -> bool:
@@ -155,7 +167,14 @@ def is_inference_key(assignment: str) -> bool:
 
 
 def with_baselines(
-    report: Report, predictor: Predictor, referrals: Referrals, run: Config, protocol: str, *, has_detector: bool
+    report: Report,
+    predictor: Predictor,
+    referrals: Referrals,
+    run: Config,
+    protocol: str,
+    *,
+    has_detector: bool,
+    shard: Shard,
 ) -> Report:
     """Add the scores of the baselines to a report; the box has the mean size of the train split."""
     from vlt.dataset import category_names, load_referrals
@@ -168,10 +187,11 @@ def with_baselines(
     functions = {"whole image": whole_image, "centred box": centred_box(share)}
     if has_detector:
         functions["detector with rules"] = detector_with_rules(predictor)
-    reports = {name: evaluate(function, referrals, protocol=protocol) for name, function in functions.items()}
+    score = partial(evaluate, protocol=protocol, shard=shard)
+    reports = {name: score(function, referrals) for name, function in functions.items()}
     nouns = category_nouns(referrals, category_names(run.data))
     if nouns:
-        reports["noun alone"] = evaluate(predictor, nouns, protocol=protocol)
+        reports["noun alone"] = score(predictor, nouns)
     else:
         message = "The noun alone was not evaluated, since the data set has no category names;"
         warnings.warn(VLTWarning(f"{message} prepare it again to add them."), stacklevel=2)

@@ -46,9 +46,9 @@ class Shard:
     gather: Callable[[list[Any]], list[Any]] = list
 
     @classmethod
-    def of(cls, accelerator: Any) -> Shard:
-        """Make the share of the process of an `accelerate.Accelerator`."""
-        return cls(accelerator.process_index, accelerator.num_processes, gather_object)
+    def of(cls, state: Any) -> Shard:
+        """Make the share of the process of an `accelerate.Accelerator` or `PartialState`."""
+        return cls(state.process_index, state.num_processes, gather_object)
 
     def indices(self, count: int) -> range:
         """Return which of `count` expressions are this process's."""

@@ -123,6 +123,12 @@ class RunFolder:
                     path.rmdir()
 
 
+def join_processes() -> PartialState:
+    """Join the processes that a launcher such as torchrun started; without one, this process is alone."""
+    # Without a GPU, processes only find each other if the CPU is requested.
+    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available())
+
+
 def start_accelerator(config: TrainConfig, views: int = 1) -> Accelerator:
     """Create the `Accelerator` for the device, processes, precision and accumulation of a run.
 
@@ -133,8 +139,7 @@ def start_accelerator(config: TrainConfig, views: int = 1) -> Accelerator:
     Raises:
         ConfigError: the device does not have the precision; processes and passes cannot share the batch.
     """
-    # Without a GPU, processes only find each other if the CPU is requested.
-    state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available())
+    state = join_processes()
     if config.precision == "fp16" and state.device.type == "cpu":
         raise ConfigError(
             "train.precision is 'fp16', which needs a GPU, but this run is on the CPU; take 'no' or 'bf16'."
