@@ -1,9 +1,10 @@
 """Format the results of `vlt test --per-sample` on datasets/natural.jsonl by the way in which things are referred to.
 
-    python tools/ways_table.py results.jsonl data/anns/natural/val_b.json
+    python tools/ways_table.py results.jsonl data/anns/natural/val_b.json --noun results.noun-alone.jsonl
 
-Rows: terse, by looks, phrase, and all of them; columns: mIoU / Pr@0.5 of all objects, of the only one of its category
-in the photo, of one of several, and of regions outside COCO's categories. Below them, empty masks.
+Rows: terse, by looks, phrase, all of them, and with --noun the category's noun alone; columns: mIoU / Pr@0.5 of all
+objects, of the only one of its category in the photo, of one of several, and of regions outside COCO's categories.
+Below them, empty masks.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from vlt.categories import COCO_CATEGORIES
 
 WAYS = ("terse", "by looks", "phrase")
 """The order in which `datasets/natural.jsonl` has the expressions of a target."""
+ALL = "all three ways"
+"""Row of all expressions."""
 COLUMNS = ("objects", "only one of its category", "one of several", "regions")
 
 
@@ -43,7 +46,7 @@ def grouped(results: Sequence[dict[str, Any]], regions: Collection[int]) -> dict
             if columns == COLUMNS[:1] and result["standing"]:  # not known in photos that are not labelled completely
                 columns = (*columns, COLUMNS[1 if result["standing"]["same"] == 1 else 2])
             for column in columns:
-                for row in (way, "all three ways"):
+                for row in (way, ALL):
                     found[row, column].append(result["iou"])
     return found
 
@@ -55,11 +58,12 @@ def region_ids(split: Path) -> set[int]:
     return {each["segment_id"] for each in entries if each["cat"] >= 0 and names[each["cat"]] not in COCO_CATEGORIES}
 
 
-def table(results: Sequence[dict[str, Any]], regions: Collection[int]) -> str:
-    """Format results, and the shares of empty masks with and without a target."""
+def table(results: Sequence[dict[str, Any]], regions: Collection[int], noun: Sequence[dict[str, Any]] = ()) -> str:
+    """Format results, those of the noun alone, and the shares of empty masks with and without a target."""
     found = grouped(results, regions)
+    found |= {("noun alone", column): ious for (row, column), ious in grouped(noun, regions).items() if row == ALL}
     lines = [("mIoU / Pr@0.5", *COLUMNS), ("---",) + ("---:",) * len(COLUMNS)]
-    for row in (*WAYS, "all three ways"):
+    for row in (*WAYS, ALL, *(["noun alone"] if noun else [])):
         cells = []
         for column in COLUMNS:
             ious = found[row, column]
@@ -82,13 +86,18 @@ def table(results: Sequence[dict[str, Any]], regions: Collection[int]) -> str:
     return "\n".join(text)
 
 
+def read_results(path: Path) -> list[dict[str, Any]]:
+    """Read a file of `vlt test --per-sample`."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
 @click.command(help=__doc__)
 @click.argument("results", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("split", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def main(results: Path, split: Path) -> None:
+@click.option("--noun", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Results of the noun alone.")
+def main(results: Path, split: Path, noun: Path | None) -> None:
     """Print the table."""
-    lines = results.read_text(encoding="utf-8").splitlines()
-    print(table([json.loads(line) for line in lines], region_ids(split)))
+    print(table(read_results(results), region_ids(split), read_results(noun) if noun else ()))
 
 
 if __name__ == "__main__":

@@ -50,6 +50,17 @@ def test_json(packed):
     assert facts["files"] == {path.name: path.stat().st_size for path in packed.iterdir()}
 
 
+def test_lines_name_all_data_sets_and_what_the_detector_saw(packed):
+    facts = json.loads(run("info", packed, "--json").stdout)
+    assert facts["detector_seen_coco_labels"] is False
+    assert dict(info_lines(facts))["COCO labels"] == "none seen in the backbone's pretraining"
+    data = {"name": "refer", "dataset": "one", "mixed_with": [{"dataset": "two"}], "train_split": "train"}
+    changed = {**facts, "detector_seen_coco_labels": True, "training": {**facts["training"], "data": data}}
+    lines = dict(info_lines(changed))
+    assert lines["COCO labels"].endswith("; the detector was trained on those of train2017")
+    assert lines["trained on"].startswith('data set "one" and data set "two", split train; ')
+
+
 def test_lines_of_a_network_that_says_that_nothing_matches(packed):
     facts = json.loads(run("info", packed, "--json").stdout)
     assert "presence" not in dict(info_lines(facts))

@@ -68,8 +68,10 @@ def test_a_table_and_a_report_beside_the_checkpoint(run_dir, config_file):
 
 @pytest.mark.parametrize("option", ["--baselines", "--dummies"])
 def test_baselines_stand_beside_the_model(run_dir, config_file, option):
-    result = invoke("tiny.yaml", option)
+    result = invoke("tiny.yaml", option, "--per-sample", "each.jsonl")
     assert result.exit_code == 0, result.stderr
+    for name in ("each", "each.whole-image", "each.centred-box", "each.noun-alone"):
+        assert len(Path(f"{name}.jsonl").read_text().splitlines()) == 12
     report = json.loads((run_dir / "checkpoints" / "epoch-1.val.json").read_text())
     assert set(report["baselines"]) == {"whole image", "centred box", "noun alone"}
     assert report["baselines"]["noun alone"]["count"] == report["scores"]["count"], "every shape has a name"

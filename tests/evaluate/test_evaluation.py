@@ -135,6 +135,16 @@ def test_each_image_is_encoded_once_and_few_at_a_time(referrals, monkeypatch):
     assert engine.most_alive == 2
 
 
+def test_expressions_that_are_alike_are_predicted_once(referrals):
+    alike = [
+        replace(each, expressions=tuple(replace(one, text="red") for one in each.expressions)) for each in referrals
+    ]
+    engine = RedEngine()
+    report = evaluate(make_predictor(engine, batch_size=5), alike)
+    assert sum(count for _, count in engine.segmented) == 3, "one for each image"
+    assert_equal_rows(report, one_by_one(make_predictor(), alike, 0.5))
+
+
 def test_many_expressions_about_an_image_are_predicted_in_groups(predictor, referrals, monkeypatch):
     whole = evaluate(predictor, referrals)
     monkeypatch.setattr(evaluation, "MOST_EXPRESSIONS", 2)

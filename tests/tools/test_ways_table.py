@@ -45,6 +45,14 @@ def test_ways_follow_the_order_of_the_expressions(load_tool, results):
     ]
 
 
+def test_the_noun_alone_is_a_row_of_its_own(load_tool, results):
+    nouns = [{**each, "iou": 0.25} for each in results]
+    tool = load_tool("ways_table")
+    plain, lines = (tool.table(*arguments).splitlines() for arguments in ((results, {3}), (results, {3}, nouns)))
+    assert lines[6] == "| noun alone | 25.0 / 0.0 (9) | 25.0 / 0.0 (3) | 25.0 / 0.0 (3) | 25.0 / 0.0 (3) |"
+    assert lines[:6] + lines[7:] == plain
+
+
 def test_regions_are_what_is_outside_cocos_categories(load_tool, tmp_path):
     (tmp_path / "prepare.json").write_text(json.dumps({"categories": ["person", "sky"]}))
     entries = [{"segment_id": 1, "cat": 0}, {"segment_id": 2, "cat": 1}, {"segment_id": 3, "cat": -1}]

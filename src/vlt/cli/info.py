@@ -81,6 +81,7 @@ def describe_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
         },
         "parameters": {"total": sum(counts.values()), **counts},
         "backbone_seen_coco_labels": checkpoint.model.backbone.seen_coco_labels,
+        "detector_seen_coco_labels": checkpoint.model.detector is not None,
         "training": {
             **{key: meta.get(key) for key in ("command", "commit", "version", "seed", "epoch", "step")},
             "data": config.data.model_dump(mode="json"),
@@ -114,7 +115,8 @@ def info_lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         commit = f"{commit.removesuffix('-dirty')} with uncommitted changes"
     yield "trained by", f"{training['command'] or 'not stated'}; commit {commit}, seed {training['seed']}"
     data, fingerprint = training["data"], (training["data_fingerprint"] or "not stated")[:12]
-    name = f'data set "{data["dataset"]}"' if data["name"] == "refer" else "drawn shapes"
+    sets = [data["dataset"], *(mixed["dataset"] for mixed in data["mixed_with"])] if data["name"] == "refer" else []
+    name = " and ".join(f'data set "{each}"' for each in sets) or "drawn shapes"
     yield "trained on", f"{name}, split {data['train_split']}; fingerprint {fingerprint}"
     if training["score"] is not None:
         score = f"{training['metric']} {100 * training['score']:.1f}"
@@ -130,7 +132,8 @@ def info_lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         where = f'data set "{origin.get("dataset", "not stated")}", split {split}, {scores["count"]} expressions'
         yield "tested", f"on {where}{how}: {shown}"
     seen = "seen" if facts["backbone_seen_coco_labels"] else "none seen"
-    yield "COCO labels", f"{seen} in the backbone's pretraining"
+    detector = "; the detector was trained on those of train2017" if facts["detector_seen_coco_labels"] else ""
+    yield "COCO labels", f"{seen} in the backbone's pretraining{detector}"
     for licence in facts["licences"] or ["not stated"]:
         yield "licence", licence
     total = sum(files.values())

@@ -54,7 +54,10 @@ if TYPE_CHECKING:
     "--output", type=PATH, callback=checked(writable_file), help="The report as JSON.  [default: beside the checkpoint]"
 )
 @click.option(
-    "--per-sample", type=PATH, callback=checked(writable_file), help="The IoU of each expression, as JSON lines."
+    "--per-sample",
+    type=PATH,
+    callback=checked(writable_file),
+    help="The IoU of each expression, as JSON lines; those of each baseline beside it.",
 )
 @click.option(
     "--worst", type=(click.IntRange(min=1), PATH), metavar="N DIR", help="Pictures of the N worst predictions."
@@ -101,6 +104,7 @@ def test(
     from vlt.checkpoint.read import load_checkpoint
     from vlt.checkpoint.write import source_commit
     from vlt.dataset import load_referrals
+    from vlt.evaluate.distractors import among_distractors
     from vlt.evaluate.evaluation import Shard, evaluate
     from vlt.evaluate.report import Provenance
     from vlt.evaluate.worst import Worst
@@ -145,11 +149,14 @@ def test(
                 command=shlex.join(["vlt", *sys.argv[1:]]),
             ),
         )
+        others: dict[str, Report] = {}
         if baselines:
             has_detector = loaded.model.detector is not None
-            report = with_baselines(
-                report, predictor, referrals[split], run, protocol, has_detector=has_detector, shard=shard
+            others = baseline_reports(
+                predictor, referrals[split], run, protocol, has_detector=has_detector, shard=shard
             )
+            scores = {name: each.scores for name, each in others.items()}
+            report = replace(report, baselines=scores, distractors=among_distractors(report, others))
         if keep and worst:
             keep.save(worst[1] / split if len(chosen) > 1 else worst[1], shard)
         if shard.rank:
@@ -158,6 +165,8 @@ def test(
         report.write(reports[split])
         if lines := split_file(per_sample, split, chosen):
             report.write_results(lines)
+            for name, each in others.items():
+                each.write_results(lines.with_name(f"{lines.stem}.{name.replace(' ', '-')}{lines.suffix}"))
 
 
 def is_inference_key(assignment: str) -> bool:
@@ -166,20 +175,12 @@ def is_inference_key(assignment: str) -> bool:
     return key.startswith("inference.") or key in ("evaluate.threshold", "evaluate.mirror", "evaluate.batch_size")
 
 
-def with_baselines(
-    report: Report,
-    predictor: Predictor,
-    referrals: Referrals,
-    run: Config,
-    protocol: str,
-    *,
-    has_detector: bool,
-    shard: Shard,
-) -> Report:
-    """Add the scores of the baselines to a report; the box has the mean size of the train split."""
+def baseline_reports(
+    predictor: Predictor, referrals: Referrals, run: Config, protocol: str, *, has_detector: bool, shard: Shard
+) -> dict[str, Report]:
+    """Evaluate the baselines on a split, by name; the box has the mean size of the train split."""
     from vlt.dataset import category_names, load_referrals
     from vlt.evaluate.baselines import category_nouns, centred_box, mean_box_share, whole_image
-    from vlt.evaluate.distractors import among_distractors
     from vlt.evaluate.evaluation import evaluate
     from vlt.evaluate.rules import detector_with_rules
 
@@ -195,8 +196,7 @@ def with_baselines(
     else:
         message = "The noun alone was not evaluated, since the data set has no category names;"
         warnings.warn(VLTWarning(f"{message} prepare it again to add them."), stacklevel=2)
-    scores = {name: each.scores for name, each in reports.items()}
-    return replace(report, baselines=scores, distractors=among_distractors(report, reports))
+    return reports
 
 
 def split_file(path: Path | None, split: str, chosen: tuple[str, ...]) -> Path | None:

@@ -182,8 +182,10 @@ def predict_masks(
     images = [group.image for group in groups]
     texts = [[expression.text for _, expression in group.expressions] for group in groups]
     if isinstance(predictor, Predictor):
-        predictions = predictor.predict(images, texts, warn=False)
-        return [[(prediction.mask, prediction.score) for prediction in some] for some in predictions]
+        different = [list(dict.fromkeys(some)) for some in texts]  # those of the noun alone are mostly alike
+        predictions = predictor.predict(images, different, warn=False)
+        found = [dict(zip(some, row, strict=True)) for some, row in zip(different, predictions, strict=True)]
+        return [[(row[text].mask, row[text].score) for text in some] for some, row in zip(texts, found, strict=True)]
     return ([(mask, None) for mask in masks] for masks in predictor(images, texts))
 
 
