@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 ROOT = Path(__file__).parents[2]
-SHOWN = [("docs/card.md", f"results/default.{part}-b.json") for part in ("val", "hand", "people")]
+SHOWN = [("docs/card.md", f"results/default.{part}-b.json") for part in ("natural", "hand", "val")]
 
 
 @pytest.mark.parametrize(("page", "report"), SHOWN)
