@@ -3,7 +3,7 @@
     python benchmarks/absent_control.py configs/default_choice.yaml --instances data/coco_mini/instances.json
 
 People word what is not there differently from what is there, so that a model may recognise such expressions without
-looking. Here the same expressions, written for something that is there, are asked about their own image and about an
+looking. Here the same expressions, written for something that is there, are predicted for their own image and for an
 image of the split that has nothing of the category; so the wording is the same. Prints which share of them matches
 nothing in the other image (N-acc) and something in their own (T-acc), beside the N-acc of those written for something
 that is not there. Images without the category are those of the instance files in which it is labelled nowhere; files
@@ -46,10 +46,10 @@ def labelled_categories(files: tuple[Path, ...]) -> dict[str, set[str]]:
     return found
 
 
-def questions(
+def expressions_by_image(
     referrals: list[Referral], names: tuple[str, ...], labels: dict[str, set[str]]
 ) -> dict[Path, list[tuple[str, str]]]:
-    """Collect the expressions to ask about each image, each with its group; one other image per referral, drawn."""
+    """Collect the expressions to predict for each image, each with its group; one other image per referral, drawn."""
     draw = np.random.default_rng(0)
     asked: dict[Path, list[tuple[str, str]]] = defaultdict(list)
     images = sorted({Path(str(image_key(each))) for each in referrals})
@@ -68,7 +68,7 @@ def questions(
 
 
 def shares(predictor: Predictor, asked: dict[Path, list[tuple[str, str]]]) -> dict[str, tuple[int, float]]:
-    """Ask; the number of expressions of each group, and the share of them for which nothing matches."""
+    """Predict; the number of expressions of each group, and the share of them for which nothing matches."""
     empty = defaultdict(list)
     for image, pairs in tqdm(asked.items(), unit="image"):
         predictions = predictor.predict(image, [text for text, _ in pairs], warn=False)
@@ -90,8 +90,8 @@ def main(
     run = read_config(config, assignments)
     loaded = load_checkpoint(checkpoint, refine=False)
     predictor = torch_predictor(loaded.model, loaded.text, loaded.config, masks=False)
-    asked = questions(list(load_referrals(run.data, split)), category_names(run.data), labelled_categories(instances))
-    for group, (count, share) in shares(predictor, asked).items():
+    texts = expressions_by_image(list(load_referrals(run.data, split)), category_names(run.data), labelled_categories(instances))
+    for group, (count, share) in shares(predictor, texts).items():
         click.echo(
             f"{group}: {count} expressions, {100 * share:.1f} % match nothing, {100 - 100 * share:.1f} % something"
         )
