@@ -90,7 +90,8 @@ def main(
     run = read_config(config, assignments)
     loaded = load_checkpoint(checkpoint, refine=False)
     predictor = torch_predictor(loaded.model, loaded.text, loaded.config, masks=False)
-    texts = expressions_by_image(list(load_referrals(run.data, split)), category_names(run.data), labelled_categories(instances))
+    referrals = list(load_referrals(run.data, split))
+    texts = expressions_by_image(referrals, category_names(run.data), labelled_categories(instances))
     for group, (count, share) in shares(predictor, texts).items():
         click.echo(
             f"{group}: {count} expressions, {100 * share:.1f} % match nothing, {100 - 100 * share:.1f} % something"
