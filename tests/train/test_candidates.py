@@ -73,7 +73,7 @@ def test_a_run_of_everything_trains_masks_and_choice(small, tmp_path):
         torch.rand(1, 2, 8).numpy(),
         torch.ones(1, 2, dtype=torch.bool).numpy(),
     )
-    assert output.presence.shape == (1,)
+    assert output.outcomes.shape == (1, CANDIDATES["count"] + 2)
 
 
 def test_the_detector_is_read_from_its_folder_for_a_start_without_candidates(small, tmp_path):
