@@ -53,7 +53,7 @@ def expressions_by_image(
     draw = np.random.default_rng(0)
     asked: dict[Path, list[tuple[str, str]]] = defaultdict(list)
     images = sorted({Path(str(image_key(each))) for each in referrals})
-    pool = [image for image in images if image.name in labels]
+    pool, known = [image for image in images if image.name in labels], set().union(*labels.values())
     for referral in referrals:
         texts = [expression.text for expression in referral.expressions]
         category = names[referral.category] if referral.targets and 0 <= referral.category < len(names) else None
@@ -61,7 +61,7 @@ def expressions_by_image(
         others = [image for image in pool if category not in labels[image.name]]
         if not referral.targets:
             asked[own] += [(text, ABSENT) for text in texts]
-        elif category in set().union(*labels.values()) and others:
+        elif category in known and others:
             asked[own] += [(text, OWN) for text in texts]
             asked[others[draw.integers(len(others))]] += [(text, OTHER) for text in texts]
     return asked

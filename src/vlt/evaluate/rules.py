@@ -88,7 +88,7 @@ def detector_with_rules(predictor: Predictor) -> MaskFunction:
     Args:
         predictor: of a network with candidates; without its refiner the mask is the box.
     """
-    predictor = predictor.with_settings(flip=False)
+    predictor = predictor.with_settings(flip=False)  # the rules use the candidates of the image alone
 
     def predict(images: Sequence[Image], expressions: Sequence[Sequence[str]]) -> Iterator[list[Mask]]:
         for image, texts in zip(images, expressions, strict=True):

@@ -296,7 +296,7 @@ def check_finite(output: Logits, texts: Sequence[str]) -> None:
     Raises:
         CheckpointError: NaN or infinite numbers; of candidates that do not exist, minus infinity is allowed.
     """
-    outcomes = None if output.outcomes is None else np.nan_to_num(output.outcomes, nan=np.nan, posinf=np.inf)
+    outcomes = None if output.outcomes is None else np.where(np.isneginf(output.outcomes), 0, output.outcomes)
     for part in (output.masks, outcomes, output.boxes):
         if part is not None and not np.isfinite(part).all():
             bad = int(np.isfinite(part).reshape(len(part), -1).all(axis=1).argmin())
