@@ -319,6 +319,25 @@ def test_another_language_is_warned_about_where_a_tokenizer_reads_it(expression)
     ]
 
 
+@pytest.mark.parametrize("expression", ["asdf qwer", "Xyzzy", "blorf 7"])
+def test_an_expression_without_an_english_word_is_warned_about(expression):
+    with pytest.warns(VLTWarning, match=f"^No word of the expression '{expression}' is in the English dictionary"):
+        warn_about(expression, Words(np.arange(5), (), 0), 8)
+
+
+@pytest.mark.parametrize("expression", ["asdf dog", "tv", "22", "?", "IKEA bag", "railcars"])
+def test_one_english_word_or_none_at_all_is_enough(expression):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_about(expression, Words(np.arange(5), (), 0), 8)
+
+
+def test_a_corrected_word_is_english():
+    with pytest.warns(VLTWarning) as caught:
+        warn_about("womna", Words(np.arange(5), (), 0), 8, {"womna": "woman"})
+    assert [warning.category for warning in caught] == [SpellingWarning]
+
+
 def test_a_long_expression_in_another_language_is_not_quoted_whole():
     with pytest.warns(VLTWarning, match=r"The expression '(\w| ){60}\.\.\.' does not look like English"):
         warn_about("roter Hund links " * 100, Words(np.arange(5), (), 0), 8)

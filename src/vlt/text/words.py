@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vlt.errors import InputError, VLTWarning
-from vlt.text.language import is_foreign
+from vlt.text.language import WORD, is_english, is_foreign
 from vlt.text.spelling import SpellingWarning
 
 INVISIBLE = frozenset("\u115f\u1160\u2800\u3164\uffa0")
@@ -102,9 +102,7 @@ def warn_about(expression: str, words: Words, max_words: int, corrections: Mappi
         changes = ", ".join(f"{word!r} as {correct!r}" for word, correct in corrections.items())
         message = f"Read {changes}; load the model with correct_spelling=False to read words as written."
         warnings.warn(SpellingWarning(message), stacklevel=3)
-    if words.values.ndim == 1 and is_foreign(expression):
-        quoted = expression if len(expression) <= QUOTED else f"{expression[:QUOTED]}..."
-        message = f"The expression {quoted!r} does not look like English, which the model reads; say it in English."
+    if words.values.ndim == 1 and (message := question_language(expression, corrections or {})):
         warnings.warn(VLTWarning(message), stacklevel=3)
     if words.cut:
         message = (
@@ -115,6 +113,25 @@ def warn_about(expression: str, words: Words, max_words: int, corrections: Mappi
     if words.unknown:
         message = f"The model does not know {list_words(words.unknown)}, and ignores it; try other words."
         warnings.warn(VLTWarning(message), stacklevel=3)
+
+
+def question_language(expression: str, corrections: Mapping[str, str]) -> str:
+    """Return a warning for an expression that looks like another language, or has words and none of them is English.
+
+    Args:
+        expression: as written.
+        corrections: the correction of each word that was read with another spelling.
+
+    Returns:
+        The message, "" for an English expression.
+    """
+    quoted = repr(expression if len(expression) <= QUOTED else f"{expression[:QUOTED]}...")
+    if is_foreign(expression):
+        return f"The expression {quoted} does not look like English, which the model reads; say it in English."
+    words = [word for word in WORD.findall(expression) if len(word) > 1]
+    if words and not any(word in corrections or is_english(word) for word in words):
+        return f"No word of the expression {quoted} is in the English dictionary, so its mask may be of anything."
+    return ""
 
 
 def list_words(words: Sequence[str]) -> str:
