@@ -463,7 +463,8 @@ def test_contrast_that_nothing_can_learn_is_refused(contrast, others, sentence):
         ),
         ({"train": {"only": "candidates"}}, "train.only is candidates, but model.candidates is null"),
         ({"train": {"only": "masks"}}, "train.only is masks, but model.candidates is null"),
-        ({"inference": {"presence": 0.2}}, "inference.presence is 0.2, but without model.candidates no presence is"),
+        ({"inference": {"presence": 0.2}}, "inference.presence is 0.2, but without model.candidates nothing is chosen"),
+        ({"inference": {"agreement": 1}}, "inference.agreement is 1, but without model.candidates nothing is chosen"),
         (
             {"model": {"candidates": {"dim": 30}}, "loss": {"candidate": 1.0}},
             "model.candidates.dim is 30, not a multiple of model.candidates.heads, 4",

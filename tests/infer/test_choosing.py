@@ -11,7 +11,7 @@ from vlt.config import parse_config
 from vlt.errors import CheckpointError
 from vlt.geometry import Letterbox
 from vlt.infer import Logits
-from vlt.infer.choice import Distribution
+from vlt.infer.choice import OUTCOMES, Distribution
 from vlt.infer.flip import box_overlaps, merge_choices
 from vlt.infer.torch_engine import TorchEngine, torch_predictor
 from vlt.model.build import build_model
@@ -57,9 +57,13 @@ def test_a_decision_equals_its_brute_force_twin(temperature):
         exact = torch.tensor([values[index] / temperature for index in exists]).softmax(dim=0).tolist()
         probability = dict(zip(exists, exact, strict=True))
         best = max((index for index in exists if index != 5), key=lambda index: values[index])
-        presence, certainty, box = choice.decide(row)
+        presence, (first, *others) = choice.decide(row)
+        certainty, box = first
         assert presence == pytest.approx(1 - probability[5], abs=1e-5)
         assert certainty == pytest.approx(probability[best], abs=1e-5)
+        rest = sorted((value for index, value in probability.items() if index not in (5, best)), reverse=True)
+        likely = [value for value in rest if value > 1e-37]
+        assert [each.probability for each in others] == pytest.approx(likely[: OUTCOMES - 1], abs=1e-5)
         if 1e-3 < temperature < 1e3:  # at the extremes probabilities are 0 or alike
             assert box is None if best == 6 else np.array_equal(box, boxes[row, best])
         outcomes.add((best == 6, values.argmax() == 5))
@@ -69,10 +73,13 @@ def test_a_decision_equals_its_brute_force_twin(temperature):
 def test_a_temperature_changes_probabilities_and_never_the_outcome():
     cold, plain, hot = (Distribution.of(*random_outcomes(), temperature) for temperature in (0.3, 1.0, 4.0))
     for row in range(30):
-        decisions = [each.decide(row) for each in (cold, plain, hot)]
+        decisions = [each.decide(row).outcomes[0] for each in (cold, plain, hot)]
         assert len({str(one.box) for one in decisions}) == 1
-        assert len({one.certainty for one in decisions}) == 3
-        assert all(one.certainty <= one.presence + 1e-6 for one in decisions)
+        assert len({one.probability for one in decisions}) == 3
+        assert all(
+            each.decide(row).presence >= one.probability - 1e-6
+            for each, one in zip((cold, plain, hot), decisions, strict=True)
+        )
 
 
 # ---------------------------------------------------------------- the engine
@@ -205,13 +212,14 @@ def test_candidates_that_are_the_same_object_share_the_mean():
     plain = distribution(([0.6, 0.2, 0.15, 0.05], [LEFT, TOP]))
     flipped = distribution(([0.1, 0.4, 0.35, 0.15], [(0.1, 0.6, 0.2, 0.9), (0.7, 0.4, 0.94, 0.8)]))
     merged = merge_choices(plain, flipped, np.array([True]))
-    assert merged.probability[0] == pytest.approx([0.5, 0.1, 0.05, 0.5, 0.25, 0.1])
+    assert merged.probability[0] == pytest.approx([0.5, 0.1, 0.05, 0, 0.25, 0.1])
     expected = [(0.08, 0.4, 0.3, 0.8), TOP, (0.8, 0.6, 0.9, 0.9), (0.08, 0.4, 0.3, 0.8)]
     np.testing.assert_allclose(merged.boxes[0], expected, atol=1e-6)
     assert {each.dtype for each in merged} == {np.dtype(np.float32)}
-    presence, certainty, box = merged.decide(0)
-    assert (presence, certainty) == (pytest.approx(0.75), pytest.approx(0.5))
-    np.testing.assert_allclose(box, expected[0], atol=1e-6)
+    presence, outcomes = merged.decide(0)
+    assert presence == pytest.approx(0.75)
+    assert [each.probability for each in outcomes] == pytest.approx([0.5, 0.1, 0.1, 0.05])
+    np.testing.assert_allclose(outcomes[0].box, expected[0], atol=1e-6)
 
 
 def test_an_expression_without_a_flipped_form_keeps_its_choice():
@@ -236,10 +244,12 @@ def test_no_side_is_preferred(seed):
     here, there = (merge_choices(*pair, np.ones(20, bool)) for pair in (views, views[::-1]))
     for row in range(20):
         one, other = here.decide(row), there.decide(row)
-        assert (one.presence, one.certainty) == pytest.approx((other.presence, other.certainty))
-        if one.box is not None:
-            x0, y0, x1, y1 = other.box
-            np.testing.assert_allclose(one.box, [1 - x1, y0, 1 - x0, y1], atol=1e-6)
+        assert one.presence == pytest.approx(other.presence)
+        for outcome, twin in zip(one.outcomes, other.outcomes, strict=True):
+            assert outcome.probability == pytest.approx(twin.probability)
+            if outcome.box is not None:
+                x0, y0, x1, y1 = twin.box
+                np.testing.assert_allclose(outcome.box, [1 - x1, y0, 1 - x0, y1], atol=1e-6)
 
 
 @pytest.mark.parametrize("side", [0.5, 0.25])
@@ -346,3 +356,65 @@ def test_nothing_is_computed_that_is_not_needed(monkeypatch):
         segmenter.prompts.clear()
         predictor.predict(image, text)
         assert (len(segmenter.prompts), calls.count((60, 90))) == (count, count)
+
+
+# ---------------------------------------------------------------- the network's mask among likely outcomes
+
+
+class TwoBoxes(RedEngine):
+    """Chooses between a box beside the network's mask and one around it; the first is more probable.
+
+    Args:
+        boxes: of both, xyxy as shares of the input.
+        probability: of both, nothing, and something that is no candidate.
+    """
+
+    def __init__(self, boxes, probability):
+        super().__init__()
+        self.boxes, self.probability = boxes, probability
+
+    def segment(self, *arguments):
+        masks = super().segment(*arguments).masks
+        outcomes = np.log(np.tile(np.array(self.probability, np.float32), (len(masks), 1)))
+        return Logits(masks, outcomes, np.tile(np.array(self.boxes, np.float32), (len(masks), 1, 1)))
+
+
+BESIDE, AROUND = (40, 4, 60, 20), (8, 12, 31, 44)
+
+
+def select(probability, agreement):
+    """The box of the mask and the score, and the number of prompts, for a photo that is red in one of two boxes."""
+    image, segmenter = np.zeros((50, 70, 3), np.uint8), BoxSegmenter()
+    x0, y0, x1, y1 = AROUND
+    image[y0:y1, x0:x1, 0] = 255
+    engine = TwoBoxes([chosen_box((50, 70), *box) for box in (BESIDE, AROUND)], probability)
+    predictor = make_predictor(engine, refiner=Refiner(segmenter), agreement=agreement)
+    (one,) = predictor.predict(image, "red")
+    return one.box, one.score, len(segmenter.prompts)
+
+
+@pytest.mark.parametrize(
+    ("agreement", "expected", "score", "prompts"),
+    [(0.0, BESIDE, 0.55, 1), (0.1, BESIDE, 0.55, 1), (0.5, AROUND, 0.25, 2)],
+)
+def test_the_networks_mask_helps_to_select_among_likely_candidates(agreement, expected, score, prompts):
+    """An agreement of 1 is worth 11 ** 0.5 = 3.3 times one of 0."""
+    box, found, drawn = select([0.55, 0.25, 0.15, 0.05], agreement)
+    assert box == pytest.approx(expected, abs=1.01)
+    assert (found, drawn) == (pytest.approx(score), prompts)
+
+
+@pytest.mark.parametrize(("rival", "prompts"), [(0.05, 1), (0.2, 1), (0.22, 2)])
+def test_no_outline_is_drawn_for_what_cannot_be_selected(rival, prompts):
+    """The rating of the first is 0.7 * 0.1 ** 0.5 = 0.221, that of a rival at most 1.049 times its probability."""
+    assert select([0.7, rival, 0.07, 0.01], 0.5)[2] == prompts
+
+
+def test_outcomes_are_those_of_each_view_once():
+    """Both views see both objects."""
+    view = distribution(([0.5, 0.3, 0.1, 0.1], [LEFT, RIGHT]))
+    mirrored = distribution(([0.3, 0.5, 0.1, 0.1], [(1 - b[2], b[1], 1 - b[0], b[3]) for b in (RIGHT, LEFT)]))
+    _, outcomes = merge_choices(view, mirrored, np.array([True])).decide(0)
+    assert [each.probability for each in outcomes] == pytest.approx([0.5, 0.3, 0.1])
+    np.testing.assert_allclose([each.box for each in outcomes[:2]], [LEFT, RIGHT], atol=1e-6)
+    assert outcomes[2].box is None

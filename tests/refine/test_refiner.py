@@ -69,8 +69,8 @@ def prediction(x0, y0, x1, y1, input_size=(448, 448)):
 def refined_mask(refiner, *predicted, threshold=0.5):
     """The mask (H, W) after refinement; None where the prediction is left unchanged."""
     features = encode(refiner)
-    logits = refiner.refine(features, *predicted, threshold)
-    return None if logits is None else features.letterbox.mask(logits, threshold)
+    outline = refiner.refine(features, *predicted, threshold)
+    return None if outline is None else features.letterbox.mask(outline.logits, threshold)
 
 
 def in_segmenter(x0, y0, x1, y1):
@@ -163,6 +163,14 @@ def test_gaps_are_filled_and_speckles_removed():
     assert not mask.any()
 
 
+@pytest.mark.parametrize("box", [None, "chosen"])
+def test_the_agreement_of_a_refined_mask_is_its_overlap_with_the_network(box):
+    """The network's mask is 120 x 180 pixels, and the outline is its upper half."""
+    refiner = Refiner(FakeSegmenter(in_segmenter(80, 60, 200, 150)))
+    outline = refiner.refine(encode(refiner), *prediction(80, 60, 200, 240), 0.5, box and SHARES)
+    assert outline.agreement == pytest.approx(0.5, abs=0.03)
+
+
 @pytest.mark.parametrize("certain", [True, False])
 def test_where_an_outline_is_uncertain_the_network_decides(certain):
     """The lower half of the outline has logits near zero."""
@@ -203,8 +211,8 @@ SHARES = np.array([80 / 400, (50 + 60) / 400, 200 / 400, (50 + 240) / 400], np.f
 def in_box(refiner, *predicted, box=SHARES, threshold=0.5):
     """The mask (H, W) in a chosen box; None where there is none."""
     features = encode(refiner)
-    logits = refiner.refine(features, *predicted, threshold, box)
-    return None if logits is None else features.letterbox.mask(logits, threshold)
+    outline = refiner.refine(features, *predicted, threshold, box)
+    return None if outline is None else features.letterbox.mask(outline.logits, threshold)
 
 
 @pytest.mark.parametrize("input_size", [(448, 448), (224, 448), (448, 224)])
@@ -346,12 +354,12 @@ def test_refined_probabilities_are_above_the_threshold_inside_the_outline(thresh
     refiner = Refiner(FakeSegmenter(in_segmenter(84, 64, 196, 240)))
     logits, letterbox = prediction(80, 60, 200, 240)
     features = encode(refiner)
-    refined = refiner.refine(features, logits, letterbox, min(threshold, 0.9999))
+    refined, _ = refiner.refine(features, logits, letterbox, min(threshold, 0.9999))
     assert np.isfinite(refined).all()
     assert refined.dtype == np.float32
     assert refined.shape == (1, GRID, GRID)
     if 0 < threshold < 1:
-        expected = refiner.refine(features, logits, letterbox, 0.5) > 0
+        expected = refiner.refine(features, logits, letterbox, 0.5).logits > 0
         assert np.array_equal(sigmoid(refined) > threshold, expected)
 
 

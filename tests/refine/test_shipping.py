@@ -16,6 +16,7 @@ from vlt.evaluate import evaluate
 from vlt.infer import load
 from vlt.infer.torch_engine import torch_predictor
 from vlt.refine.promptable import PromptableSegmenter
+from vlt.refine.refiner import Outline
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
 
@@ -59,7 +60,7 @@ def test_the_description_of_a_checkpoint_lists_it(packed):
 def test_masks_come_from_it_and_scores_do_not(packed, monkeypatch):
     plain, sharp = load(packed, "cpu", refine=False), load(packed, "cpu")
     left_half = np.tile(np.where(np.arange(256) < 128, np.float32(5), np.float32(-5)), (1, 256, 1))
-    monkeypatch.setattr(sharp.refiner, "refine", lambda *_: left_half)
+    monkeypatch.setattr(sharp.refiner, "refine", lambda *_: Outline(left_half, 0.5))
     [before], [after] = (each.predict(IMAGE, "circle", threshold=0.4) for each in (plain, sharp))
     assert plain.encode(IMAGE).outlines is None
     assert after.mask[:, :45].all()
@@ -78,7 +79,7 @@ def test_an_image_is_encoded_by_it_once(packed, monkeypatch):
 
 def test_an_evaluation_refines_with_it(packed, tiny_config, monkeypatch):
     loaded = load_checkpoint(packed)
-    monkeypatch.setattr(loaded.refiner, "refine", lambda *_: np.full((1, 256, 256), 5, np.float32))
+    monkeypatch.setattr(loaded.refiner, "refine", lambda *_: Outline(np.full((1, 256, 256), 5, np.float32), 0.5))
     # At threshold 0 the network's mask is nowhere empty, so that the outline replaces each.
     config = tiny_config.model_copy(
         update={"inference": tiny_config.inference.model_copy(update={"threshold": 0.0, "flip": True})}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vlt.config.section import AboveZero, Fraction, Positive, Section
+from vlt.config.section import AboveZero, Fraction, NonNegative, Positive, Section
 
 
 class InferenceConfig(Section):
@@ -16,6 +16,10 @@ class InferenceConfig(Section):
     temperature: AboveZero = 1.0
     """Divides the logits of the choice among candidates, so that presence and score are calibrated; above 1 they become
     less certain. The network's masks do not depend on it."""
+    agreement: NonNegative = 0.0
+    """Weight of the network's own mask in the selection among likely candidates: each is rated by its probability times
+    the agreement of its outline with that mask to this power; 0: the most probable one. Requires `model.candidates` and
+    a refiner."""
     flip: bool = False
     """Test-time augmentation: average with the prediction for the horizontally flipped image, with left and right
     swapped in the expression."""

@@ -251,11 +251,12 @@ class Config(Section):
             raise ValueError(
                 f"train.only is {self.train.only}, but model.candidates is null; configure them, or leave it out"
             )
-        if self.inference.presence and not has_candidates:
-            raise ValueError(
-                f"inference.presence is {self.inference.presence:g}, but without model.candidates no presence is "
-                "predicted; set it to 0, or configure candidates"
-            )
+        for key in ("presence", "agreement"):
+            if (value := getattr(self.inference, key)) and not has_candidates:
+                raise ValueError(
+                    f"inference.{key} is {value:g}, but without model.candidates nothing is chosen; "
+                    "set it to 0, or configure candidates"
+                )
         for name in ("coarse", "choice"):
             # The response maps of the original's dense layer pass a ReLU, so that their mean is not a logit.
             if getattr(loss, name) and not (isinstance(model, VLTConfig) and model.any_size):

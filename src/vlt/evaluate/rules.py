@@ -113,7 +113,7 @@ def mask_in_box(predictor: Predictor, features: ImageFeatures, box: FloatArray) 
         threshold = predictor.settings.threshold
         outline = predictor.refiner.refine(features.outlines, logits, features.letterbox, threshold, box)
         if outline is not None:
-            return features.outlines.letterbox.mask(outline, threshold)
+            return features.outlines.letterbox.mask(outline.logits, threshold)
     height, width = predictor.input_size
     (x0, y0), (x1, y1) = np.floor(box[:2] * (width, height)).astype(int), np.ceil(box[2:] * (width, height)).astype(int)
     logits[:, y0:y1, x0:x1] = -NOTHING

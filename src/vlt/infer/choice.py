@@ -1,4 +1,4 @@
-"""The output of a network as a predictor uses it: masks, the distribution over candidates, and the decision."""
+"""The output of a network as a predictor uses it: masks, the distribution over candidates, and likely outcomes."""
 
 from __future__ import annotations
 
@@ -8,19 +8,32 @@ import numpy as np
 
 from vlt.types import FloatArray
 
+OUTCOMES = 4
+"""Largest number of outcomes among which the network's mask helps to decide."""
 
-class Decision(NamedTuple):
-    """The most probable outcome of a choice, apart from "nothing in the image", which a threshold of presence decides.
+
+class Outcome(NamedTuple):
+    """What an expression may refer to: a candidate, or something that is no candidate.
 
     Attributes:
-        presence: probability that anything matches, in [0, 1].
-        certainty: probability of the outcome, in [0, 1]; at most the presence.
-        box: (4,) float32 xyxy as shares of the input, of the chosen candidate; None where the outcome is none.
+        probability: in [0, 1].
+        box: (4,) float32 xyxy as shares of the input, of the candidate; None: something that is no candidate.
+    """
+
+    probability: float
+    box: FloatArray | None
+
+
+class Decision(NamedTuple):
+    """The most probable outcomes of a choice, apart from "nothing in the image".
+
+    Attributes:
+        presence: probability that anything matches, in [0, 1]; at least that of each outcome.
+        outcomes: at least one and at most `OUTCOMES`, the most probable first.
     """
 
     presence: float
-    certainty: float
-    box: FloatArray | None
+    outcomes: tuple[Outcome, ...]
 
 
 class Distribution(NamedTuple):
@@ -49,15 +62,12 @@ class Distribution(NamedTuple):
         return cls((weights / weights.sum(axis=1, keepdims=True)).astype(np.float32), boxes)
 
     def decide(self, index: int) -> Decision:
-        """Select the most probable outcome of one expression other than "nothing in the image"."""
+        """List the most probable outcomes of one expression other than "nothing in the image"."""
         *candidates, nothing, other = self.probability[index].tolist()
-        best = int(np.argmax([*candidates, other]))
-        is_candidate = best < len(candidates)
-        return Decision(
-            presence=1 - nothing,
-            certainty=candidates[best] if is_candidate else other,
-            box=self.boxes[index, best] if is_candidate else None,
-        )
+        outcomes = [Outcome(each, box) for each, box in zip(candidates, self.boxes[index], strict=True)]
+        outcomes = sorted([*outcomes, Outcome(other, None)], key=lambda outcome: -outcome.probability)
+        likely = [outcome for outcome in outcomes[:OUTCOMES] if outcome.probability > 0]
+        return Decision(1 - nothing, tuple(likely or outcomes[:1]))
 
 
 class View(NamedTuple):

@@ -32,8 +32,9 @@ def merge_choices(plain: Distribution, flipped: Distribution, has_flipped: npt.N
     """Merge the distributions for images with those for the horizontally flipped images.
 
     A candidate has the mean of its probability and that of the candidate of the other image that overlaps it most, if
-    that is the same object, and the mean of both boxes; so no side is preferred. An object that both images have is
-    in the result twice, so the probabilities of all outcomes may add up to more than one.
+    that is the same object, and the mean of both boxes; so no side is preferred. Where each overlaps the other most,
+    the second has probability 0, so that the object is in the result once; the probabilities of all outcomes may still
+    add up to more than one, where a candidate is the same object as two of the other image.
 
     Args:
         plain: for B expressions, N candidates each.
@@ -50,6 +51,11 @@ def merge_choices(plain: Distribution, flipped: Distribution, has_flipped: npt.N
         merge_candidates(plain, back, overlaps),
         merge_candidates(back, plain, overlaps.swapaxes(1, 2)),
     )
+    partner, partner_back = overlaps.argmax(axis=2), overlaps.argmax(axis=1)  # (B, N) of `back`, (B, M) of `plain`
+    is_twice = (np.take_along_axis(partner, partner_back, axis=1) == np.arange(overlaps.shape[2])) & (
+        overlaps.max(axis=1) >= SAME_BOX
+    )
+    probability_back = np.where(is_twice, 0, probability_back)
     others = (plain.probability[:, -2:] + back.probability[:, -2:]) / 2  # nothing, and what is no candidate
     merged = np.concatenate([probability, probability_back, others], axis=1)
     alone = np.insert(plain.probability, [plain.boxes.shape[1]] * back.boxes.shape[1], 0, axis=1)

@@ -16,11 +16,11 @@ from vlt.config.inference import InferenceConfig
 from vlt.data.image import ImageSource, read_image
 from vlt.errors import CheckpointError, ConfigError, InputError
 from vlt.geometry import Letterbox
-from vlt.infer.choice import Decision, Distribution, View
+from vlt.infer.choice import Decision, Distribution, Outcome, View
 from vlt.infer.engine import Encoded, Engine, Logits
 from vlt.infer.flip import merge_views
 from vlt.infer.prediction import Prediction
-from vlt.refine.refiner import Refiner, RefinerFeatures
+from vlt.refine.refiner import Outline, Refiner, RefinerFeatures
 from vlt.text.mirror import swap_left_right
 from vlt.text.reader import TextReader
 from vlt.text.spelling import correct_spelling
@@ -29,6 +29,9 @@ from vlt.types import FloatArray, Image
 
 IMAGES_AT_ONCE = 4
 """Largest number of images encoded in one pass; larger batches take more memory and are not faster."""
+AGREEMENT_FLOOR = 0.1
+"""Added to an agreement with the network's mask, so that a probable candidate can be selected without any; chosen on
+the validation split val_a."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -269,25 +272,56 @@ class Predictor:
     ) -> Prediction:
         """Turn the output for one expression into its prediction, with a refined outline where there is a refiner."""
         letterbox = features.letterbox
-        presence, certainty, box = (None, None, None) if decision is None else decision
+        presence = None if decision is None else decision.presence
         if presence is not None and presence < self.settings.presence:
             nothing = np.zeros(letterbox.image_size, bool)
             return Prediction(text, nothing, presence, threshold, features.image, logits, letterbox, presence, False)
-        refined = None
-        if self.refiner is not None and self.settings.refine and features.outlines is not None:
-            # The outline depends on the settings' threshold alone, so that a larger `threshold` never gives more mask.
-            refined = self.refiner.refine(features.outlines, logits, letterbox, self.settings.threshold, box)
-        if refined is None or features.outlines is None:
+        outcome, outline = self._select(features, logits, [Outcome(1, None)] if decision is None else decision.outcomes)
+        if outline is None or features.outlines is None:
             mask, score = letterbox.mask_and_score(logits, threshold)
-        elif box is None:
+        elif outcome.box is None:
             mask, score = letterbox.mask_and_score(logits, threshold)
-            letterbox, logits = features.outlines.letterbox, refined
+            letterbox, logits = features.outlines.letterbox, outline.logits
             mask = letterbox.mask(logits, threshold) if mask.any() else mask
-        else:  # the outline in the chosen box replaces the network's mask, even an empty one
-            letterbox, logits = features.outlines.letterbox, refined
+        else:  # the outline in the box replaces the network's mask, even an empty one
+            letterbox, logits = features.outlines.letterbox, outline.logits
             mask, score = letterbox.mask_and_score(logits, threshold)
-        score = score if certainty is None else certainty
+        score = score if decision is None else outcome.probability
         return Prediction(text, mask, score, threshold, features.image, logits, letterbox, presence)
+
+    def _select(
+        self, features: ImageFeatures, logits: FloatArray, outcomes: Sequence[Outcome]
+    ) -> tuple[Outcome, Outline | None]:
+        """Select an outcome by its probability, and by how well its outline agrees with the network's mask.
+
+        An outcome is rated by its probability times (agreement + `AGREEMENT_FLOOR`) to the power of
+        `settings.agreement`. Outlines are drawn only as long as the rating may exceed the highest one so far.
+
+        Args:
+            features: of the image.
+            logits: (1, h, w) of the network, whose mask follows all outcomes.
+            outcomes: the most probable first, at least one.
+
+        Returns:
+            The outcome with its outline. Without a refiner it is the first, without an outline; an outcome may have no
+            outline, too (`Refiner.refine`).
+        """
+        selected: tuple[Outcome, Outline | None] = (outcomes[0], None)
+        if self.refiner is None or not self.settings.refine or features.outlines is None:
+            return selected
+        highest, power = -1.0, self.settings.agreement
+        for outcome in outcomes:
+            if outcome.probability * (1 + AGREEMENT_FLOOR) ** power <= highest:
+                break
+            # The outline depends on the settings' threshold alone, so that a larger `threshold` never gives more mask.
+            outline = self.refiner.refine(
+                features.outlines, logits, features.letterbox, self.settings.threshold, outcome.box
+            )
+            agreement = 0.0 if outline is None else outline.agreement
+            rating = outcome.probability * (agreement + AGREEMENT_FLOOR) ** power
+            if rating > highest:
+                highest, selected = rating, (outcome, outline)
+        return selected
 
 
 def check_finite(output: Logits, texts: Sequence[str]) -> None:

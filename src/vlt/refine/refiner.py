@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -84,6 +84,19 @@ class RefinerFeatures:
     encoded: Any = field(repr=False)
 
 
+class Outline(NamedTuple):
+    """A refined mask.
+
+    Attributes:
+        logits: (1, 256, 256) float32 in the input of `RefinerFeatures.letterbox`; probabilities are above the threshold
+            inside the mask.
+        agreement: soft IoU of the mask with the network's probabilities, in [0, 1].
+    """
+
+    logits: FloatArray
+    agreement: float
+
+
 class Refiner:
     """Replaces the outline of a predicted mask by one of a promptable segmenter.
 
@@ -111,8 +124,8 @@ class Refiner:
         letterbox: Letterbox,
         threshold: float,
         box: FloatArray | None = None,
-    ) -> FloatArray | None:
-        """Compute refined logits, whose probabilities are above `threshold` inside the refined mask.
+    ) -> Outline | None:
+        """Draw the outline of what is in a box, or of the network's mask.
 
         Args:
             features: features of the image.
@@ -123,8 +136,8 @@ class Refiner:
                 A box that lies outside the image counts as none.
 
         Returns:
-            (1, 256, 256) float32 in the input of `features.letterbox`. None where no outline overlaps the chosen box;
-            and without a box, where the network's mask is empty or no outline agrees with it.
+            None where no outline overlaps the chosen box; and without a box, where the network's mask is empty or no
+            outline agrees with it.
 
         Raises:
             CheckpointError: the segmenter's output is not finite.
@@ -138,8 +151,11 @@ class Refiner:
             refined = self.outline_in_box(features, probability, grid, area)
         if refined is None:
             return None
+        (top, left), (height, width) = grid.offset, grid.inner_size
+        mask = refined[None, top : top + height, left : left + width] > 0
         odds = min(max(threshold, LOGIT_EPSILON), 1 - LOGIT_EPSILON)
-        return (refined[None] + math.log(odds / (1 - odds))).astype(np.float32)
+        logits = (refined[None] + math.log(odds / (1 - odds))).astype(np.float32)
+        return Outline(logits, float(agreement(mask, probability)[0]))
 
     def outline_of_mask(
         self, features: RefinerFeatures, probability: FloatArray, grid: Letterbox, threshold: float
