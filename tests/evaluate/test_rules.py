@@ -11,6 +11,7 @@ from vlt.categories import COCO_CATEGORIES
 from vlt.data.masks import mask_box
 from vlt.evaluate.rules import choose_by_rules, detector_with_rules
 from vlt.geometry import Letterbox
+from vlt.refine.refiner import Outline
 
 BOXES = np.array([[0.0, 0.0, 0.3, 0.9], [0.4, 0.5, 0.5, 0.6], [0.7, 0.1, 0.9, 0.5], [0.1, 0.6, 0.9, 1.0]])
 LABELS = ("person", "person", "person", "dining table")
@@ -86,7 +87,7 @@ class Outliner:
     def refine(self, features, logits, letterbox, threshold, box):
         self.boxes.append(box)
         assert (logits < 0).all()
-        return np.full((1, 64, 64), 5, np.float32) if self.draws else None
+        return Outline(np.full((1, 64, 64), 5, np.float32), 0.0) if self.draws else None
 
 
 def test_a_refiner_draws_the_outline_in_the_chosen_box():

@@ -13,7 +13,7 @@ OUTCOMES = 4
 
 
 class Outcome(NamedTuple):
-    """What an expression may refer to: a candidate, or something that is no candidate.
+    """A possible referent: a candidate, or something that is no candidate.
 
     Attributes:
         probability: in [0, 1].

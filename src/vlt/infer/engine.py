@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from vlt.errors import CheckpointError
 from vlt.text.words import WordArray
 from vlt.types import FloatArray
 
@@ -61,3 +63,19 @@ class Engine(Protocol):
             word_mask: (B, T) bool, True = a word; words come first.
         """
         ...
+
+
+def check_finite(output: Logits, texts: Sequence[str]) -> None:
+    """Check the output of an engine for some expressions.
+
+    Raises:
+        CheckpointError: NaN or infinite numbers; of candidates that do not exist, minus infinity is allowed.
+    """
+    outcomes = None if output.outcomes is None else np.where(np.isneginf(output.outcomes), 0, output.outcomes)
+    for part in (output.masks, outcomes, output.boxes):
+        if part is not None and not np.isfinite(part).all():
+            bad = int(np.isfinite(part).reshape(len(part), -1).all(axis=1).argmin())
+            raise CheckpointError(
+                f"The network's output for {texts[bad]!r} is not finite (NaN or infinite): its weights are damaged or "
+                "training diverged; use another checkpoint."
+            )

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 
 from vlt.config.inference import InferenceConfig
 from vlt.data.image import ImageSource, read_image
-from vlt.errors import CheckpointError, ConfigError, InputError
+from vlt.errors import ConfigError, InputError
 from vlt.geometry import Letterbox
 from vlt.infer.choice import Decision, Distribution, Outcome, View
-from vlt.infer.engine import Encoded, Engine, Logits
+from vlt.infer.engine import Encoded, Engine, check_finite
 from vlt.infer.flip import merge_views
 from vlt.infer.prediction import Prediction
 from vlt.refine.refiner import Outline, Refiner, RefinerFeatures
@@ -322,22 +322,6 @@ class Predictor:
             if rating > highest:
                 highest, selected = rating, (outcome, outline)
         return selected
-
-
-def check_finite(output: Logits, texts: Sequence[str]) -> None:
-    """Check the output of an engine for some expressions.
-
-    Raises:
-        CheckpointError: NaN or infinite numbers; of candidates that do not exist, minus infinity is allowed.
-    """
-    outcomes = None if output.outcomes is None else np.where(np.isneginf(output.outcomes), 0, output.outcomes)
-    for part in (output.masks, outcomes, output.boxes):
-        if part is not None and not np.isfinite(part).all():
-            bad = int(np.isfinite(part).reshape(len(part), -1).all(axis=1).argmin())
-            raise CheckpointError(
-                f"The network's output for {texts[bad]!r} is not finite (NaN or infinite): its weights are damaged or "
-                "training diverged; use another checkpoint."
-            )
 
 
 def check_expressions(expressions: Any, images: int, *, several: bool) -> list[list[str]]:
