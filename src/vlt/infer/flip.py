@@ -47,17 +47,13 @@ def merge_choices(plain: Distribution, flipped: Distribution, has_flipped: npt.N
     x0, y0, x1, y1 = np.moveaxis(flipped.boxes, -1, 0)
     back = Distribution(flipped.probability, np.stack([1 - x1, y0, 1 - x0, y1], axis=-1))
     overlaps = box_overlaps(plain.boxes, back.boxes)
-    (probability, boxes), (probability_back, boxes_back) = (
-        merge_candidates(plain, back, overlaps),
-        merge_candidates(back, plain, overlaps.swapaxes(1, 2)),
-    )
     partner, partner_back = overlaps.argmax(axis=2), overlaps.argmax(axis=1)  # (B, N) of `back`, (B, M) of `plain`
-    is_twice = (np.take_along_axis(partner, partner_back, axis=1) == np.arange(overlaps.shape[2])) & (
-        overlaps.max(axis=1) >= SAME_BOX
-    )
-    probability_back = np.where(is_twice, 0, probability_back)
+    is_same, is_same_back = overlaps.max(axis=2) >= SAME_BOX, overlaps.max(axis=1) >= SAME_BOX
+    probability, boxes = merge_candidates(plain, back, partner, is_same)
+    probability_back, boxes_back = merge_candidates(back, plain, partner_back, is_same_back)
+    is_mutual = np.take_along_axis(partner, partner_back, axis=1) == np.arange(partner_back.shape[1])
     others = (plain.probability[:, -2:] + back.probability[:, -2:]) / 2  # nothing, and what is no candidate
-    merged = np.concatenate([probability, probability_back, others], axis=1)
+    merged = np.concatenate([probability, probability_back * ~(is_same_back & is_mutual), others], axis=1)
     alone = np.insert(plain.probability, [plain.boxes.shape[1]] * back.boxes.shape[1], 0, axis=1)
     both = has_flipped[:, None, None]
     return Distribution(
@@ -66,19 +62,20 @@ def merge_choices(plain: Distribution, flipped: Distribution, has_flipped: npt.N
     )
 
 
-def merge_candidates(own: Distribution, other: Distribution, overlaps: FloatArray) -> tuple[FloatArray, FloatArray]:
+def merge_candidates(
+    own: Distribution, other: Distribution, partner: npt.NDArray[np.int64], is_same: npt.NDArray[np.bool_]
+) -> tuple[FloatArray, FloatArray]:
     """Merge the candidates of one image with those of the other.
 
     Args:
         own: of the image whose N candidates are returned.
         other: of the other image, M candidates, mirrored to the same side.
-        overlaps: (B, N, M), IoU of their boxes.
+        partner: (B, N) in [0, M), the candidate of `other` that overlaps each most.
+        is_same: (B, N), whether both are the same object.
 
     Returns:
         Probabilities (B, N) and boxes (B, N, 4).
     """
-    partner = overlaps.argmax(axis=2)  # (B, N)
-    is_same = overlaps.max(axis=2) >= SAME_BOX
     theirs = np.take_along_axis(other.probability[:, :-2], partner, axis=1)
     boxes = np.take_along_axis(other.boxes, partner[..., None], axis=1)
     probability: FloatArray = (own.probability[:, :-2] + theirs * is_same) / 2

@@ -151,11 +151,10 @@ class Refiner:
             refined = self.outline_in_box(features, probability, grid, area)
         if refined is None:
             return None
-        (top, left), (height, width) = grid.offset, grid.inner_size
-        mask = refined[None, top : top + height, left : left + width] > 0
+        mask = refined[inside(grid)] > 0
         odds = min(max(threshold, LOGIT_EPSILON), 1 - LOGIT_EPSILON)
         logits = (refined[None] + math.log(odds / (1 - odds))).astype(np.float32)
-        return Outline(logits, float(agreement(mask, probability)[0]))
+        return Outline(logits, float(agreement(mask[None], probability)[0]))
 
     def outline_of_mask(
         self, features: RefinerFeatures, probability: FloatArray, grid: Letterbox, threshold: float
@@ -184,10 +183,9 @@ class Refiner:
         best = int((agrees + QUALITY_WEIGHT * quality).argmax())
         if agrees[best] <= MIN_AGREEMENT:
             return None
-        (top, left), (height, width) = grid.offset, grid.inner_size
         clipped = probability.clip(LOGIT_EPSILON, 1 - LOGIT_EPSILON)
         refined = outlines[best].copy()
-        inner = refined[top : top + height, left : left + width]  # the part that lies in the image
+        inner = refined[inside(grid)]
         inner[:] = smooth(inner + OWN_WEIGHT * np.log(clipped / (1 - clipped)))
         return refined
 
@@ -237,8 +235,13 @@ class Refiner:
         if not (np.isfinite(drawn).all() and np.isfinite(quality).all()):
             raise CheckpointError("The refiner's output is not finite (NaN or infinite): its weights are damaged.")
         outlines = drawn.reshape(-1, *drawn.shape[2:])
-        (top, left), (height, width) = grid.offset, grid.inner_size
-        return outlines, outlines[:, top : top + height, left : left + width] > 0, quality.reshape(-1)
+        return outlines, outlines[(slice(None), *inside(grid))] > 0, quality.reshape(-1)
+
+
+def inside(grid: Letterbox) -> tuple[slice, slice]:
+    """Return the rows and columns of a grid that the image covers."""
+    (top, left), (height, width) = grid.offset, grid.inner_size
+    return slice(top, top + height), slice(left, left + width)
 
 
 def find_peaks(probability: FloatArray) -> npt.NDArray[np.int64]:

@@ -102,7 +102,7 @@ def warn_about(expression: str, words: Words, max_words: int, corrections: Mappi
         changes = ", ".join(f"{word!r} as {correct!r}" for word, correct in corrections.items())
         message = f"Read {changes}; load the model with correct_spelling=False to read words as written."
         warnings.warn(SpellingWarning(message), stacklevel=3)
-    if words.values.ndim == 1 and (message := question_language(expression, corrections or {})):
+    if words.values.ndim == 1 and (message := language_warning(expression, corrections or {})):
         warnings.warn(VLTWarning(message), stacklevel=3)
     if words.cut:
         message = (
@@ -115,7 +115,7 @@ def warn_about(expression: str, words: Words, max_words: int, corrections: Mappi
         warnings.warn(VLTWarning(message), stacklevel=3)
 
 
-def question_language(expression: str, corrections: Mapping[str, str]) -> str:
+def language_warning(expression: str, corrections: Mapping[str, str]) -> str:
     """Return a warning for an expression that looks like another language, or has words and none of them is English.
 
     Args:
