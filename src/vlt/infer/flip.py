@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -63,7 +65,7 @@ def merge_choices(plain: Distribution, flipped: Distribution, has_flipped: npt.N
 
 
 def merge_candidates(
-    own: Distribution, other: Distribution, partner: npt.NDArray[np.int64], is_same: npt.NDArray[np.bool_]
+    own: Distribution, other: Distribution, partner: npt.NDArray[np.int64], is_same: npt.NDArray[Any]
 ) -> tuple[FloatArray, FloatArray]:
     """Merge the candidates of one image with those of the other.
 
