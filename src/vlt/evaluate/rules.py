@@ -99,7 +99,9 @@ def detector_with_rules(predictor: Predictor) -> MaskFunction:
             )
             if valid.any():
                 boxes, scores = boxes[valid], scores[valid]
-                yield [mask_in_box(predictor, features, boxes[choose_by_rules(text, boxes, scores)]) for text in texts]
+                chosen = [choose_by_rules(text, boxes, scores) for text in texts]
+                masks = {number: mask_in_box(predictor, features, boxes[number]) for number in set(chosen)}
+                yield [masks[number] for number in chosen]
             else:
                 yield [np.zeros(image.shape[:2], bool)] * len(texts)
 
