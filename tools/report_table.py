@@ -1,8 +1,9 @@
 """Format a report of `vlt test` as the Markdown tables that docs/card.md shows.
 
     python tools/report_table.py results/default.val-b.json
+    python tools/report_table.py results/default.val-b.json --page docs/card.md
 
-Scores are in percent. First the scores among distractors, by cue, beside those of the baselines, if the report has any;
+With --page, what the page has between `<!-- REPORT -->` and `<!-- /REPORT -->` is replaced. Scores are in percent. First the scores among distractors, by cue, beside those of the baselines, if the report has any;
 then all expressions, each group of the report, and the baselines; then the reliability of scores. Reports of version
 0.1 are read, too.
 """
@@ -86,16 +87,38 @@ def origin(report: dict[str, Any]) -> tuple[str, str]:
     return provenance["dataset"], f"{provenance['split']}_{half}" if half else provenance["split"]
 
 
-@click.command(help=__doc__)
-@click.argument("report", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def main(report: Path) -> None:
-    """Print the table and its provenance."""
+def section(report: Path) -> str:
+    """Format the tables of a report, and below them where they come from."""
     values = json.loads(report.read_bytes())
     dataset, split = origin(values)
     provenance = values["provenance"]
-    print(table(values) + "\n")
-    print(f"Data set {dataset}, split {split}; `{provenance['command']}`; recorded in `{report}`; ", end="")
-    print(f"{provenance['hardware']}.")
+    source = f"Data set {dataset}, split {split}; `{provenance['command']}`; recorded in `{report}`; "
+    return f"{table(values)}\n\n{source}{provenance['hardware']}."
+
+
+def put(text: str, section: str, name: str) -> str:
+    """Replace the section of a page between the marks of a report.
+
+    Raises:
+        click.ClickException: the page has no such marks.
+    """
+    first, last = f"<!-- {name} -->\n", f"\n<!-- /{name} -->"
+    before, mark, rest = text.partition(first)
+    _, end, after = rest.partition(last)
+    if not (mark and end):
+        raise click.ClickException(f"The page has no section between {first.strip()} and {last.strip()}; add both.")
+    return before + mark + section + end + after
+
+
+@click.command(help=__doc__)
+@click.argument("report", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--page", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def main(report: Path, page: Path | None) -> None:
+    """Print the section, or write it into the page."""
+    if page is None:
+        print(section(report))
+    else:
+        page.write_text(put(page.read_text(encoding="utf-8"), section(report), str(report)), encoding="utf-8")
 
 
 if __name__ == "__main__":

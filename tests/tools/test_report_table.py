@@ -11,14 +11,30 @@ SHOWN = [("docs/card.md", f"results/default.{part}-b.json") for part in ("natura
 
 
 @pytest.mark.parametrize(("page", "report"), SHOWN)
-def test_pages_show_the_recorded_reports(load_tool, page, report):
-    tool, values, text = load_tool("report_table"), json.loads((ROOT / report).read_bytes()), (ROOT / page).read_text()
-    shown = tool.table(values).rstrip()
-    assert shown in text
-    dataset, split = tool.origin(values)
-    line = text.split(shown, 1)[1].lstrip().splitlines()[0]  # right below the table
-    assert line.startswith(f"Data set {dataset}, split {split}; `vlt test ")
-    assert line.endswith(f"; recorded in `{report}`; {values['provenance']['hardware']}.")
+def test_pages_show_the_recorded_reports(load_tool, monkeypatch, page, report):
+    monkeypatch.chdir(ROOT)
+    tool, text = load_tool("report_table"), Path(page).read_text()
+    assert tool.put(text, tool.section(Path(report)), report) == text
+    assert f"; recorded in `{report}`; " in text
+
+
+def test_a_section_of_a_page_is_replaced(load_tool, tmp_path):
+    report, page = ROOT / "results/default.val-b.json", tmp_path / "page.md"
+    page.write_text(f"head\n\n<!-- {report} -->\nold\n<!-- /{report} -->\n\nfoot\n")
+    runner, main = CliRunner(), load_tool("report_table").main
+    assert runner.invoke(main, [str(report), "--page", str(page)]).exit_code == 0
+    shown = runner.invoke(main, [str(report)]).stdout.rstrip()
+    assert page.read_text() == f"head\n\n<!-- {report} -->\n{shown}\n<!-- /{report} -->\n\nfoot\n"
+
+
+def test_a_page_without_the_section_is_refused(load_tool, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("no section\n")
+    report = str(ROOT / "results/default.val-b.json")
+    result = CliRunner().invoke(load_tool("report_table").main, [report, "--page", str(page)])
+    assert result.exit_code == 1
+    assert "has no section between" in result.output
+    assert page.read_text() == "no section\n"
 
 
 @pytest.mark.parametrize(
