@@ -3,9 +3,10 @@
     python tools/report_table.py results/default.val-b.json
     python tools/report_table.py results/default.val-b.json --page docs/card.md
 
-With --page, what the page has between `<!-- REPORT -->` and `<!-- /REPORT -->` is replaced. Scores are in percent. First the scores among distractors, by cue, beside those of the baselines, if the report has any;
-then all expressions, each group of the report, and the baselines; then the reliability of scores. Reports of version
-0.1 are read, too.
+With --page, the tables replace what the page has between `<!-- REPORT -->` and `<!-- /REPORT -->`. Scores are in
+percent. First the scores among distractors, by cue, beside those of the baselines, if the report has any; then all
+expressions, each group of the report, and the baselines; then the reliability of scores. Reports of version 0.1 are
+read, too.
 """
 
 from __future__ import annotations
