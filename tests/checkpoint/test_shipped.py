@@ -77,6 +77,7 @@ def test_it_says_what_it_is():
         "refiner",
         "detector",
         "nothing matches below a presence of 0.",
+        "agreement with the network's mask",
         "MobileSAM: Apache-2.0",
         "NanoDet-g: Apache-2.0",
         "COCO labels none seen in the backbone's pretraining; the detector was trained on those of train2017",

@@ -75,6 +75,7 @@ def describe_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
             "threshold": config.inference.threshold,
             "presence": config.inference.presence,
             "temperature": config.inference.temperature,
+            "agreement": config.inference.agreement,
             "flip": config.inference.flip,
             "refine": config.inference.refine and checkpoint.refiner is not None,
             "input_size": list(config.input_size),
@@ -108,6 +109,9 @@ def info_lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if inference["presence"] or inference["temperature"] != 1:
         below = f"nothing matches below a presence of {inference['presence']:g}"
         yield "presence", f"{below}, temperature {inference['temperature']:g}"
+    if inference["agreement"]:
+        weight = f"{inference['agreement']:g}"
+        yield "selection", f"outlines rated by their agreement with the network's mask, to the power of {weight}"
     boxes = ", ".join(f"{box} {count / 1e6:.2f} M" for box, count in counts.items() if box != "total")
     yield "parameters", f"{counts['total'] / 1e6:.2f} M: {boxes}"
     commit = training["commit"] or "not stated"
