@@ -18,6 +18,8 @@ RECORDED = Path(__file__).with_name("recorded.json")
 Written once by version 0.1, from configs/tiny.yaml with the assignments below. A change of seeds, order, augmentation,
 initialisation, loss or optimiser shows up here.
 """
+ROOM = 1e-2
+"""Share of its size by which a parameter may differ; a run of another seed differs by far more."""
 SHORT = (
     *("data.train_scenes=64", "data.val_scenes=10", "train.epochs=1", "train.schedule.warmup_steps=0"),
     "train.pictures=0",
@@ -30,7 +32,10 @@ RUNS = {
 
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_ends_with_the_recorded_parameters(name, tmp_path):
-    """Sums in another order, on another processor or number of threads, move them by some 1e-4 of their size."""
+    """Sums in another order, on another processor or number of threads, move most of them by some 1e-4 of their size.
+
+    The biases of a normalisation with small gradients move by up to 4e-3: AdamW's first steps depend on their sign.
+    """
     run = tmp_path / "run"
     values = read_yaml(ROOT / "configs" / "tiny.yaml")
     train(parse_config(override(values, [*SHORT, *RUNS[name], f"output_dir={run}"]), "tiny"))
@@ -40,6 +45,6 @@ def test_a_run_ends_with_the_recorded_parameters(name, tmp_path):
     for key, tensor in found.items():
         total, norm = recorded[key]
         size = tensor.double().square().sum().sqrt().item()
-        assert size == pytest.approx(norm, rel=2e-3, abs=1e-6), key
-        room = 2e-3 * norm * math.sqrt(max(tensor.numel(), 1))  # the sum of many signs may cancel
+        assert size == pytest.approx(norm, rel=ROOM, abs=1e-6), key
+        room = ROOM * norm * math.sqrt(max(tensor.numel(), 1))  # the sum of many signs may cancel
         assert tensor.double().sum().item() == pytest.approx(total, abs=room + 1e-6), key
