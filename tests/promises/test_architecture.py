@@ -30,7 +30,7 @@ FLOORS = [
     {"dataset"},
     {"checkpoint", "legacy"},
     {"infer"},
-    {"evaluate", "convert"},
+    {"evaluate", "convert", "export"},
     {"train"},
     {"ablate", "adapt"},
     ENTRANCES,

@@ -19,7 +19,7 @@ from vlt.errors import ConfigError, DivergedError
 from vlt.evaluate.evaluation import evaluate
 from vlt.evaluate.report import Provenance
 from vlt.files import make_folder, replacing
-from vlt.infer.predictor import load
+from vlt.infer.loading import load
 from vlt.train.loop import train
 from vlt.train.resume import changed_keys
 

@@ -1,7 +1,8 @@
 """Layout of a checkpoint and of a run on disk, the pointers `best` and `last`, and finding a checkpoint by a path.
 
 <run>/checkpoints/<name>/  config.yaml  meta.json  weights.safetensors  and the files of the text reader;
-                           refiner.safetensors if mask outlines are refined
+                           refiner.safetensors if mask outlines are refined;
+                           *.onnx if it was exported, graphs that read their weights from the files above
 <run>/best, <run>/last     small files that hold the name of a checkpoint
 """
 
@@ -21,6 +22,9 @@ FORMAT = 2
 """Version of the checkpoint format; raised when an older `vlt` can no longer read it. 2: weights may be int8."""
 
 WEIGHTS, REFINER, CONFIG, META = "weights.safetensors", "refiner.safetensors", "config.yaml", "meta.json"
+IMAGE_GRAPH, EXPRESSION_GRAPH = "image.onnx", "expression.onnx"
+OUTLINE_IMAGE_GRAPH, OUTLINE_GRAPH = "outline_image.onnx", "outline.onnx"
+REFINER_FILES = (REFINER, OUTLINE_IMAGE_GRAPH, OUTLINE_GRAPH)
 CHECKPOINTS = "checkpoints"
 
 Pointer: TypeAlias = Literal["best", "last"]

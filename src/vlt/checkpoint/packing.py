@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from vlt.checkpoint.directory import CHECKPOINTS, is_checkpoint, reason
-from vlt.checkpoint.read import Checkpoint, load_checkpoint, load_weights, read_meta, read_refiner
+from vlt.checkpoint.opened import read_meta
+from vlt.checkpoint.read import Checkpoint, load_checkpoint, load_weights, read_refiner
 from vlt.checkpoint.scaling import to_bytes
 from vlt.checkpoint.write import write_checkpoint
 from vlt.config.reading import configure

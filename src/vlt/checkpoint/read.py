@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,22 +11,17 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from vlt.checkpoint.directory import CONFIG, FORMAT, META, REFINER, WEIGHTS, find_checkpoint, reason
+from vlt.checkpoint.directory import CONFIG, REFINER, WEIGHTS, reason
+from vlt.checkpoint.opened import listed, open_checkpoint, verify_files
 from vlt.checkpoint.scaling import from_bytes
-from vlt.config.reading import parse_config
 from vlt.config.run import Config
-from vlt.config.yaml_file import read_yaml
 from vlt.errors import CheckpointError, ConfigError
-from vlt.files import read_text
 from vlt.model.build import build_model
 from vlt.model.pretrained import SkipInitialisation
 from vlt.model.vlt import VLT
 from vlt.refine.refiner import Refiner
-from vlt.text.reader import TextReader, load_text
-from vlt.version import __version__
+from vlt.text.reader import TextReader
 
-NAMED = 5
-"""Largest number of tensors named in an error; the others are counted."""
 LONGEST_REASON = 120
 """Largest number of characters quoted from the message of a library."""
 
@@ -72,15 +65,9 @@ def load_checkpoint(
         ConfigError: a device that this machine does not have.
     """
     chosen = usable_device(device)
-    folder = find_checkpoint(path)
-    meta = read_meta(folder)
-    hashes = {name: digest for name, digest in meta.get("sha256", {}).items() if refine or name != REFINER}
-    lacking = [name for name in [CONFIG, *hashes] if name != WEIGHTS and not (folder / name).is_file()]
-    if lacking:
-        raise CheckpointError(f"{folder} is damaged, since it lacks {listed(lacking)}; copy the checkpoint again.")
+    opened = open_checkpoint(path, refine=refine)
+    folder, config, text = opened.path, opened.config, opened.text
     try:
-        config = parse_config(read_yaml(folder / CONFIG), str(folder / CONFIG))
-        text = load_text(config.model, folder)
         with SkipInitialisation():
             model = build_model(config.model, pretrained=False)
     except ConfigError as error:
@@ -93,9 +80,9 @@ def load_checkpoint(
             f"trained with {str(trained_with)[:12]}; copy the whole directory of one checkpoint."
         )
     load_weights(model, tensors, f"in {folder}", f"its {CONFIG}")
-    verify_files(folder, hashes)
+    verify_files(folder, opened.hashes)
     refiner = read_refiner(folder / REFINER, chosen) if refine and (folder / REFINER).exists() else None
-    return Checkpoint(path=folder, config=config, text=text, model=model.to(chosen).eval(), meta=meta, refiner=refiner)
+    return Checkpoint(folder, config, text, model.to(chosen).eval(), opened.meta, refiner)
 
 
 def usable_device(device: torch.device | str | None) -> torch.device:
@@ -115,30 +102,6 @@ def usable_device(device: torch.device | str | None) -> torch.device:
         first = reason(error).split(". ")[0]  # what follows is a list of every backend
         short = first if len(first) <= LONGEST_REASON else f"{first[: LONGEST_REASON - 1]}…"
         raise ConfigError(f"The device {str(name)!r} cannot be used here ({short}); take 'cpu'.") from error
-
-
-def verify_files(folder: Path, hashes: Mapping[str, str]) -> None:
-    """Check that the files of a checkpoint are unchanged since they were written.
-
-    Args:
-        folder: the checkpoint.
-        hashes: SHA-256 in hexadecimal, by name relative to the folder; empty for checkpoints of version 0.1.
-
-    Raises:
-        CheckpointError: a file is missing or was changed.
-    """
-    for name, expected in hashes.items():
-        try:
-            found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-        except OSError as error:
-            raise CheckpointError(
-                f"{folder / name} is missing or damaged ({reason(error)}); copy the checkpoint again."
-            ) from error
-        if found != expected:
-            raise CheckpointError(
-                f"{folder / name} is damaged or was changed: its SHA-256 is {found[:12]}…, but {META} states "
-                f"{str(expected)[:12]}…; copy the checkpoint again."
-            )
 
 
 def read_tensors(path: Path, remedy: str = "copy the checkpoint again") -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -221,37 +184,3 @@ def load_weights(model: VLT, tensors: Mapping[str, Tensor], where: str, describe
         kinds = "; ".join(f"{what}: {listed(keys)}" for what, keys in problems.items() if keys)
         raise CheckpointError(f"The weights {where} do not fit the network of {described_by} ({kinds}).")
     model.load_state_dict(tensors)
-
-
-def listed(names: list[str]) -> str:
-    """List the first names in a message, and count the others.
-
-    Example:
-        >>> listed(["a", "b"]), listed(list("abcdefgh"))
-        ('a, b', 'a, b, c, d, e and 3 more')
-    """
-    more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def read_meta(folder: Path) -> dict[str, Any]:
-    """Read the meta.json of a checkpoint.
-
-    Raises:
-        CheckpointError: it is missing or damaged, or the checkpoint is of a newer format.
-    """
-    path = folder / META
-    try:
-        meta = json.loads(read_text(path))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read ({reason(error)}); the checkpoint is damaged.") from error
-    version = meta.get("format") if isinstance(meta, dict) else None
-    if not isinstance(version, int):
-        raise CheckpointError(f"{path} states no format number; the checkpoint is damaged.")
-    if version > FORMAT:
-        raise CheckpointError(
-            f"{folder} has checkpoint format {version}, but vlt {__version__} reads up to format {FORMAT}; upgrade vlt."
-        )
-    if not isinstance(meta.get("sha256", {}), dict):
-        raise CheckpointError(f"{path} states no SHA-256 by file under `sha256`; the checkpoint is damaged.")
-    return dict(meta)

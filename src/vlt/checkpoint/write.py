@@ -92,7 +92,7 @@ def write_checkpoint(
     Raises:
         CheckpointError: the folder holds something else, cannot be made, or the disk is full.
     """
-    with _whole_directory(Path(folder)) as temporary:
+    with whole_directory(Path(folder)) as temporary:
         # The fingerprint is in the weight file too: a vocabulary of other weights beside it is then noticed.
         parts = {WEIGHTS: (tensors, {"text_fingerprint": text.fingerprint}), REFINER: (refiner, None)}
         for name, (weights, metadata) in parts.items():
@@ -133,7 +133,7 @@ def source_commit() -> str | None:
 
 
 @contextmanager
-def _whole_directory(folder: Path) -> Iterator[Path]:
+def whole_directory(folder: Path) -> Iterator[Path]:
     """Yield a directory to fill; it takes the name `folder` once all of it is on the disk, and is removed on any error.
 
     A crash between the two renames leaves an earlier checkpoint at `aside(folder)`.

@@ -7,6 +7,7 @@ import click
 from vlt.cli.ablate import ablate
 from vlt.cli.adapt import adapt
 from vlt.cli.convert import convert
+from vlt.cli.export import export
 from vlt.cli.info import info
 from vlt.cli.pack import pack
 from vlt.cli.predict import predict
@@ -34,5 +35,5 @@ def main() -> None:
     """
 
 
-for command in (prepare, train, test, predict, adapt, info, pack, ablate, convert):
+for command in (prepare, train, test, predict, adapt, info, pack, export, ablate, convert):
     main.add_command(command)

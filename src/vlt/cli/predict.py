@@ -17,6 +17,7 @@ from vlt.cli.shell import (
     PATH,
     Command,
     device_option,
+    engine_option,
     examples,
     refine_option,
     set_threads,
@@ -26,6 +27,7 @@ from vlt.cli.shell import (
 from vlt.errors import InputError, VLTError
 
 if TYPE_CHECKING:
+    from vlt.infer.loading import EngineName
     from vlt.infer.prediction import Prediction
     from vlt.types import Image
 
@@ -80,6 +82,7 @@ class Job(NamedTuple):
 )
 @click.option("--as-written", is_flag=True, help="Read misspelled words as written, without correcting them.")
 @refine_option
+@engine_option
 @device_option
 @threads_option
 def predict(
@@ -93,6 +96,7 @@ def predict(
     threshold: float | None,
     as_written: bool,
     refine: bool,
+    engine: EngineName | None,
     device: str | None,
     threads: int | None,
 ) -> None:
@@ -110,11 +114,14 @@ def predict(
         first = read_image(sys.stdin.buffer.read() if sources[0] == STDIN else sources[0])
     print_notes(texts, correct=not as_written)
     set_threads(threads)
-    from vlt.infer.predictor import check_threshold, load
+    from vlt.infer.loading import load
+    from vlt.infer.predictor import check_threshold
 
     if threshold is not None:
         check_threshold(threshold)  # click lets NaN pass
-    predictor = load(checkpoint, device, refine=refine, correct_spelling=not as_written)
+    predictor = load(
+        checkpoint, device, engine=engine, refine=refine, correct_spelling=not as_written, threads=threads
+    )
     printed, done = [], 0
     for job in jobs:
         try:

@@ -34,6 +34,11 @@ refine_option = click.option(
     show_default=True,
     help="Refine mask outlines if the checkpoint includes a refiner.",
 )
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(["onnx", "torch"]),
+    help="ONNX Runtime with the graphs of `vlt export`, or PyTorch.  [default: the graphs where there are any]",
+)
 threads_option = click.option(
     "--threads",
     type=click.IntRange(1, 1024),

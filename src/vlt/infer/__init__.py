@@ -4,14 +4,17 @@ Read in this order:
 
     engine        the protocol: arrays in, arrays out
     torch_engine  a network of this package behind that protocol
+    onnx_engine   the graphs of an exported network behind it; onnx_session loads them
     predictor     images and expressions to predictions
+    loading       a checkpoint to its predictor
     choice        which candidate an expression refers to
     flip          test-time augmentation
     prediction    one prediction: mask, score, box, run lengths, overlay
 """
 
 from vlt.infer.engine import Engine, Logits
+from vlt.infer.loading import load
 from vlt.infer.prediction import Prediction
-from vlt.infer.predictor import ImageFeatures, Predictor, load
+from vlt.infer.predictor import ImageFeatures, Predictor
 
 __all__ = ["Engine", "ImageFeatures", "Logits", "Prediction", "Predictor", "load"]

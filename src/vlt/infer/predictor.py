@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, overload
 
 import numpy as np
@@ -360,33 +359,3 @@ def check_threshold(threshold: object) -> float:
     if not 0 <= threshold <= 1:
         raise InputError(f"The threshold is {threshold}, but a probability lies between 0 and 1.")
     return float(threshold)
-
-
-def load(
-    checkpoint: Path | str | None = None,
-    device: str | None = None,
-    *,
-    refine: bool = True,
-    correct_spelling: bool = True,
-) -> Predictor:
-    """Load a predictor.
-
-    Args:
-        checkpoint: the folder of a checkpoint or of a run (its best checkpoint is taken); None: the model that comes
-            with the package.
-        device: such as "cpu" or "cuda:1"; None: a GPU where there is one.
-        refine: refine mask outlines if the checkpoint includes a refiner and its settings say so; most of the time
-            per image.
-        correct_spelling: correct slips of the pen before an expression is read, see `vlt.text.spelling`; replaces the
-            checkpoint's setting, which evaluation uses.
-
-    Raises:
-        CheckpointError: see `vlt.checkpoint.load_checkpoint`.
-        ConfigError: a device that this machine does not have.
-    """
-    from vlt.checkpoint.read import load_checkpoint  # noqa: PLC0415 (torch is imported when a network is loaded)
-    from vlt.infer.torch_engine import torch_predictor  # noqa: PLC0415
-
-    loaded = load_checkpoint(checkpoint, device, refine=refine)
-    predictor = torch_predictor(loaded.model, loaded.text, loaded.config, loaded.refiner)
-    return predictor.with_settings(correct_spelling=correct_spelling)

@@ -100,7 +100,7 @@ class Chooser(nn.Module):
         )
         words = self.word(text.states) + 0.1 * sinusoid(text.states.shape[1], tokens.shape[-1], tokens.device)
         words = self.word_layer(words, src_key_padding_mask=None if text.mask is None else ~text.mask)
-        x = torch.cat([tokens, self.others.expand(len(tokens), -1, -1)], dim=1)
+        x = torch.cat([tokens, self.others.expand(tokens.shape[0], -1, -1)], dim=1)
         mask = F.pad(valid, (0, len(self.others)), value=True)
         bias = None if self.relations is None else candidates.of_expressions(self.relations(candidates))
         groups = candidates.by_image()
@@ -263,7 +263,7 @@ def relations(boxes: Tensor) -> Tensor:
     shared = shared_area(boxes)
     area = extent.prod(dim=-1)
     covered = torch.stack([shared / area[:, :, None], shared / area[:, None]], dim=-1)
-    same = torch.eye(boxes.shape[1], device=boxes.device).expand(len(boxes), -1, -1)[..., None]
+    same = torch.eye(boxes.shape[1], device=boxes.device).expand(boxes.shape[0], -1, -1)[..., None]
     return torch.cat([offset, offset.norm(dim=-1, keepdim=True), ratio, covered, same], dim=-1)
 
 

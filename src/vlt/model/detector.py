@@ -253,7 +253,7 @@ def suppress(boxes: Tensor, scores: Tensor, *, count: int, floor: float) -> Dete
     Returns:
         The kept boxes, in the units of `boxes`, with their scores.
     """
-    images = torch.arange(len(boxes), device=boxes.device)
+    images = torch.arange(boxes.shape[0], device=boxes.device)
     best, classes = scores.max(dim=2)
     best, order = (x[:, :CONSIDERED] for x in best.sort(dim=1, descending=True, stable=True))
     boxes, scores, classes = boxes[images[:, None], order], scores[images[:, None], order], classes.gather(1, order)

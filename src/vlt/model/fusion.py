@@ -165,5 +165,5 @@ class Fusion(nn.Module):
         [visual] = maps
         words = self.attention(visual, text)
         where = coordinates(visual.shape[-2], visual.shape[-1], visual.device).to(visual.dtype)
-        fused = self.join(torch.cat([visual, words, visual * words, where.expand(len(visual), -1, -1, -1)], dim=1))
+        fused = self.join(torch.cat([visual, words, visual * words, where.expand(visual.shape[0], -1, -1, -1)], dim=1))
         return FusedMaps(fused, fused)

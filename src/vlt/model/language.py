@@ -56,7 +56,7 @@ class ResetBeforeGRU(nn.Module):
     def forward(self, words: Tensor) -> Tensor:
         """Words (B, T, input_dim) to states (B, T, hidden_dim)."""
         projected = self.input(words)
-        state = projected.new_zeros(len(words), self.hidden_dim)
+        state = projected.new_zeros(words.shape[0], self.hidden_dim)
         states = []
         for gates, candidate in zip(
             projected[..., : 2 * self.hidden_dim].unbind(1),

@@ -89,7 +89,7 @@ class ReferenceQueryGenerator(nn.Module):
         """Map (B, map_dim, h, w) and words (B, T, text_dim) to queries (B, Q, dim)."""
         height, width = query_map.shape[-2:]
         where = coordinates(height, width, query_map.device).repeat_interleave(3, dim=0)  # x x x y y y
-        maps = self.read(torch.cat([query_map, where.expand(len(query_map), -1, -1, -1)], dim=1))  # (B, Q, h, w)
+        maps = self.read(torch.cat([query_map, where.expand(query_map.shape[0], -1, -1, -1)], dim=1))  # (B, Q, h, w)
         visual = self.visual(maps.flatten(2)).relu()
         return Queries(visual, self.attend(visual, self.words(text.words).relu(), text.mask))
 
@@ -117,7 +117,7 @@ class QueryGenerator(nn.Module):
         """Map (B, dim, h, w) and words (B, T, dim) to queries (B, Q, dim)."""
         height, width = query_map.shape[-2:]
         where = coordinates(height, width, query_map.device).to(query_map.dtype)
-        maps = self.read(torch.cat([query_map, where.expand(len(query_map), -1, -1, -1)], dim=1))
+        maps = self.read(torch.cat([query_map, where.expand(query_map.shape[0], -1, -1, -1)], dim=1))
         maps = maps.flatten(2)  # (B, Q, h * w)
         if self.gathers:
             maps = maps.softmax(dim=-1) @ query_map.flatten(2).transpose(1, 2)  # (B, Q, dim)
@@ -139,7 +139,7 @@ class LearnedQueries(nn.Module):
 
     def forward(self, query_map: Tensor, text: TextFeatures) -> Queries:
         """Return the learned queries (B, Q, dim), for any map and words of a batch of B."""
-        vectors = self.vectors.expand(len(query_map), -1, -1)
+        vectors = self.vectors.expand(query_map.shape[0], -1, -1)
         return Queries(vectors, vectors)
 
 

@@ -5,7 +5,7 @@ It segments the object at a box or a point without knowing categories or words.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -54,21 +54,27 @@ class PromptableSegmenter(nn.Module):
         encoded: Tensor = self.encoder(((image - self.mean) / self.std)[None])
         return encoded
 
-    def segment(self, encoded: Tensor, boxes: Tensor, points: Tensor) -> PromptedMasks:
-        """Segment the object in each box, then the object at each point.
+    def kind_vectors(self) -> Tensor:
+        """Return the vectors (4, 256) of the kinds of places: none, a point of the object, two corners of its box."""
+        points: list[Any] = list(self.prompts.point_embed)  # the first is for points outside the object
+        return torch.cat([self.prompts.not_a_point_embed.weight, *(each.weight for each in points[1:])])
+
+    def segment(self, encoded: Tensor, places: Tensor, kinds: Tensor) -> PromptedMasks:
+        """Segment the object of each prompt.
 
         Args:
             encoded: (1, 256, 64, 64), the feature map of `encode`.
-            boxes: (B, 4) xyxy in pixels of the input, at least one.
-            points: (P, 2) xy in pixels of the input, each inside an object; there may be none.
+            places: (N, 2, 2) xy in pixels of the input, two for each prompt.
+            kinds: (N, 2) int64, what each place is, see `vlt.refine.refiner.prompts`.
 
         Returns:
-            Masks of N = B + P prompts.
+            Masks of N prompts.
         """
-        inside = points.new_ones(1, len(points), 1)  # label 1: the point is inside the object
-        by_box, dense = self.prompts(None, None, boxes[None], None)  # (1, B, 2, 256), (1, 256, 64, 64)
-        by_point, _ = self.prompts(points[None, :, None], inside, None, None)  # (1, P, 2, 256): the point and padding
-        sparse = torch.cat([by_box, by_point], dim=1)
+        side = self.prompts.input_image_size
+        kind = self.kind_vectors()[kinds][None]  # (1, N, 2, 256)
+        placed = self.prompts.shared_embedding(places[None] + 0.5, (side, side))
+        sparse = torch.where((kinds == 0)[None, ..., None], kind, placed + kind)
+        dense = self.prompts.no_mask_embed.weight.reshape(1, -1, 1, 1).expand_as(encoded)
         middles = [(torch.arange(side, device=encoded.device) + 0.5) / side for side in encoded.shape[-2:]]
         y, x = torch.meshgrid(*middles, indexing="ij")
         positions = self.prompts.shared_embedding(torch.stack([x, y], dim=-1)[None]).permute(0, 3, 1, 2)

@@ -238,6 +238,23 @@ class Refiner:
         return outlines, outlines[(slice(None), *inside(grid))] > 0, quality.reshape(-1)
 
 
+def prompts(boxes: FloatArray, points: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+    """Describe boxes and points as prompts of two places each, which is what the segmenter's network reads.
+
+    Args:
+        boxes: (B, 4) xyxy.
+        points: (P, 2) xy.
+
+    Returns:
+        Places (B + P, 2, 2) xy, and what each place is, (B + P, 2): 0 none, 1 a point of the object, 2 and 3 the upper
+        left and lower right corner of the box around it.
+    """
+    places = np.zeros((len(boxes) + len(points), 2, 2), np.float32)
+    places[: len(boxes)] = boxes.reshape(-1, 2, 2)
+    places[len(boxes) :, 0] = points
+    return places, np.array([[2, 3]] * len(boxes) + [[1, 0]] * len(points), np.int64).reshape(-1, 2)
+
+
 def inside(grid: Letterbox) -> tuple[slice, slice]:
     """Return the rows and columns of a grid that the image covers."""
     (top, left), (height, width) = grid.offset, grid.inner_size

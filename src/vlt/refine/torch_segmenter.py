@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vlt.refine.promptable import PromptableSegmenter
-from vlt.refine.refiner import Refiner
+from vlt.refine.refiner import Refiner, prompts
 from vlt.types import FloatArray
 
 
@@ -30,8 +30,8 @@ class TorchSegmenter:
     @torch.inference_mode()
     def segment(self, encoded: Tensor, boxes: FloatArray, points: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Segment boxes and points; see `Segmenter`."""
-        prompts = (torch.from_numpy(each).to(encoded) for each in (boxes, points))
-        logits, quality = self.network.segment(encoded, *prompts)
+        places, kinds = (torch.from_numpy(each).to(encoded.device) for each in prompts(boxes, points))
+        logits, quality = self.network.segment(encoded, places, kinds)
         return logits.float().cpu().numpy(), quality.float().cpu().numpy()
 
 

@@ -1,0 +1,10 @@
+"""Export of a checkpoint to graphs that ONNX Runtime runs without PyTorch.
+
+Read in this order:
+
+    run        a checkpoint to one with graphs
+    parts      what becomes a graph, with inputs of many sizes; graphs has the modules
+    trace      a module to a graph; recurrent replaces loops over words
+    weights    a graph reads its weights from the checkpoint's own files
+    check      a graph against the network
+"""

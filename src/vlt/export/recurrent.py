@@ -1,0 +1,111 @@
+"""Recurrent encoders as single operators, since a loop over the words would be traced for one number of words."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from vlt.model.language import GRUEncoder, ResetBeforeGRU, TextFeatures
+
+
+def with_operators(module: nn.Module) -> nn.Module:
+    """Copy a module with operators in place of its recurrent parts; it can be traced, but not run.
+
+    Weights are shared with the module, not copied.
+    """
+    shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
+    twin = copy.deepcopy(module, shared)
+    for parent in list(twin.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, ResetBeforeGRU):
+                setattr(parent, name, ResetBeforeOperator(child))
+            elif isinstance(child, GRUEncoder):
+                setattr(parent, name, EncoderOperator(child))
+    return twin
+
+
+def gru(words: Tensor, weights: list[Tensor], lengths: Tensor | None, *, hidden: int, reset_before: bool) -> Tensor:
+    """Stand for ONNX's GRU.
+
+    Args:
+        words: (T, B, input).
+        weights: of the input (D, 3 * hidden, input), of the state (D, 3 * hidden, hidden), and biases of both
+            (D, 6 * hidden); D directions, gates in the order update, reset, proposal.
+        lengths: (B,) int32, words of each expression; None: all.
+        hidden: width of the state.
+        reset_before: the reset gate acts before the product with the weights of the state.
+
+    Returns:
+        (T, D, B, hidden).
+    """
+    directions = weights[0].shape[0]
+    return torch.onnx.ops.symbolic(
+        "GRU",
+        (words, *weights, lengths) if lengths is not None else (words, *weights),
+        {
+            "hidden_size": hidden,
+            "linear_before_reset": int(not reset_before),
+            "direction": "bidirectional" if directions == 2 else "forward",
+        },
+        dtype=words.dtype,
+        shape=(words.shape[0], directions, words.shape[1], hidden),
+        version=22,
+    )
+
+
+class ResetBeforeOperator(nn.Module):
+    """`ResetBeforeGRU` as one operator.
+
+    Args:
+        module: has the weights.
+    """
+
+    def __init__(self, module: ResetBeforeGRU) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, words: Tensor) -> Tensor:
+        """Words (B, T, input) to states (B, T, hidden)."""
+        module = self.module
+        state = torch.cat([module.recurrent_gates.weight, module.recurrent_candidate.weight])
+        bias = torch.cat([module.input.bias, torch.zeros_like(module.input.bias)])
+        weights = [module.input.weight[None], state[None], bias[None]]
+        states = gru(words.transpose(0, 1), weights, None, hidden=module.hidden_dim, reset_before=True)
+        return states[:, 0].transpose(0, 1)
+
+
+class EncoderOperator(nn.Module):
+    """`GRUEncoder` as one operator per layer.
+
+    Args:
+        module: has the weights.
+    """
+
+    def __init__(self, module: GRUEncoder) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, words: Tensor, word_mask: Tensor | None) -> TextFeatures:
+        """Encode word vectors; see `GRUEncoder.forward`."""
+        layers, lengths = self.module.gru, None if word_mask is None else word_mask.sum(1).int()
+        x = words.transpose(0, 1)
+        for layer in range(layers.num_layers):
+            weights = [stack_directions(layers, f"{kind}_l{layer}") for kind in ("weight_ih", "weight_hh")]
+            biases = [stack_directions(layers, f"{kind}_l{layer}") for kind in ("bias_ih", "bias_hh")]
+            states = gru(
+                x, [*weights, torch.cat(biases, dim=1)], lengths, hidden=layers.hidden_size, reset_before=False
+            )
+            x = states.transpose(1, 2).flatten(2)
+        states = x.transpose(0, 1)
+        return TextFeatures(self.module.project(states), word_mask, states)
+
+
+def stack_directions(layers: nn.GRU, name: str) -> Tensor:
+    """Stack a parameter of both directions, with the gates in ONNX's order: PyTorch has reset, update, proposal."""
+    stacked = []
+    for suffix in ("", "_reverse"):
+        reset, update, proposal = getattr(layers, name + suffix).chunk(3)
+        stacked.append(torch.cat([update, reset, proposal]))
+    return torch.stack(stacked)

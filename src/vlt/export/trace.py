@@ -1,0 +1,95 @@
+"""Trace a module to an ONNX graph of standard operators."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from onnxscript import opset23
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from vlt.export.recurrent import with_operators
+
+op: Any = opset23  # its signatures do not know the values of a graph
+OPSET = 23
+"""Version of the operators; the first with `Attention`, which a runtime can compute without a matrix per pair."""
+
+
+def trace(
+    module: nn.Module, inputs: Mapping[str, Tensor | dict[str, Tensor]], dynamic: Mapping[str, Mapping[int, Any]]
+) -> ir.Model:
+    """Trace a module in eval mode.
+
+    Args:
+        module: takes `inputs` by position and returns a dict of tensors, which are the outputs by name.
+        inputs: examples, by name; those in a dict are inputs of the graph of their own.
+        dynamic: by input and axis, the sizes that may vary, as `torch.export.Dim`.
+
+    Returns:
+        The graph. Its weights are named as in the module, those that are transposed are not.
+    """
+    shapes = tuple(
+        dict.fromkeys(example) if isinstance(example, dict) else dict(dynamic.get(name, {}))
+        for name, example in inputs.items()
+    )
+    names = [each for name, example in inputs.items() for each in (example if isinstance(example, dict) else [name])]
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with ExitStack() as stack:
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))  # the others record strides that do not hold for every size
+        stack.enter_context(warnings.catch_warnings(action="ignore"))  # of torch, about torch
+        outputs = list(module(*inputs.values()))
+        program = torch.export.export(
+            with_operators(module), tuple(inputs.values()), dynamic_shapes=shapes, strict=False
+        )
+        traced = torch.onnx.export(
+            program,
+            input_names=names,
+            output_names=outputs,
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+            custom_translation_table={
+                torch.ops.aten.scaled_dot_product_attention.default: attention,
+                torch.ops.aten.sort.stable: stable_sort,
+            },
+        )
+    assert traced is not None, "only a tracer of old returns nothing"
+    for node in traced.model.graph:  # where in the source a node comes from: larger than the graph itself
+        node.metadata_props.clear()
+    return traced.model
+
+
+def attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Any:
+    """Translate scaled dot-product attention of (B, heads, N, C), of (B, N, C), or of (1, B, heads, N, C)."""
+    rank = len(query.shape)
+    if attn_mask is not None:  # ONNX Runtime does not repeat the mask for every query by itself
+        repeats = op.Concat(op.Shape(query, start=-2, end=-1), op.Constant(value_ints=[1]), axis=0)
+        attn_mask = op.Expand(attn_mask, repeats)
+    if rank == 4:
+        return op.Attention(query, key, value, attn_mask, is_causal=int(is_causal), scale=scale)[0]
+    axis = op.Constant(value_ints=[1 if rank == 3 else 0])
+    change, restore = (op.Unsqueeze, op.Squeeze) if rank == 3 else (op.Squeeze, op.Unsqueeze)
+    changed = [None if x is None else change(x, axis) for x in (query, key, value, attn_mask)]
+    return restore(op.Attention(*changed, is_causal=int(is_causal), scale=scale)[0], axis)
+
+
+def stable_sort(x: Any, stable: bool = True, dim: int = -1, descending: bool = False) -> Any:
+    """Translate a stable sort: of equal values, `TopK` returns the first one first."""
+    size = op.Gather(op.Shape(x), op.Constant(value_ints=[dim]))
+    return op.TopK(x, size, axis=dim, largest=int(descending), sorted=1)

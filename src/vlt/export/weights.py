@@ -1,0 +1,182 @@
+"""Let a graph read its weights from the weight file of the checkpoint, so that they are stored once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+SCALE = ".scale"
+"""Suffix of the name of a matrix's scales, see `vlt.checkpoint.scaling`."""
+SMALLEST = 64
+"""Smallest number of values that are read from the file; fewer are written into the graph."""
+DTYPES = {"F32": ir.DataType.FLOAT, "I8": ir.DataType.INT8}
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A tensor in a weight file.
+
+    Attributes:
+        name: its name.
+        dtype: float32 or int8.
+        shape: its shape.
+        offset: of its first byte in the file.
+        length: its bytes.
+    """
+
+    name: str
+    dtype: ir.DataType
+    shape: tuple[int, ...]
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The tensor of a file that an initializer of a graph holds.
+
+    Attributes:
+        name: of the tensor.
+        transposed: whether the initializer is its transpose.
+    """
+
+    name: str
+    transposed: bool
+
+
+def read_layout(path: Path) -> dict[str, Stored]:
+    """Read where each tensor of a safetensors file lies, by name; those of other types are left out."""
+    with path.open("rb") as file:
+        (size,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(size))
+    begin = 8 + size
+    return {
+        name: Stored(name, DTYPES[entry["dtype"]], tuple(entry["shape"]), begin + first, last - first)
+        for name, entry in header.items()
+        if name != "__metadata__" and entry["dtype"] in DTYPES
+        for first, last in [entry["data_offsets"]]
+    }
+
+
+class SharedWeights:
+    """The weights of a file, which graphs refer to instead of holding copies.
+
+    Args:
+        path: a safetensors file of float32 tensors and of int8 matrices with a scale per row.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.layout = read_layout(path)
+        content = np.memmap(path, np.uint8, "r")
+        self.by_content: dict[bytes, Found] = {}
+        for stored in self.layout.values():
+            if stored.name.endswith(SCALE):
+                continue
+            values = self.values(content, stored)
+            self.by_content.setdefault(key_of(values), Found(stored.name, False))
+            if values.ndim == 2:
+                self.by_content.setdefault(key_of(np.ascontiguousarray(values.T)), Found(stored.name, True))
+
+    def values(self, content: npt.NDArray[np.uint8], stored: Stored) -> npt.NDArray[np.float32]:
+        """Read a tensor, int8 restored to float32 as `vlt.checkpoint.scaling.from_bytes` does."""
+        raw = content[stored.offset : stored.offset + stored.length]
+        if stored.dtype is ir.DataType.FLOAT:
+            return raw.view(np.float32).reshape(stored.shape)
+        scale = self.values(content, self.layout[stored.name + SCALE])
+        restored: npt.NDArray[np.float32] = raw.view(np.int8).reshape(stored.shape) * scale.reshape(
+            -1, *[1] * (len(stored.shape) - 1)
+        )
+        return restored
+
+    def share(self, model: ir.Model) -> list[str]:
+        """Make a graph read its weights from the file.
+
+        An int8 matrix is multiplied by its scales, which a runtime does once, when it loads the graph.
+
+        Args:
+            model: changed in place.
+
+        Returns:
+            The names of the tensors of the graph that are not in the file, without small ones.
+        """
+        writer = GraphWriter(model.graph, self.path.name)
+        left = []
+        for value in list(model.graph.initializers.values()):
+            tensor = value.const_value
+            if tensor is None or tensor.dtype is not ir.DataType.FLOAT or tensor.size < SMALLEST:
+                continue
+            found = self.by_content.get(key_of(tensor.numpy()))
+            if found is None:
+                left.append(str(value.name))
+                continue
+            stored = self.layout[found.name]
+            if stored.dtype is ir.DataType.FLOAT:
+                shared = writer.stored(stored)
+                writer.replace(value, writer.add("Transpose", [shared], perm=[1, 0]) if found.transposed else shared)
+                continue
+            writer.restore(value, stored, self.layout[found.name + SCALE], transposed=found.transposed)
+        return left
+
+
+class GraphWriter:
+    """Add nodes to a graph.
+
+    Args:
+        graph: changed in place.
+        location: name of the weight file.
+    """
+
+    def __init__(self, graph: ir.Graph, location: str) -> None:
+        self.graph = graph
+        self.location = location
+        self.first = next(iter(graph))
+
+    def stored(self, stored: Stored) -> ir.Value:
+        """Return the initializer that is a tensor of the file."""
+        if stored.name in self.graph.initializers:
+            known = self.graph.initializers[stored.name]
+            if isinstance(known.const_value, ir.ExternalTensor):
+                return known
+            known.name = f"{stored.name}.copy"
+        shape = ir.Shape(stored.shape)
+        tensor = ir.ExternalTensor(
+            self.location, stored.offset, stored.length, stored.dtype, shape=shape, name=stored.name
+        )
+        value = ir.Value(name=stored.name, shape=shape, type=ir.TensorType(stored.dtype), const_value=tensor)
+        self.graph.register_initializer(value)
+        return value
+
+    def add(self, op: str, inputs: list[ir.Value], before: ir.Node | None = None, **attributes: Any) -> ir.Value:
+        """Add a node of one output before another node; None: before all."""
+        node = ir.node(op, inputs, attributes)
+        self.graph.insert_before(before or self.first, node)
+        return node.outputs[0]
+
+    def replace(self, old: ir.Value, new: ir.Value) -> None:
+        """Replace an initializer by another value wherever it is used."""
+        ir.convenience.replace_all_uses_with(old, new)
+        del self.graph.initializers[str(old.name)]
+
+    def restore(self, old: ir.Value, stored: Stored, scale: Stored, *, transposed: bool) -> None:
+        """Replace an initializer by an int8 matrix times its scales."""
+        values = self.add("Cast", [self.stored(stored)], to=ir.DataType.FLOAT)
+        shape = ir.Value(name=f"{stored.name}.rows", const_value=ir.tensor([-1, *[1] * (len(stored.shape) - 1)]))
+        self.graph.register_initializer(shape)
+        restored = self.add("Mul", [values, self.add("Reshape", [self.stored(scale), shape])])
+        self.replace(old, self.add("Transpose", [restored], perm=[1, 0]) if transposed else restored)
+
+
+def key_of(values: npt.NDArray[np.float32]) -> bytes:
+    """Hash shape and content of an array."""
+    digest = hashlib.blake2b(repr(values.shape).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(values).data)
+    return digest.digest()

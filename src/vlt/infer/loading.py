@@ -1,0 +1,128 @@
+"""Load the predictor of a checkpoint, on the engine that fits."""
+
+from __future__ import annotations
+
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from onnxruntime import InferenceSession
+
+from vlt.checkpoint.directory import (
+    EXPRESSION_GRAPH,
+    IMAGE_GRAPH,
+    OUTLINE_GRAPH,
+    OUTLINE_IMAGE_GRAPH,
+    REFINER,
+    WEIGHTS,
+)
+from vlt.checkpoint.opened import OpenedCheckpoint, open_checkpoint, verify_files
+from vlt.errors import ConfigError
+from vlt.infer.onnx_engine import OnnxEngine
+from vlt.infer.onnx_session import has_provider, open_session
+from vlt.infer.predictor import Predictor
+from vlt.refine.onnx_segmenter import OnnxSegmenter
+from vlt.refine.refiner import Refiner
+from vlt.text.reader import padded_length
+
+EngineName: TypeAlias = Literal["onnx", "torch"]
+
+
+def load(
+    checkpoint: Path | str | None = None,
+    device: str | None = None,
+    *,
+    engine: EngineName | None = None,
+    refine: bool = True,
+    correct_spelling: bool = True,
+    threads: int | None = None,
+) -> Predictor:
+    """Load a predictor.
+
+    Args:
+        checkpoint: the folder of a checkpoint or of a run (its best checkpoint is taken); None: the model that comes
+            with the package.
+        device: such as "cpu" or "cuda:1"; None: a GPU where there is one that the engine can use.
+        engine: "onnx" runs the graphs of an exported checkpoint with ONNX Runtime, "torch" its weights with PyTorch;
+            None: the graphs where the checkpoint has them.
+        refine: refine mask outlines if the checkpoint includes a refiner and its settings say so; most of the time
+            per image.
+        correct_spelling: correct slips of the pen before an expression is read, see `vlt.text.spelling`; replaces the
+            checkpoint's setting, which evaluation uses.
+        threads: CPU threads of ONNX Runtime; None: one per core. PyTorch has its own setting.
+
+    Raises:
+        CheckpointError: see `vlt.checkpoint.open_checkpoint` and `vlt.checkpoint.load_checkpoint`.
+        ConfigError: a device that this machine does not have; an engine that is not installed, or not one of these; a
+            checkpoint without graphs where they are needed.
+    """
+    opened = open_checkpoint(checkpoint, refine=refine)
+    if choose_engine(opened, engine, device) == "onnx":
+        predictor = onnx_predictor(opened, device, refine=refine, threads=threads)
+    else:
+        from vlt.checkpoint.read import load_checkpoint  # noqa: PLC0415 (torch is imported where it is used)
+        from vlt.infer.torch_engine import torch_predictor  # noqa: PLC0415
+
+        loaded = load_checkpoint(opened.path, device, refine=refine)
+        predictor = torch_predictor(loaded.model, loaded.text, loaded.config, loaded.refiner)
+    return predictor.with_settings(correct_spelling=correct_spelling)
+
+
+def choose_engine(opened: OpenedCheckpoint, engine: EngineName | None = None, device: str | None = None) -> EngineName:
+    """Choose the engine for a checkpoint: its graphs, unless only PyTorch can use the device.
+
+    Raises:
+        ConfigError: see `load`.
+    """
+    if engine not in (None, "onnx", "torch"):
+        raise ConfigError(f"The engine is {engine!r}; take 'onnx', 'torch' or None.")
+    has_graphs, has_torch = (opened.path / IMAGE_GRAPH).is_file(), find_spec("torch") is not None
+    if engine == "torch" and not has_torch:
+        raise ConfigError("The engine 'torch' is not installed; `pip install \"vlt[train]\"` adds it.")
+    if not has_graphs and (engine == "onnx" or not has_torch):
+        remedy = "`vlt export` makes them" + ("" if has_torch else ', and `pip install "vlt[train]"` adds PyTorch')
+        raise ConfigError(f"{opened.path} has no graphs for ONNX Runtime; {remedy}.")
+    if engine or not has_graphs:
+        return engine or "torch"
+    return "onnx" if not has_torch or has_provider(device) else "torch"
+
+
+def onnx_predictor(
+    opened: OpenedCheckpoint, device: str | None = None, *, refine: bool = True, threads: int | None = None
+) -> Predictor:
+    """Make the predictor of an exported checkpoint.
+
+    Args:
+        opened: a checkpoint with graphs.
+        device: see `vlt.infer.onnx_session.find_provider`.
+        refine: use its refiner, if it has one.
+        threads: CPU threads; None: one per core.
+
+    Raises:
+        CheckpointError: a file is missing, damaged, or belongs to other weights.
+        ConfigError: the device is not there.
+    """
+    verify_files(opened.path, opened.hashes)
+    open_graph = partial(open_graphs, opened, device=device, threads=threads)
+    refiner = None
+    if refine and (opened.path / OUTLINE_GRAPH).is_file():
+        refiner = Refiner(OnnxSegmenter(*open_graph(REFINER, OUTLINE_IMAGE_GRAPH, OUTLINE_GRAPH)))
+    config = opened.config
+    return Predictor(
+        OnnxEngine(*open_graph(WEIGHTS, IMAGE_GRAPH, EXPRESSION_GRAPH)),
+        opened.text,
+        config.inference,
+        input_size=config.input_size,
+        antialias=config.model.antialias,
+        pad_to=padded_length(config.model),
+        refiner=refiner,
+    )
+
+
+def open_graphs(
+    opened: OpenedCheckpoint, weights: str, *names: str, device: str | None = None, threads: int | None = None
+) -> list[InferenceSession]:
+    """Load graphs of a checkpoint by name, which read their weights from the file `weights`; see `open_session`."""
+    made_for = opened.hashes.get(weights)
+    return [open_session(opened.path / name, made_for, device=device, threads=threads) for name in names]

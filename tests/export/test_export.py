@@ -1,0 +1,191 @@
+"""Exported checkpoints: the graphs give what the network gives, at other sizes than the one they were traced with."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY, VOCABULARY
+from PIL import Image
+from safetensors.torch import save_file
+
+from vlt.checkpoint import pack_checkpoint, save_checkpoint
+from vlt.config import parse_config
+from vlt.errors import CheckpointError, ConfigError
+from vlt.export.run import export_checkpoint
+from vlt.infer import load
+from vlt.model.build import build_model
+from vlt.refine.promptable import PromptableSegmenter
+from vlt.text.reader import build_text
+
+CANDIDATES = {"dim": 16, "heads": 2, "layers": 1, "count": 4, "detector_width": 0.0625, "grid": 2, "num_queries": 2}
+REFERENCE = {
+    "name": "reference",
+    "image_size": 64,
+    "max_words": 8,
+    "words": {"source": "hash", "dim": 16},
+    "rnn_dim": 64,
+    "fused_dim": 64,
+    "hidden_dim": 16,
+    "transformer_dim": 16,
+    "heads": 4,
+    "num_queries": 4,
+    "backbone": {"width": 0.0625, "blocks": [1, 1, 1, 1, 1]},
+}
+EXPRESSIONS = ["red circle", "the big blue square", "circle", "green triangle on top of the square"]
+
+
+def network(folder, model):
+    """Write a checkpoint with random weights."""
+    loss = {"candidate": 1.0} if "candidates" in model else {}
+    config = parse_config({**TINY, "model": model, "loss": loss, "inference": {"batch_size": 3, "flip": True}}, "tests")
+    torch.manual_seed(0)
+    built, text = build_model(config.model).eval(), build_text(config.model, VOCABULARY)
+    save_checkpoint(folder, model=built, config=config, text=text, meta={})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def exported(tiny_checkpoint, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exported") / "tiny"
+    export_checkpoint(tiny_checkpoint, folder, say=lambda line: None)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory):
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 80, 3), dtype=np.uint8)
+    path = tmp_path_factory.mktemp("photo") / "photo.png"
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def predictions(folder, engine, photo):
+    """Predict all expressions, in one call, on two copies of an image."""
+    return load(folder, engine=engine).predict([photo, photo], EXPRESSIONS)
+
+
+def assert_same(folder, photo):
+    one, other = (predictions(folder, engine, photo) for engine in ("onnx", "torch"))
+    for found, expected in zip(chain(*one), chain(*other), strict=True):
+        assert np.abs(found.probability() - expected.probability()).max() < 1e-3
+        assert (found.mask == expected.mask).mean() > 0.999
+        assert found.score == pytest.approx(expected.score, abs=1e-3)
+        assert (found.presence is None) == (expected.presence is None)
+
+
+def test_both_engines_predict_the_same(exported, photo):
+    assert_same(exported, photo)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {**TINY["model"], "candidates": CANDIDATES},
+        {**TINY["model"], "fusion": "sentence", "queries": "learned", "mask_padding": False},
+        REFERENCE,
+    ],
+    ids=["candidates", "padding that is read", "reference"],
+)
+def test_other_networks(model, photo, tmp_path):
+    differences = export_checkpoint(network(tmp_path / "start", model), tmp_path / "exported", say=lambda line: None)
+    assert differences.keys() == {"image.onnx", "expression.onnx"}
+    assert_same(tmp_path / "exported", photo)
+
+
+def test_a_packed_checkpoint_with_a_refiner(tiny_checkpoint, photo, tmp_path):
+    torch.manual_seed(0)
+    save_file(PromptableSegmenter().state_dict(), tmp_path / "refiner.safetensors")
+    pack_checkpoint(tiny_checkpoint, tmp_path / "packed", refiner=tmp_path / "refiner.safetensors")
+    export_checkpoint(tmp_path / "packed", tmp_path / "exported", say=lambda line: None)
+    for name in ("weights.safetensors", "refiner.safetensors"):  # weights lie once
+        assert (tmp_path / "exported" / name).read_bytes() == (tmp_path / "packed" / name).read_bytes()
+    graphs = sum(path.stat().st_size for path in (tmp_path / "exported").glob("*.onnx"))
+    assert graphs < (tmp_path / "packed" / "refiner.safetensors").stat().st_size / 2
+    assert_same(tmp_path / "exported", photo)
+
+
+def test_predicting_with_graphs_needs_no_torch(exported, photo):
+    """In a process in which torch and what needs it cannot be imported."""
+    code = f"""
+import sys
+for name in ("torch", "transformers", "accelerate", "torchmetrics", "tensorboard", "onnx", "onnxscript"):
+    sys.modules[name] = None
+import vlt
+[prediction] = vlt.load({str(exported)!r}).predict({str(photo)!r}, "red circle")
+print(prediction.mask.shape)
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert result.stdout == "(48, 80)\n"
+
+
+def test_graphs_are_preferred_and_can_be_refused(exported, tiny_checkpoint):
+    assert "Onnx" in type(load(exported).engine).__name__
+    assert "Torch" in type(load(exported, engine="torch").engine).__name__
+    assert "Torch" in type(load(tiny_checkpoint).engine).__name__
+    with pytest.raises(ConfigError, match=r"has no graphs for ONNX Runtime; `vlt export` makes them\.$"):
+        load(tiny_checkpoint, engine="onnx")
+    with pytest.raises(ConfigError, match=r"The engine is 'tensorrt'; take 'onnx', 'torch' or None\.$"):
+        load(exported, engine="tensorrt")
+
+
+# ---------------------------------------------------------------- bad input
+
+
+@pytest.fixture
+def copied(exported, tmp_path):
+    return Path(shutil.copytree(exported, tmp_path / "copied"))
+
+
+def forget_hashes(folder):
+    """Make the checkpoint one that states no hashes of its graphs."""
+    meta = json.loads((folder / "meta.json").read_bytes())
+    meta["sha256"] = {name: digest for name, digest in meta["sha256"].items() if not name.endswith(".onnx")}
+    (folder / "meta.json").write_text(json.dumps(meta))
+
+
+def test_a_graph_of_other_weights_is_refused(copied, tiny_model, tiny_config, tiny_text, tmp_path):
+    other = tmp_path / "other"
+    torch.manual_seed(1)
+    save_checkpoint(other, model=build_model(tiny_config.model), config=tiny_config, text=tiny_text, meta={})
+    shutil.copy(copied / "image.onnx", other)
+    shutil.copy(copied / "expression.onnx", other)
+    with pytest.raises(CheckpointError, match=r"image\.onnx belongs to other weights .*; export the checkpoint a"):
+        load(other, engine="onnx")
+
+
+@pytest.mark.parametrize("keep", [0, 1000])
+def test_a_truncated_graph_is_refused(copied, keep):
+    path = copied / "expression.onnx"
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(CheckpointError, match=r"expression\.onnx is damaged or was changed"):
+        load(copied)
+    forget_hashes(copied)
+    with pytest.raises(CheckpointError, match=r"expression\.onnx cannot be loaded by ONNX Runtime .* or upgrade onnx"):
+        load(copied)
+
+
+def test_a_missing_graph_is_refused(copied):
+    (copied / "expression.onnx").unlink()
+    with pytest.raises(CheckpointError, match=r"lacks expression\.onnx; copy the checkpoint again\.$"):
+        load(copied)
+
+
+@pytest.mark.parametrize("device", ["toaster", "cpu:x"])
+def test_a_device_that_is_not_there_is_refused(exported, device):
+    with pytest.raises(ConfigError, match=rf"The device '{device}' cannot be used by this ONNX Runtime, which has"):
+        load(exported, device, engine="onnx")
+
+
+def test_a_folder_that_holds_something_else_is_refused(tiny_checkpoint, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(CheckpointError, match="exists and is no checkpoint"):
+        export_checkpoint(tiny_checkpoint, tmp_path, say=lambda line: None)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
