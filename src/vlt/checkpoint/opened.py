@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError, safe_open
 
 from vlt.checkpoint.directory import CONFIG, FORMAT, META, REFINER_FILES, WEIGHTS, find_checkpoint, reason
 from vlt.config.reading import parse_config
@@ -18,6 +21,10 @@ from vlt.files import read_text
 from vlt.text.reader import TextReader, load_text
 from vlt.version import __version__
 
+SCALE = ".scale"
+"""Suffix of the name under which the scales of an int8 matrix are stored, see `vlt.checkpoint.scaling`."""
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+"""Ends of the names of tensors that batch normalisation collects."""
 NAMED = 5
 """Largest number of names listed in an error; the others are counted."""
 
@@ -122,3 +129,23 @@ def read_meta(folder: Path) -> dict[str, Any]:
     if not isinstance(meta.get("sha256", {}), dict):
         raise CheckpointError(f"{path} states no SHA-256 by file under `sha256`; the checkpoint is damaged.")
     return dict(meta)
+
+
+def count_parameters(path: Path) -> dict[str, int]:
+    """Count the parameters in a weight file by the first part of their names; scales and statistics do not count.
+
+    Raises:
+        CheckpointError: it is missing or damaged.
+    """
+    counts: dict[str, int] = {}
+    try:
+        with safe_open(path, framework="np") as file:
+            names = set(file.keys())
+            for name in file.keys():  # noqa: SIM118 (it is no mapping)
+                is_scale = name.endswith(SCALE) and name.removesuffix(SCALE) in names
+                if not is_scale and name.rpartition(".")[2] not in STATISTICS:
+                    part = name.partition(".")[0]
+                    counts[part] = counts.get(part, 0) + math.prod(file.get_slice(name).get_shape())
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} is missing or damaged ({reason(error)}); copy the checkpoint again.") from error
+    return counts

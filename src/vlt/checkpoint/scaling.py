@@ -7,10 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from vlt.checkpoint.opened import SCALE
 from vlt.errors import CheckpointError
-
-SCALE = ".scale"
-"""Suffix of the name under which a matrix's scales are stored."""
 
 STEPS = 127
 """Steps from zero to the largest absolute value of a row."""

@@ -23,7 +23,7 @@ def export(checkpoint: Path, out_dir: Path, threads: int | None) -> None:
     """
     set_threads(threads)
     if missing := [name for name in ("onnx", "onnxscript") if find_spec(name) is None]:
-        raise ConfigError(f"`vlt export` needs {' and '.join(missing)}; `pip install \"vlt[export]\"` adds them.")
+        raise ConfigError(f'`vlt export` needs {" and ".join(missing)}; `pip install "vlt[export]"` adds them.')
     from vlt.export.run import export_checkpoint
 
     export_checkpoint(checkpoint, out_dir, say=click.echo)

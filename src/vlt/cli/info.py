@@ -13,7 +13,7 @@ import click
 from vlt.cli.shell import PATH, Command, examples
 
 if TYPE_CHECKING:
-    from vlt.checkpoint.read import Checkpoint
+    from vlt.checkpoint.opened import OpenedCheckpoint
 
 
 @click.command(cls=Command, epilog=examples("vlt info runs/tiny", "vlt info runs/tiny --json"))
@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 def info(checkpoint: Path | None, as_json: bool) -> None:
     """Describe the model in CHECKPOINT: its parts and sizes, its training data, its scores.
 
-    CHECKPOINT is a run or a checkpoint; without it, the model in the package is described. Loading it also
-    checks its files for damage.
+    CHECKPOINT is a run or a checkpoint; without it, the model in the package is described. Its files are also
+    checked for damage.
     """
-    from vlt.checkpoint.read import load_checkpoint
+    from vlt.checkpoint.opened import open_checkpoint, verify_files
 
-    facts = describe_checkpoint(load_checkpoint(checkpoint))
+    opened = open_checkpoint(checkpoint)
+    facts = describe_checkpoint(opened)
+    verify_files(opened.path, opened.hashes)
     if as_json:
         is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
         click.echo(json.dumps(facts, indent=1, ensure_ascii=not is_utf8))
@@ -36,7 +38,7 @@ def info(checkpoint: Path | None, as_json: bool) -> None:
         click.echo(f"{title:<11} {line}")
 
 
-def describe_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
+def describe_checkpoint(checkpoint: OpenedCheckpoint) -> dict[str, Any]:
     """Collect the facts about a checkpoint.
 
     Returns:
@@ -47,13 +49,14 @@ def describe_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
         training. `reports`: of `vlt test`, as they were packed. `licences`: as stated when packing. `files`: size of
         each in bytes.
     """
-    from vlt.refine.torch_segmenter import TorchSegmenter
+    from vlt.checkpoint.directory import REFINER, WEIGHTS
+    from vlt.checkpoint.opened import count_parameters
 
     meta, config = checkpoint.meta, checkpoint.config
-    parts = dict(checkpoint.model.named_children())
-    if checkpoint.refiner is not None and isinstance(checkpoint.refiner.segmenter, TorchSegmenter):
-        parts["refiner"] = checkpoint.refiner.segmenter.network
-    counts = {name: sum(one.numel() for one in part.parameters()) for name, part in parts.items()}
+    counts = count_parameters(checkpoint.path / WEIGHTS)
+    has_refiner = (checkpoint.path / REFINER).is_file()
+    if has_refiner:
+        counts["refiner"] = sum(count_parameters(checkpoint.path / REFINER).values())
     language = getattr(config.model, "language", None)
     split, selecting = meta.get("split"), config.data.val_split
     if selecting in (f"{split}_a", f"{split}_b"):  # version 0.1 named the whole split, and its half elsewhere
@@ -77,12 +80,12 @@ def describe_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
             "temperature": config.inference.temperature,
             "agreement": config.inference.agreement,
             "flip": config.inference.flip,
-            "refine": config.inference.refine and checkpoint.refiner is not None,
+            "refine": config.inference.refine and has_refiner,
             "input_size": list(config.input_size),
         },
         "parameters": {"total": sum(counts.values()), **counts},
-        "backbone_seen_coco_labels": checkpoint.model.backbone.seen_coco_labels,
-        "detector_seen_coco_labels": checkpoint.model.detector is not None,
+        "backbone_seen_coco_labels": config.model.backbone.seen_coco_labels,
+        "detector_seen_coco_labels": "detector" in counts,
         "training": {
             **{key: meta.get(key) for key in ("command", "commit", "version", "seed", "epoch", "step")},
             "data": config.data.model_dump(mode="json"),

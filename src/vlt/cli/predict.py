@@ -119,9 +119,7 @@ def predict(
 
     if threshold is not None:
         check_threshold(threshold)  # click lets NaN pass
-    predictor = load(
-        checkpoint, device, engine=engine, refine=refine, correct_spelling=not as_written, threads=threads
-    )
+    predictor = load(checkpoint, device, engine=engine, refine=refine, correct_spelling=not as_written, threads=threads)
     printed, done = [], 0
     for job in jobs:
         try:

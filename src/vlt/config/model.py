@@ -72,6 +72,11 @@ class Darknet53Config(Section):
         """Stride of the coarsest feature map; both sides of the input must be a multiple of it."""
         return 32
 
+    @property
+    def seen_coco_labels(self) -> bool:
+        """Whether the pretrained weights learnt from labels of COCO, whose images RefCOCO tests on, as MCN's did."""
+        return self.pretrained is not None
+
 
 class SwinConfig(Section):
     """Swin transformer from `transformers`; strides 4, 8, 16, 32."""
@@ -86,6 +91,11 @@ class SwinConfig(Section):
     """A folder, or `hf:OWNER/NAME` for a model of the hub; its architecture then replaces `size`."""
     trainable_blocks: Count | None = None
     """Number of last stages that are trained; null: all."""
+
+    @property
+    def seen_coco_labels(self) -> bool:
+        """Whether the pretrained weights learnt from labels of COCO."""
+        return False
 
     @property
     def coarsest_stride(self) -> int:
@@ -109,6 +119,11 @@ class Dinov2Config(Section):
     """A folder, or `hf:OWNER/NAME` for a model of the hub; its architecture then replaces `size`."""
     trainable_blocks: Count | None = None
     """Number of last blocks that are trained; null: all."""
+
+    @property
+    def seen_coco_labels(self) -> bool:
+        """Whether the pretrained weights learnt from labels of COCO."""
+        return False
 
     @property
     def coarsest_stride(self) -> int:

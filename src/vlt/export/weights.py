@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-SCALE = ".scale"
-"""Suffix of the name of a matrix's scales, see `vlt.checkpoint.scaling`."""
+from vlt.checkpoint.opened import SCALE
+
 SMALLEST = 64
 """Smallest number of values that are read from the file; fewer are written into the graph."""
 DTYPES = {"F32": ir.DataType.FLOAT, "I8": ir.DataType.INT8}

@@ -20,12 +20,10 @@ class Backbone(Freezable):
     Attributes:
         channels: channels of each map, finest map first.
         strides: strides of each map in input pixels, finest first; none need be a multiple of another.
-        seen_coco_labels: whether its pretrained weights learnt from labels of COCO, whose images RefCOCO tests on.
 
     Args:
         channels: see above.
         strides: see above.
-        seen_coco_labels: see above.
         mean: per RGB channel, subtracted from pixels in [0, 1].
         std: per RGB channel, dividing them afterwards.
     """
@@ -38,14 +36,12 @@ class Backbone(Freezable):
         *,
         channels: Sequence[int],
         strides: Sequence[int],
-        seen_coco_labels: bool,
         mean: Sequence[float] = (0.0, 0.0, 0.0),
         std: Sequence[float] = (1.0, 1.0, 1.0),
     ) -> None:
         super().__init__()
         self.channels = tuple(channels)
         self.strides = tuple(strides)
-        self.seen_coco_labels = seen_coco_labels
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
 
@@ -90,14 +86,11 @@ class Darknet53(Backbone):
     Args:
         width: channels as a share of the published 32 ... 1024; each is rounded to an even number.
         blocks: residual blocks of the five stages.
-        seen_coco_labels: whether the weights to be loaded learnt from COCO's labels, as MCN's, a COCO detector's, did.
     """
 
-    def __init__(
-        self, *, width: float = 1.0, blocks: Sequence[int] = (1, 2, 8, 8, 4), seen_coco_labels: bool = False
-    ) -> None:
+    def __init__(self, *, width: float = 1.0, blocks: Sequence[int] = (1, 2, 8, 8, 4)) -> None:
         widths = [max(2, round(channels * width / 2) * 2) for channels in (32, 64, 128, 256, 512, 1024)]
-        super().__init__(channels=widths[3:], strides=(8, 16, 32), seen_coco_labels=seen_coco_labels)
+        super().__init__(channels=widths[3:], strides=(8, 16, 32))
         self.stem = BatchConv(3, widths[0], 3)
         self.stages = nn.ModuleList(
             nn.Sequential(DownConv(before, after), *(ResidualBlock(after) for _ in range(count)))
@@ -132,9 +125,7 @@ class SwinBackbone(Backbone):
     def __init__(self, network: Any) -> None:
         config = network.config
         strides = [config.patch_size * 2**level for level in range(len(config.depths))]
-        super().__init__(
-            channels=network.channels, strides=strides, seen_coco_labels=False, mean=IMAGENET_MEAN, std=IMAGENET_STD
-        )
+        super().__init__(channels=network.channels, strides=strides, mean=IMAGENET_MEAN, std=IMAGENET_STD)
         self.network = network
         network.swin.layernorm.requires_grad_(False)  # only classification uses it
 
@@ -160,7 +151,6 @@ class Dinov2Backbone(Backbone):
         super().__init__(
             channels=network.channels,
             strides=[config.patch_size] * len(network.channels),
-            seen_coco_labels=False,
             mean=IMAGENET_MEAN,
             std=IMAGENET_STD,
         )

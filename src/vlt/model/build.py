@@ -287,7 +287,7 @@ def _build_photo_encoder(config: VLTConfig, neck: ScaleNeck) -> PhotoEncoder:
 
 def build_darknet53(config: Darknet53Config, pretrained: bool) -> Darknet53:
     """Build a Darknet-53 with random weights; its HDF5 file is loaded by `vlt.legacy.load_keras_backbone`."""
-    backbone = Darknet53(width=config.width, blocks=config.blocks, seen_coco_labels=config.pretrained is not None)
+    backbone = Darknet53(width=config.width, blocks=config.blocks)
     backbone.train_last(config.trainable_blocks)
     return backbone
 

@@ -122,7 +122,6 @@ class CachedBackbone(Backbone):
         super().__init__(
             channels=backbone.channels,
             strides=backbone.strides,
-            seen_coco_labels=backbone.seen_coco_labels,
             mean=backbone.mean.flatten().tolist(),
             std=backbone.std.flatten().tolist(),
         )
