@@ -66,4 +66,4 @@ def distance(found: npt.NDArray[Any], wanted: npt.NDArray[Any]) -> float:
     if (np.isfinite(found) != finite).any():
         return np.inf
     scale = max(float(wanted[finite].std()), float(np.finfo(np.float32).tiny))
-    return float(np.abs(found - wanted)[finite].max()) / scale
+    return float(np.abs(found[finite] - wanted[finite]).max()) / scale
