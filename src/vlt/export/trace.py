@@ -61,9 +61,22 @@ def trace(
             },
         )
     assert traced is not None, "only a tracer of old returns nothing"
+    drop_full_masks(traced.model)
     for node in traced.model.graph:  # where in the source a node comes from: larger than the graph itself
         node.metadata_props.clear()
     return traced.model
+
+
+def drop_full_masks(model: ir.Model) -> None:
+    """Remove constant masks that forbid nothing from attention: `transformers` adds one while it is traced."""
+    for node in model.graph:
+        mask = node.inputs[3] if node.op_type == "Attention" and len(node.inputs) > 3 else None
+        source = mask
+        while source is not None and (expand := source.producer()) is not None and expand.op_type == "Expand":
+            source = expand.inputs[0]
+        value = None if source is None else ir.convenience.get_const_tensor(source)
+        if value is not None and value.dtype is ir.DataType.BOOL and value.numpy().all():
+            node.replace_input_with(3, None)
 
 
 def attention(
