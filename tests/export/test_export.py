@@ -14,6 +14,10 @@ import torch
 from conftest import TINY, VOCABULARY
 from PIL import Image
 from safetensors.torch import save_file
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.processors import BertProcessing
 
 from vlt.checkpoint import pack_checkpoint, save_checkpoint
 from vlt.config import parse_config
@@ -22,7 +26,9 @@ from vlt.export.run import export_checkpoint
 from vlt.infer import load
 from vlt.model.build import build_model
 from vlt.refine.promptable import PromptableSegmenter
-from vlt.text.reader import build_text
+from vlt.text.reader import TokenReader, build_text
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "predict_with_graphs.py"
 
 CANDIDATES = {"dim": 16, "heads": 2, "layers": 1, "count": 4, "detector_width": 0.0625, "grid": 2, "num_queries": 2}
 REFERENCE = {
@@ -38,6 +44,24 @@ REFERENCE = {
     "num_queries": 4,
     "backbone": {"width": 0.0625, "blocks": [1, 1, 1, 1, 1]},
 }
+TOKENS = {  # in the manner of the model in the package
+    **TINY["model"],
+    "image_size": [56, 56],
+    "max_words": 10,
+    "backbone": {
+        "name": "dinov2",
+        "architecture": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 56},
+    },
+    "language": {
+        "name": "bert",
+        "tokenizer": "words",
+        "architecture": {
+            **{"model_type": "bert", "vocab_size": 40, "hidden_size": 32, "num_hidden_layers": 1},
+            **{"num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 16},
+        },
+    },
+    "candidates": CANDIDATES,
+}
 EXPRESSIONS = ["red circle", "the big blue square", "circle", "green triangle on top of the square"]
 
 
@@ -46,9 +70,18 @@ def network(folder, model):
     loss = {"candidate": 1.0} if "candidates" in model else {}
     config = parse_config({**TINY, "model": model, "loss": loss, "inference": {"batch_size": 3, "flip": True}}, "tests")
     torch.manual_seed(0)
-    built, text = build_model(config.model).eval(), build_text(config.model, VOCABULARY)
-    save_checkpoint(folder, model=built, config=config, text=text, meta={})
+    text = token_reader() if model is TOKENS else build_text(config.model, VOCABULARY)
+    save_checkpoint(folder, model=build_model(config.model).eval(), config=config, text=text, meta={})
     return folder
+
+
+def token_reader():
+    """A reader of words with an id each, between two special tokens."""
+    words = ["[UNK]", "[CLS]", "[SEP]", *sorted(set(" ".join([*VOCABULARY, *EXPRESSIONS]).split()))]
+    tokenizer = Tokenizer(WordLevel({word: place for place, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer.post_processor = BertProcessing(("[SEP]", 2), ("[CLS]", 1))
+    return TokenReader(tokenizer, {"unk_token": "[UNK]"}, max_words=TOKENS["max_words"])
 
 
 @pytest.fixture(scope="session")
@@ -99,16 +132,34 @@ def test_other_networks(model, photo, tmp_path):
     assert_same(tmp_path / "exported", photo)
 
 
-def test_a_packed_checkpoint_with_a_refiner(tiny_checkpoint, photo, tmp_path):
+@pytest.fixture(scope="module")
+def refined(tmp_path_factory):
+    """The folders of a packed checkpoint with a refiner, before and after export."""
+    folder = tmp_path_factory.mktemp("refined")
     torch.manual_seed(0)
-    save_file(PromptableSegmenter().state_dict(), tmp_path / "refiner.safetensors")
-    pack_checkpoint(tiny_checkpoint, tmp_path / "packed", refiner=tmp_path / "refiner.safetensors")
-    export_checkpoint(tmp_path / "packed", tmp_path / "exported", say=lambda line: None)
+    save_file(PromptableSegmenter().state_dict(), folder / "refiner.safetensors")
+    pack_checkpoint(network(folder / "start", TOKENS), folder / "packed", refiner=folder / "refiner.safetensors")
+    export_checkpoint(folder / "packed", folder / "exported", say=lambda line: None)
+    return folder / "packed", folder / "exported"
+
+
+def test_a_packed_checkpoint_with_a_refiner(refined, photo):
+    packed, exported = refined
     for name in ("weights.safetensors", "refiner.safetensors"):  # weights lie once
-        assert (tmp_path / "exported" / name).read_bytes() == (tmp_path / "packed" / name).read_bytes()
-    graphs = sum(path.stat().st_size for path in (tmp_path / "exported").glob("*.onnx"))
-    assert graphs < (tmp_path / "packed" / "refiner.safetensors").stat().st_size / 2
-    assert_same(tmp_path / "exported", photo)
+        assert (exported / name).read_bytes() == (packed / name).read_bytes()
+    graphs = sum(path.stat().st_size for path in exported.glob("*.onnx"))
+    assert graphs < (packed / "refiner.safetensors").stat().st_size / 2
+    assert_same(exported, photo)
+
+
+def test_the_example_needs_nothing_of_ours(refined, photo, tmp_path):
+    """In a process in which this package and torch cannot be imported."""
+    block = "import sys; sys.modules.update(dict.fromkeys(('vlt', 'torch', 'transformers'))); import runpy; "
+    run = f"sys.argv[1:] = {[str(refined[1]), str(photo), 'red circle']!r}; runpy.run_path({str(EXAMPLE)!r})"
+    subprocess.run([sys.executable, "-c", block + run], check=True, cwd=tmp_path)
+    mask = np.asarray(Image.open(tmp_path / "mask.png"))
+    assert mask.shape == (48, 80)
+    assert mask.dtype == bool
 
 
 def test_predicting_with_graphs_needs_no_torch(exported, photo):

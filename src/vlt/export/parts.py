@@ -13,12 +13,11 @@ from torch import Tensor, nn
 
 from vlt.checkpoint.directory import EXPRESSION_GRAPH, IMAGE_GRAPH, OUTLINE_GRAPH, OUTLINE_IMAGE_GRAPH, REFINER, WEIGHTS
 from vlt.checkpoint.read import Checkpoint
-from vlt.config.model import BertConfig
 from vlt.export.graphs import ExpressionGraph, ImageGraph, OutlineGraph, OutlineImageGraph
 from vlt.refine.promptable import PromptableSegmenter
 from vlt.refine.refiner import SIDE
 from vlt.refine.torch_segmenter import TorchSegmenter
-from vlt.text.reader import padded_length
+from vlt.text.reader import TokenReader, padded_length
 
 Inputs: TypeAlias = dict[str, Any]
 """Tensors by name, in the order of a module's arguments; a dict of tensors is one argument."""
@@ -103,9 +102,8 @@ def expression_part(checkpoint: Checkpoint) -> Part:
 
 def random_words(checkpoint: Checkpoint, mask: Tensor) -> Tensor:
     """Draw token ids (B, T) or word vectors (B, T, D); zero where `mask` (B, T) is False."""
-    language = getattr(checkpoint.config.model, "language", None)
-    if isinstance(language, BertConfig):
-        return torch.randint(1000, 2000, mask.shape) * mask
+    if isinstance(checkpoint.text, TokenReader):
+        return torch.randint(checkpoint.text.tokenizer.get_vocab_size(), mask.shape) * mask
     width = checkpoint.text("word").values.shape[-1]
     return torch.randn(*mask.shape, width) * mask[..., None]
 
