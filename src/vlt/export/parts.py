@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from vlt.checkpoint.directory import EXPRESSION_GRAPH, IMAGE_GRAPH, OUTLINE_GRAPH, OUTLINE_IMAGE_GRAPH, REFINER, WEIGHTS
 from vlt.checkpoint.read import Checkpoint
+from vlt.config.model import ReferenceConfig
 from vlt.export.graphs import ExpressionGraph, ImageGraph, OutlineGraph, OutlineImageGraph
 from vlt.refine.promptable import PromptableSegmenter
 from vlt.refine.refiner import SIDE
@@ -26,6 +27,8 @@ MOST = 1 << 16
 """Largest number of images, expressions or prompts of one run of a graph."""
 COUNTS = (3, 1, 2, 16, 64)
 """Numbers of expressions that are compared; with the first one, the graph is traced."""
+MOST_WIDE = 16
+"""Largest of them for the reference network, which needs some 200 MB per expression."""
 LENGTHS = 5
 """Number of lengths of expressions that are compared, from the shortest to the longest."""
 PROMPTS = (3, 1, 2, 7)
@@ -96,7 +99,8 @@ def expression_part(checkpoint: Checkpoint) -> Part:
         return {"words": random_words(checkpoint, mask), "word_mask": mask, "features": features}
 
     module = ExpressionGraph(checkpoint.model, checkpoint.config.input_size)
-    sizes = list(product(COUNTS, lengths))
+    most = MOST_WIDE if isinstance(checkpoint.config.model, ReferenceConfig) else max(COUNTS)
+    sizes = list(product([count for count in COUNTS if count <= most], lengths))
     return Part(EXPRESSION_GRAPH, WEIGHTS, module, inputs, sizes, {"words": axes, "word_mask": axes})
 
 

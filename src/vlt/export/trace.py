@@ -14,7 +14,7 @@ from onnxscript import opset23
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from vlt.export.recurrent import with_operators
+from vlt.export.operators import with_operators
 
 op: Any = opset23  # its signatures do not know the values of a graph
 OPSET = 23

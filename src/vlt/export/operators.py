@@ -1,19 +1,24 @@
-"""Recurrent encoders as single operators, since a loop over the words would be traced for one number of words."""
+"""Modules that take the place of others in a graph: recurrent encoders, and convolutions of enlarged maps."""
 
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vlt.model.language import GRUEncoder, ResetBeforeGRU, TextFeatures
+from vlt.model.layers import BatchConv
 
 
 def with_operators(module: nn.Module) -> nn.Module:
-    """Copy a module with operators in place of its recurrent parts; it can be traced, but not run.
+    """Copy a module with the modules of this file in place of what they stand for; weights are shared, not copied.
 
-    Weights are shared with the module, not copied.
+    Recurrent encoders become single operators, since a loop over the words would be traced for one number of words; so
+    the copy can be traced, but not run.
     """
     shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
     twin = copy.deepcopy(module, shared)
@@ -23,7 +28,46 @@ def with_operators(module: nn.Module) -> nn.Module:
                 setattr(parent, name, ResetBeforeOperator(child))
             elif isinstance(child, GRUEncoder):
                 setattr(parent, name, EncoderOperator(child))
+        if isinstance(parent, nn.Sequential):
+            for place, (enlarge, conv) in enumerate(pairwise(list(parent))):
+                if isinstance(enlarge, nn.Upsample) and isinstance(conv, BatchConv):
+                    parent[place], parent[place + 1] = nn.Identity(), EnlargedConv(conv)
     return twin
+
+
+class EnlargedConv(nn.Module):
+    """`BatchConv` of a map of which every position was repeated twice in both directions, computed from the map itself.
+
+    The 3 x 3 kernel meets at most 2 x 2 different positions, which ones depends on whether row and column are even: so
+    four 2 x 2 kernels, sums of its rows and columns, give the same with 4/9 of the products.
+
+    Args:
+        module: of a 3 x 3 kernel, in eval mode.
+    """
+
+    def __init__(self, module: BatchConv) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in_channels, h, w) to (B, out_channels, 2 h, 2 w)."""
+        norm: Any = self.module.norm
+        scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+        kernel = self.module.conv.weight * scale[:, None, None, None]
+        kernels = [columns for rows in halves(kernel, 2) for columns in halves(rows, 3)]  # even, odd rows and columns
+        bias = (norm.bias - norm.running_mean * scale).repeat(4)
+        y = self.module.act(F.conv2d(x, torch.cat(kernels), bias, padding=1))  # (B, 4 out_channels, h + 1, w + 1)
+        height, width = x.shape[2], x.shape[3]
+        even_even, even_odd, odd_even, odd_odd = y.chunk(4, dim=1)
+        even = torch.stack([even_even[:, :, :height, :width], even_odd[:, :, :height, 1:]], dim=4).flatten(3)
+        odd = torch.stack([odd_even[:, :, 1:, :width], odd_odd[:, :, 1:, 1:]], dim=4).flatten(3)
+        return torch.stack([even, odd], dim=3).flatten(2, 3)
+
+
+def halves(kernel: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """Sum a kernel of three rows (or columns) to two: those that even and that odd rows of the enlarged map meet."""
+    first, middle, last = kernel.split(1, dim=axis)
+    return torch.cat([first, middle + last], dim=axis), torch.cat([first + middle, last], dim=axis)
 
 
 def gru(words: Tensor, weights: list[Tensor], lengths: Tensor | None, *, hidden: int, reset_before: bool) -> Tensor:
