@@ -121,7 +121,9 @@ def test_both_engines_predict_the_same(exported, photo):
     "model",
     [
         {**TINY["model"], "candidates": CANDIDATES},
-        {**TINY["model"], "fusion": "sentence", "queries": "learned", "mask_padding": False},
+        pytest.param(
+            {**TINY["model"], "fusion": "sentence", "queries": "learned", "mask_padding": False}, marks=pytest.mark.slow
+        ),
         REFERENCE,
     ],
     ids=["candidates", "padding that is read", "reference"],
@@ -143,6 +145,7 @@ def refined(tmp_path_factory):
     return folder / "packed", folder / "exported"
 
 
+@pytest.mark.slow
 def test_a_packed_checkpoint_with_a_refiner(refined, photo):
     packed, exported = refined
     for name in ("weights.safetensors", "refiner.safetensors"):  # weights lie once
@@ -152,6 +155,7 @@ def test_a_packed_checkpoint_with_a_refiner(refined, photo):
     assert_same(exported, photo)
 
 
+@pytest.mark.slow
 def test_the_example_needs_nothing_of_ours(refined, photo, tmp_path):
     """In a process in which this package and torch cannot be imported."""
     block = "import sys; sys.modules.update(dict.fromkeys(('vlt', 'torch', 'transformers'))); import runpy; "

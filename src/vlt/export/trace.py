@@ -10,7 +10,9 @@ from typing import Any
 
 import onnx_ir as ir
 import torch
+from onnx_ir.passes import common as passes
 from onnxscript import opset23
+from onnxscript.optimizer import fold_constants_ir
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -54,6 +56,7 @@ def trace(
             output_names=outputs,
             opset_version=OPSET,
             dynamo=True,
+            optimize=False,
             verbose=False,
             custom_translation_table={
                 torch.ops.aten.scaled_dot_product_attention.default: attention,
@@ -61,10 +64,29 @@ def trace(
             },
         )
     assert traced is not None, "only a tracer of old returns nothing"
-    drop_full_masks(traced.model)
-    for node in traced.model.graph:  # where in the source a node comes from: larger than the graph itself
-        node.metadata_props.clear()
+    simplify(traced.model)
     return traced.model
+
+
+def simplify(model: ir.Model) -> None:
+    """Compute what is constant, and remove what is not used, what is there twice, and notes on the source.
+
+    Weights stay as they are, so that they can be found in the weight file: ONNX Runtime folds normalisations into them.
+    """
+    passes.InlinePass()(model)
+    fold_constants_ir(model)
+    drop_full_masks(model)
+    for each in (
+        passes.RemoveUnusedNodesPass(),
+        passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        passes.DeduplicateInitializersPass(),
+        passes.CommonSubexpressionEliminationPass(),
+        passes.RemoveUnusedOpsetsPass(),
+        passes.NameFixPass(),
+    ):
+        each(model)
+    for node in model.graph:
+        node.metadata_props.clear()
 
 
 def drop_full_masks(model: ir.Model) -> None:
