@@ -30,7 +30,8 @@ image, words, outline_image, outline = (
 )
 side = image.get_inputs()[0].shape[-1]
 pixels, (left, top, width, height) = letterbox(photo, side)
-features = dict(zip([each.name for each in image.get_outputs()], image.run(None, {"images": pixels})))
+names = [each.name for each in image.get_outputs()]
+features = dict(zip(names, image.run(None, {"images": pixels}), strict=True))
 tokens = np.array([Tokenizer.from_file(f"{folder}/tokenizer/tokenizer.json").encode(expression).ids])
 masks, outcomes = words.run(None, {"words": tokens, "word_mask": np.ones(tokens.shape, bool), **features})
 *candidates, nothing, other = np.exp(outcomes[0] - np.logaddexp.reduce(outcomes[0]))

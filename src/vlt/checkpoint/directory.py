@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from importlib import resources
@@ -84,6 +85,15 @@ def find_checkpoint(path: Path | str | None) -> Path:
             )
         raise CheckpointError(f"{path} is no checkpoint: it has no {META}.")
     return folder
+
+
+def sha256(path: Path) -> str:
+    """Compute the SHA-256 of a file, in hexadecimal.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def is_checkpoint(folder: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from vlt.checkpoint.directory import CONFIG, FORMAT, META, REFINER_FILES, WEIGHTS, find_checkpoint, reason
+from vlt.checkpoint.directory import CONFIG, FORMAT, META, REFINER_FILES, WEIGHTS, find_checkpoint, reason, sha256
 from vlt.config.reading import parse_config
 from vlt.config.run import Config
 from vlt.config.yaml_file import read_yaml
@@ -85,7 +84,7 @@ def verify_files(folder: Path, hashes: Mapping[str, str]) -> None:
     """
     for name, expected in hashes.items():
         try:
-            found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+            found = sha256(folder / name)
         except OSError as error:
             raise CheckpointError(
                 f"{folder / name} is missing or damaged ({reason(error)}); copy the checkpoint again."

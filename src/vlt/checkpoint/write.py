@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shlex
@@ -29,6 +28,7 @@ from vlt.checkpoint.directory import (
     is_checkpoint,
     partial,
     reason,
+    sha256,
     sync,
 )
 from vlt.config.reading import dump_config
@@ -105,7 +105,7 @@ def write_checkpoint(
                 save_file(own, temporary / name, metadata)
         text.save(temporary)
         hashes = {
-            path.relative_to(temporary).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            path.relative_to(temporary).as_posix(): sha256(path)
             for path in sorted(temporary.rglob("*"))
             if path.is_file()
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from vlt.checkpoint.directory import META
+from vlt.checkpoint.directory import META, sha256
 from vlt.checkpoint.read import load_checkpoint
 from vlt.checkpoint.write import whole_directory
 from vlt.export.check import compare
@@ -62,8 +61,3 @@ def export_checkpoint(
         meta["sha256"] = meta.get("sha256", {}) | {path.name: sha256(path) for path in sorted(files)}
         (temporary / META).write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
     return differences
-
-
-def sha256(path: Path) -> str:
-    """Compute the SHA-256 of a file, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
