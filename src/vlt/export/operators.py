@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vlt.model.language import GRUEncoder, ResetBeforeGRU, TextFeatures
-from vlt.model.layers import BatchConv
+from vlt.model.layers import BatchConv, copy_sharing_weights
 
 
 def with_operators(module: nn.Module) -> nn.Module:
@@ -20,8 +19,7 @@ def with_operators(module: nn.Module) -> nn.Module:
     Recurrent encoders become single operators, since a loop over the words would be traced for one number of words; so
     the copy can be traced, but not run.
     """
-    shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
-    twin = copy.deepcopy(module, shared)
+    twin = copy_sharing_weights(module)
     for parent in list(twin.modules()):
         for name, child in parent.named_children():
             if isinstance(child, ResetBeforeGRU):

@@ -97,34 +97,22 @@ class SharedWeights:
         )
         return restored
 
-    def share(self, model: ir.Model) -> list[str]:
+    def share(self, model: ir.Model) -> None:
         """Make a graph read its weights from the file.
 
         An int8 matrix is multiplied by its scales, which a runtime does once, when it loads the graph.
 
         Args:
             model: changed in place.
-
-        Returns:
-            The names of the tensors of the graph that are not in the file, without small ones.
         """
         writer = GraphWriter(model.graph, self.path.name)
-        left = []
         for value in list(model.graph.initializers.values()):
             tensor = value.const_value
             if tensor is None or tensor.dtype is not ir.DataType.FLOAT or tensor.size < SMALLEST:
                 continue
-            found = self.by_content.get(key_of(tensor.numpy()))
-            if found is None:
-                left.append(str(value.name))
-                continue
-            stored = self.layout[found.name]
-            if stored.dtype is ir.DataType.FLOAT:
-                shared = writer.stored(stored)
+            if found := self.by_content.get(key_of(tensor.numpy())):
+                shared = writer.matrix(self.layout[found.name], self.layout.get(found.name + SCALE))
                 writer.replace(value, writer.add("Transpose", [shared], perm=[1, 0]) if found.transposed else shared)
-                continue
-            writer.restore(value, stored, self.layout[found.name + SCALE], transposed=found.transposed)
-        return left
 
 
 class GraphWriter:
@@ -155,10 +143,10 @@ class GraphWriter:
         self.graph.register_initializer(value)
         return value
 
-    def add(self, op: str, inputs: list[ir.Value], before: ir.Node | None = None, **attributes: Any) -> ir.Value:
-        """Add a node of one output before another node; None: before all."""
+    def add(self, op: str, inputs: list[ir.Value], **attributes: Any) -> ir.Value:
+        """Add a node of one output before those of the traced network."""
         node = ir.node(op, inputs, attributes)
-        self.graph.insert_before(before or self.first, node)
+        self.graph.insert_before(self.first, node)
         return node.outputs[0]
 
     def replace(self, old: ir.Value, new: ir.Value) -> None:
@@ -166,13 +154,14 @@ class GraphWriter:
         ir.convenience.replace_all_uses_with(old, new)
         del self.graph.initializers[str(old.name)]
 
-    def restore(self, old: ir.Value, stored: Stored, scale: Stored, *, transposed: bool) -> None:
-        """Replace an initializer by an int8 matrix times its scales."""
+    def matrix(self, stored: Stored, scale: Stored | None) -> ir.Value:
+        """Return a tensor of the file, an int8 matrix times its scales."""
+        if scale is None or stored.dtype is ir.DataType.FLOAT:
+            return self.stored(stored)
         values = self.add("Cast", [self.stored(stored)], to=ir.DataType.FLOAT)
         shape = ir.Value(name=f"{stored.name}.rows", const_value=ir.tensor([-1, *[1] * (len(stored.shape) - 1)]))
         self.graph.register_initializer(shape)
-        restored = self.add("Mul", [values, self.add("Reshape", [self.stored(scale), shape])])
-        self.replace(old, self.add("Transpose", [restored], perm=[1, 0]) if transposed else restored)
+        return self.add("Mul", [values, self.add("Reshape", [self.stored(scale), shape])])
 
 
 def key_of(values: npt.NDArray[np.float32]) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import platform
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from vlt.config.run import Config
 from vlt.infer.engine import Logits
 from vlt.infer.predictor import Predictor
 from vlt.model.choice import box_logits
+from vlt.model.layers import copy_sharing_weights
 from vlt.model.mask_decoder import OUTPUT_STRIDE
 from vlt.model.vlt import VLT, Features
 from vlt.refine.refiner import Refiner
@@ -107,8 +107,7 @@ def without_hooks(model: nn.Module) -> nn.Module:
     `transformers` adds local functions as hooks, which cannot be pickled. They are added again at the next call,
     because the mark that says that they are there is removed, too.
     """
-    shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
-    twin = copy.deepcopy(model, shared)
+    twin = copy_sharing_weights(model)
     for module in twin.modules():
         module._forward_hooks.clear()
         module.__dict__.pop("_output_capturing_hooks_installed", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import TypeVar
 
@@ -10,6 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Self = TypeVar("Self", bound="Freezable")
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def copy_sharing_weights(module: Module) -> Module:
+    """Copy a module; parameters and buffers are shared, not copied."""
+    shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
+    return copy.deepcopy(module, shared)
 
 
 class Freezable(nn.Module):
