@@ -258,6 +258,10 @@ def test_choosing_alone_gives_the_choice_that_comes_with_the_mask() -> None:
     assert alone.logits.shape == (3, 6)
 
 
+CANCELLED = ("key.bias", "pool.bias", "score.bias")
+"""Biases that a softmax cancels: their gradient is zero but for rounding, which differs between machines."""
+
+
 @pytest.mark.parametrize("off", [(), ("cells",), ("relations",), ("cells", "relations"), ("cells", "colours")])
 def test_the_loss_of_the_choice_reaches_all_of_encoder_and_chooser_and_nothing_of_the_detector(off) -> None:
     model = _model(**dict.fromkeys(off, False)).train()
@@ -266,12 +270,12 @@ def test_the_loss_of_the_choice_reaches_all_of_encoder_and_chooser_and_nothing_o
     targets = torch.tensor([[0.2, 0.2, 0.7, 0.7]]).expand(2, -1)
     loss = candidate_loss(choice.logits, choice.boxes, choice.valid, targets, torch.tensor([True, False]), 0.1)
     loss.backward()
-    trained = {name for name, each in model.named_parameters() if each.grad is not None and each.grad.any()}
-    for name, _ in model.named_parameters():
+    for name, each in model.named_parameters():
         part = name.split(".")[0]
         if part in ("candidate_encoder", "chooser"):
-            assert name in trained, name
-        assert part not in ("detector", "choice_guide", "mask_decoder", "fusion") or name not in trained, name
+            assert each.grad is not None, name
+            assert each.grad.any() or name.endswith(CANCELLED), name
+        assert part not in ("detector", "choice_guide", "mask_decoder", "fusion") or each.grad is None, name
 
 
 def test_what_a_switch_leaves_out_does_not_change_the_weights_drawn_before_it() -> None:
