@@ -10,7 +10,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from vlt.checkpoint.directory import META, sha256
+from vlt.checkpoint.directory import IMAGE_GRAPH, META, sha256
 from vlt.checkpoint.read import load_checkpoint
 from vlt.checkpoint.write import whole_directory
 from vlt.export.check import compare
@@ -47,7 +47,7 @@ def export_checkpoint(
         for part in list_parts(loaded):
             weights = temporary / part.weights
             model = trace(part.module, part.inputs(*part.sizes[0]), part.dynamic)
-            SharedWeights(weights).share(model)
+            SharedWeights(weights).share(model, packed=part.graph == IMAGE_GRAPH)
             model.metadata_props[WEIGHTS_KEY] = sha256(weights)
             model.producer_name, model.producer_version = "vlt", __version__
             ir.save(model, temporary / part.graph)

@@ -1,4 +1,4 @@
-"""Trace a module to an ONNX graph of standard operators."""
+"""Trace a module to an ONNX graph."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from vlt.export.operators import with_operators
+from vlt.export.weights import RUNTIME
 
 op: Any = opset23  # its signatures do not know the values of a graph
 OPSET = 23
@@ -76,6 +77,7 @@ def simplify(model: ir.Model) -> None:
     passes.InlinePass()(model)
     fold_constants_ir(model)
     drop_full_masks(model)
+    use_runtime_attention(model)
     for each in (
         passes.RemoveUnusedNodesPass(),
         passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
@@ -99,6 +101,21 @@ def drop_full_masks(model: ir.Model) -> None:
         value = None if source is None else ir.convenience.get_const_tensor(source)
         if value is not None and value.dtype is ir.DataType.BOOL and value.numpy().all():
             node.replace_input_with(3, None)
+
+
+def use_runtime_attention(model: ir.Model) -> None:
+    """Replace attention without a mask by ONNX Runtime's own, which needs no memory for each pair of positions."""
+    for node in list(model.graph):
+        if node.op_type != "Attention" or node.domain or any(node.inputs[3:]) or node.attributes["is_causal"].as_int():
+            continue
+        settings = {"num_heads": node.attributes["q_num_heads"].as_int()}
+        if scale := node.attributes.get("scale"):
+            settings["scale"] = scale.as_float()
+        own = ir.node("MultiHeadAttention", node.inputs[:3], settings, domain=RUNTIME)
+        model.graph.insert_before(node, own)
+        ir.convenience.replace_all_uses_with(node.outputs[0], own.outputs[0])
+        model.graph.remove(node, safe=True)
+        model.graph.opset_imports[RUNTIME] = 1
 
 
 def attention(

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, TypeAlias
-
-from onnxruntime import InferenceSession
 
 from vlt.checkpoint.directory import (
     EXPRESSION_GRAPH,
@@ -103,26 +100,21 @@ def onnx_predictor(
         CheckpointError: a file is missing, damaged, or belongs to other weights.
         ConfigError: the device is not there.
     """
-    verify_files(opened.path, opened.hashes)
-    open_graph = partial(open_graphs, opened, device=device, threads=threads)
-    refiner = None
+    graphs = {IMAGE_GRAPH: WEIGHTS, EXPRESSION_GRAPH: WEIGHTS}
     if refine and (opened.path / OUTLINE_GRAPH).is_file():
-        refiner = Refiner(OnnxSegmenter(*open_graph(REFINER, OUTLINE_IMAGE_GRAPH, OUTLINE_GRAPH)))
+        graphs |= {OUTLINE_IMAGE_GRAPH: REFINER, OUTLINE_GRAPH: REFINER}
+    verify_files(opened.path, opened.hashes)
+    images, expressions, *outlines = (
+        open_session(opened.path / graph, opened.hashes.get(weights), device=device, threads=threads)
+        for graph, weights in graphs.items()
+    )
     config = opened.config
     return Predictor(
-        OnnxEngine(*open_graph(WEIGHTS, IMAGE_GRAPH, EXPRESSION_GRAPH)),
+        OnnxEngine(images, expressions),
         opened.text,
         config.inference,
         input_size=config.input_size,
         antialias=config.model.antialias,
         pad_to=padded_length(config.model),
-        refiner=refiner,
+        refiner=Refiner(OnnxSegmenter(*outlines)) if outlines else None,
     )
-
-
-def open_graphs(
-    opened: OpenedCheckpoint, weights: str, *names: str, device: str | None = None, threads: int | None = None
-) -> list[InferenceSession]:
-    """Load graphs of a checkpoint by name, which read their weights from the file `weights`; see `open_session`."""
-    made_for = opened.hashes.get(weights)
-    return [open_session(opened.path / name, made_for, device=device, threads=threads) for name in names]

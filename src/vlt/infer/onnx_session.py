@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ LONGEST_REASON = 160
 """Largest number of characters quoted from a message of ONNX Runtime."""
 SETTINGS = {
     "session.intra_op.allow_spinning": "0",  # threads that wait would keep other programs from working
+    "session.use_env_allocators": "1",  # see `share_memory`
 }
+GROW_BY_NEED = 1
+"""ONNX Runtime's number for an arena that grows by what is asked for, not to the next power of two."""
 
 
 def has_provider(device: str | None) -> bool:
@@ -58,6 +62,17 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@cache
+def share_memory() -> None:
+    """Let the sessions of this process take their memory from one arena.
+
+    With an arena each, every session would keep as much as it once needed.
+    """
+    place = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    limits = {"max_mem": 0, "initial_chunk_size_bytes": -1, "max_dead_bytes_per_chunk": -1}
+    ort.create_and_register_allocator(place, ort.OrtArenaCfg({**limits, "arena_extend_strategy": GROW_BY_NEED}))
+
+
 def open_session(
     path: Path, weights: str | None, *, device: str | None = None, threads: int | None = None
 ) -> ort.InferenceSession:
@@ -77,6 +92,8 @@ def open_session(
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = threads or usable_cores()
     settings.log_severity_level = 4  # errors are raised, too
+    settings.enable_mem_pattern = False  # patterns reserve memory for each size that was met
+    share_memory()
     for key, value in SETTINGS.items():
         settings.add_session_config_entry(key, value)
     try:

@@ -141,13 +141,13 @@ class WindowBlock(nn.Module):
         Windows at the border are padded with zeros, which are attended to, as in training.
         """
         (height, width), side = x.shape[-2:], self.window
-        padded = F.pad(x, (0, -width % side, 0, -height % side))
-        rows, columns = (length // side for length in padded.shape[-2:])
-        windows = padded.unflatten(3, (columns, side)).unflatten(2, (rows, side))  # (B, C, rows, side, columns, side)
-        positions = windows.permute(0, 2, 4, 3, 5, 1).flatten(3, 4).flatten(0, 2)  # (windows, side * side, C)
+        padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, 0, -width % side, 0, -height % side))
+        rows, columns = (length // side for length in padded.shape[1:3])
+        windows = padded.unflatten(2, (columns, side)).unflatten(1, (rows, side))  # (B, rows, side, columns, side, C)
+        positions = windows.transpose(2, 3).flatten(3, 4).flatten(0, 2)  # (windows, side * side, C)
         attended = self.attention(positions).unflatten(1, (side, side)).unflatten(0, (len(x), rows, columns))
-        whole = attended.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
-        return whole[..., :height, :width]
+        whole = attended.transpose(2, 3).flatten(3, 4).flatten(1, 2)
+        return whole[:, :height, :width].permute(0, 3, 1, 2)
 
 
 class WindowAttention(nn.Module):
