@@ -4,13 +4,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 from predictor_fixture import INPUT_SIZE, RedEngine, make_predictor
 
 from vlt.categories import COCO_CATEGORIES
 from vlt.data.masks import mask_box
 from vlt.evaluate.rules import choose_by_rules, detector_with_rules
 from vlt.geometry import Letterbox
+from vlt.infer.engine import Detected
 from vlt.refine.refiner import Outline
 
 BOXES = np.array([[0.0, 0.0, 0.3, 0.9], [0.4, 0.5, 0.5, 0.6], [0.7, 0.1, 0.9, 0.5], [0.1, 0.6, 0.9, 1.0]])
@@ -55,14 +55,8 @@ def test_improbable_detections_are_chosen_only_where_there_is_no_other():
 class Detecting(RedEngine):
     """An engine whose network has found the four objects above."""
 
-    def encode(self, images):
-        return SimpleNamespace(
-            candidates=SimpleNamespace(
-                valid=torch.ones(len(images), 4, dtype=torch.bool),
-                boxes=torch.tensor(BOXES).float().expand(len(images), -1, -1),
-                scores=torch.tensor(scores()).float().expand(len(images), -1, -1),
-            )
-        )
+    def detected(self, encoded, index):
+        return Detected(np.float32(BOXES), np.float32(scores()))
 
 
 def test_without_a_refiner_the_mask_is_the_chosen_box():
@@ -81,7 +75,7 @@ class Outliner:
     def __init__(self, draws):
         self.draws, self.boxes = draws, []
 
-    def encode(self, image):
+    def encode(self, image, side):
         return SimpleNamespace(letterbox=Letterbox(image.shape[:2], (256, 256)))
 
     def refine(self, features, logits, letterbox, threshold, box):
@@ -103,10 +97,8 @@ def test_a_refiner_draws_the_outline_in_the_chosen_box():
 
 def test_where_nothing_is_detected_masks_are_empty():
     class Blind(Detecting):
-        def encode(self, images):
-            encoded = super().encode(images)
-            encoded.candidates.valid[:] = False
-            return encoded
+        def detected(self, encoded, index):
+            return Detected(np.zeros((0, 4), np.float32), np.zeros((0, 80), np.float32))
 
     image = np.zeros((9, 7, 3), np.uint8)
     masks = next(iter(detector_with_rules(make_predictor(Blind()))([image], [["left guy", "dog"]])))

@@ -1,5 +1,6 @@
 """Predictions of networks that choose among candidates: presence, certainty, box, temperature and refined outlines."""
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -282,8 +283,8 @@ class BoxSegmenter:
     def segment(self, encoded, boxes, points):
         self.prompts.append((boxes, points))
         x0, y0, x1, y1 = boxes[0]
-        places = np.arange(256) * 4 + 2
-        across, down = np.minimum(places - x0, x1 - places)[None], np.minimum(places - y0, y1 - places)[:, None]
+        rows, columns = (np.arange(side // 4) * 4 + 2 for side in encoded[1:])
+        across, down = np.minimum(columns - x0, x1 - columns)[None], np.minimum(rows - y0, y1 - rows)[:, None]
         logits = np.minimum(across, down).clip(-400, 400)[None, None] / 20
         return logits.astype(np.float32), np.full((1, 1), 0.9, np.float32)
 
@@ -310,7 +311,7 @@ def test_the_chosen_box_is_the_only_prompt_in_the_segmenters_pixels(size):
     (one,) = predictor.predict(noise_image(0, size), "red")
     [([prompt], points)] = segmenter.prompts
     scale = 1024 / max(size)
-    left, top = ((1024 - int(side * scale)) // 2 for side in size[::-1])
+    left, top = ((math.ceil(side * scale / 16) * 16 - int(side * scale)) // 2 for side in size[::-1])
     expected = [box[0] * scale + left, box[1] * scale + top, box[2] * scale + left, box[3] * scale + top]
     np.testing.assert_allclose(prompt, expected, atol=0.5)
     assert (prompt.dtype, points.dtype, points.shape) == (np.float32, np.float32, (0, 2))

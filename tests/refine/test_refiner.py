@@ -27,7 +27,8 @@ from vlt.refine.refiner import (
 from vlt.refine.torch_segmenter import TorchSegmenter, build_refiner
 
 IMAGE_SIZE = (300, 400)
-GRID = SIDE // MASK_STRIDE
+INPUT_SIZE = (768, 1024)
+GRID = (INPUT_SIZE[0] // MASK_STRIDE, INPUT_SIZE[1] // MASK_STRIDE)
 MASKS_PER_PROMPT = 3
 
 
@@ -40,7 +41,7 @@ class FakeSegmenter:
         self.prompts = []
 
     def encode(self, image):
-        assert image.shape == (3, SIDE, SIDE)
+        assert image.shape == (3, *INPUT_SIZE)
         assert image.dtype == np.float32
         return "features"
 
@@ -48,7 +49,7 @@ class FakeSegmenter:
         assert encoded == "features"
         assert boxes.dtype == points.dtype == np.float32
         self.prompts.append((boxes, points))
-        logits = np.full((1, MASKS_PER_PROMPT, GRID, GRID), -20, np.float32)
+        logits = np.full((1, MASKS_PER_PROMPT, *GRID), -20, np.float32)
         for number, (x0, y0, x1, y1) in enumerate(self.boxes):
             logits[0, number, y0 // 4 : y1 // 4, x0 // 4 : x1 // 4] = 20
         return logits, self.quality
@@ -75,7 +76,7 @@ def refined_mask(refiner, *predicted, threshold=0.5):
 
 def in_segmenter(x0, y0, x1, y1):
     """The same box in pixels of the segmenter's input."""
-    scale, (top, left) = SIDE / IMAGE_SIZE[1], Letterbox(IMAGE_SIZE, (SIDE, SIDE)).offset
+    scale, (top, left) = SIDE / IMAGE_SIZE[1], Letterbox(IMAGE_SIZE, INPUT_SIZE).offset
     return [round(side * scale) + shift for side, shift in zip((x0, y0, x1, y1), (left, top) * 2, strict=True)]
 
 
@@ -178,7 +179,7 @@ def test_where_an_outline_is_uncertain_the_network_decides(certain):
     class Uncertain(FakeSegmenter):
         def segment(self, encoded, boxes, points):
             logits, quality = super().segment(encoded, boxes, points)
-            logits[:, :, GRID // 2 :] = logits[:, :, GRID // 2 :].clip(-0.5, 0.5)
+            logits[:, :, GRID[0] // 2 :] = logits[:, :, GRID[0] // 2 :].clip(-0.5, 0.5)
             return logits, quality
 
     refiner = Refiner(Uncertain(in_segmenter(80, 60, 200, 240)))
@@ -357,7 +358,7 @@ def test_refined_probabilities_are_above_the_threshold_inside_the_outline(thresh
     refined, _ = refiner.refine(features, logits, letterbox, min(threshold, 0.9999))
     assert np.isfinite(refined).all()
     assert refined.dtype == np.float32
-    assert refined.shape == (1, GRID, GRID)
+    assert refined.shape == (1, *GRID)
     if 0 < threshold < 1:
         expected = refiner.refine(features, logits, letterbox, 0.5).logits > 0
         assert np.array_equal(sigmoid(refined) > threshold, expected)
@@ -372,7 +373,7 @@ def test_the_segmenter_segments_each_box_and_point_by_itself():
     every = segmenter.segment(encoded, boxes, points)
     alone = segmenter.segment(encoded, boxes[1:], points[:0]), segmenter.segment(encoded, boxes[:1], points[1:])
     logits, quality = every
-    assert logits.shape == (4, MASKS_PER_PROMPT, GRID, GRID)
+    assert logits.shape == (4, MASKS_PER_PROMPT, 256, 256)
     assert quality.shape == (4, MASKS_PER_PROMPT)
     assert logits.dtype == quality.dtype == np.float32
     for found, expected in zip(every, zip(*alone, strict=True), strict=True):
@@ -396,7 +397,7 @@ def test_a_refiner_is_built_from_the_weights_of_its_segmenter():
 def test_features_are_a_value():
     features = encode(Refiner(FakeSegmenter()))
     assert isinstance(features, RefinerFeatures)
-    assert features.letterbox == Letterbox(IMAGE_SIZE, (SIDE, SIDE))
+    assert features.letterbox == Letterbox(IMAGE_SIZE, INPUT_SIZE)
     with pytest.raises(AttributeError):
         features.encoded = None
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
 from vlt.cli.shell import PATH, Command, examples, set_threads, threads_option
-from vlt.errors import ConfigError
 
 
 @click.command(cls=Command, epilog=examples("vlt export runs/tiny exported"))
@@ -22,8 +20,6 @@ def export(checkpoint: Path, out_dir: Path, threads: int | None) -> None:
     Every command reads the result like any checkpoint; `vlt pack` before makes it smaller.
     """
     set_threads(threads)
-    if missing := [name for name in ("onnx", "onnxscript") if find_spec(name) is None]:
-        raise ConfigError(f'`vlt export` needs {" and ".join(missing)}; `pip install "vlt[export]"` adds them.')
     from vlt.export.run import export_checkpoint
 
     export_checkpoint(checkpoint, out_dir, say=click.echo)

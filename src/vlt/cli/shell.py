@@ -48,6 +48,13 @@ threads_option = click.option(
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 NOISY = ("transformers", "torch", "accelerate", "PIL")
 DEBUG = "vlt.debug"
+OPTIONAL = {
+    *("accelerate", "filelock", "h5py", "tensorboard", "torch", "torchmetrics", "tqdm", "transformers"),
+    *("onnx", "onnx_ir", "onnxscript"),
+}
+"""Modules that a plain installation need not have."""
+EXTRAS = {"export": "export"}
+"""By command, the extra of the package that it needs; where none is named: train."""
 
 
 class Command(click.Command):
@@ -81,6 +88,16 @@ class Shell(click.Group):
                 raise
             click.echo(f"error: {error}", err=True)
             ctx.exit(error.exit_code)
+        except ModuleNotFoundError as error:
+            if ctx.meta.get(DEBUG) or (error.name or "").partition(".")[0] not in OPTIONAL:
+                raise
+            command = str(ctx.invoked_subcommand)
+            click.echo(
+                f"error: `vlt {command}` needs {error.name}, which the plain installation does not have; "
+                f'`pip install "vlt[{EXTRAS.get(command, "train")}]"` adds it.',
+                err=True,
+            )
+            ctx.exit(1)
         except OSError as error:  # a name that is too long, a disk that is full
             if ctx.meta.get(DEBUG):
                 raise

@@ -17,6 +17,7 @@ from vlt.cli.shell import (
     Command,
     checked,
     device_option,
+    engine_option,
     examples,
     refine_option,
     set_option,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from vlt.config.run import Config
     from vlt.evaluate.evaluation import Shard
     from vlt.evaluate.report import Report
+    from vlt.infer.loading import EngineName
     from vlt.infer.predictor import Predictor
     from vlt.types import Referrals
 
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
 )
 @refine_option
 @device_option
+@engine_option
 @threads_option
 @set_option
 def test(
@@ -84,6 +87,7 @@ def test(
     baselines: bool,
     refine: bool,
     device: str | None,
+    engine: EngineName | None,
     threads: int | None,
     assignments: tuple[str, ...],
 ) -> None:
@@ -94,6 +98,7 @@ def test(
     what was used. Several splits write several files, with the split in their names. Several processes
     (`accelerate launch -m vlt test CONFIG`) share the expressions; the scores are those of one.
     """
+    from vlt.config.model import VLTConfig
     from vlt.config.reading import override, parse_config, read_config
 
     run = read_config(config, assignments)
@@ -101,7 +106,7 @@ def test(
         if assignment.strip().startswith("model."):
             raise ConfigError(f"--set {assignment}: `vlt test` takes the network from the checkpoint; leave this out.")
     set_threads(threads)
-    from vlt.checkpoint.read import load_checkpoint
+    from vlt.checkpoint.opened import open_checkpoint
     from vlt.checkpoint.write import source_commit
     from vlt.dataset import load_referrals
     from vlt.evaluate.distractors import among_distractors
@@ -109,7 +114,7 @@ def test(
     from vlt.evaluate.report import Provenance
     from vlt.evaluate.worst import Worst
     from vlt.files import make_folder
-    from vlt.infer.torch_engine import torch_predictor
+    from vlt.infer.loading import make_predictor
     from vlt.train.setup import join_processes
 
     state = join_processes()
@@ -117,16 +122,17 @@ def test(
     device = str(state.device) if device is None and shard.world > 1 else device
     chosen, protocol = splits or (run.data.val_split,), protocol or run.evaluate.protocol
     referrals = {split: load_referrals(run.data, split) for split in chosen}
-    loaded = load_checkpoint(checkpoint or run.output_dir, device, refine=refine)
+    opened = open_checkpoint(checkpoint or run.output_dir, refine=refine)
     changes = [assignment for assignment in assignments if is_inference_key(assignment)]
-    used = parse_config(override(loaded.config.model_dump(mode="json"), changes), f"{loaded.path} with --set")
-    predictor = torch_predictor(loaded.model, loaded.text, used, loaded.refiner)
+    used = parse_config(override(opened.config.model_dump(mode="json"), changes), f"{opened.path} with --set")
+    changed_checkpoint = replace(opened, config=used)
+    predictor = make_predictor(changed_checkpoint, device, engine=engine, refine=refine, threads=threads)
     reports = {}
     for split in chosen:
         changed = [change.strip().partition(".")[2].replace("/", "-") for change in changes]  # such as threshold=0.3
         protocols = [] if protocol == "vlt" else [protocol]
         parts = [split, *protocols, *([] if refine else ["no-refine"]), *changed, "json"]
-        beside = loaded.path.with_name(".".join([loaded.path.name, *parts]))
+        beside = opened.path.with_name(".".join([opened.path.name, *parts]))
         reports[split] = split_file(output, split, chosen) or writable_file(beside)
     if worst:
         make_folder(worst[1])
@@ -143,7 +149,7 @@ def test(
             provenance=Provenance(
                 dataset=run.data.dataset if run.data.name == "refer" else run.data.name,
                 split=split,
-                checkpoint=str(loaded.path),
+                checkpoint=str(opened.path),
                 commit=source_commit(),
                 seed=run.seed,
                 command=shlex.join(["vlt", *sys.argv[1:]]),
@@ -151,7 +157,7 @@ def test(
         )
         others: dict[str, Report] = {}
         if baselines:
-            has_detector = loaded.model.detector is not None
+            has_detector = isinstance(used.model, VLTConfig) and used.model.candidates is not None
             others = baseline_reports(
                 predictor, referrals[split], run, protocol, has_detector=has_detector, shard=shard
             )

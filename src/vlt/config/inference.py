@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from vlt.config.section import AboveZero, Fraction, NonNegative, Positive, Section
 
 
@@ -25,6 +29,9 @@ class InferenceConfig(Section):
     swapped in the expression."""
     refine: bool = True
     """Refine mask outlines if the checkpoint includes a refiner."""
+    refine_side: Annotated[int, Field(ge=256, le=1024, multiple_of=16, strict=True)] = 1024
+    """Longer side in pixels that the refiner enlarges or shrinks an image to; 640 takes less than half of the time, and
+    small things get coarser outlines."""
     correct_spelling: bool = False
     """Correct slips of the pen in English expressions before they are read. `vlt.load` and `vlt predict` turn it on;
     evaluation reads expressions as written unless it is on here."""

@@ -93,12 +93,8 @@ def detector_with_rules(predictor: Predictor) -> MaskFunction:
     def predict(images: Sequence[Image], expressions: Sequence[Sequence[str]]) -> Iterator[list[Mask]]:
         for image, texts in zip(images, expressions, strict=True):
             features = predictor.encode(image)
-            candidates = features.encoded.candidates
-            valid, boxes, scores = (
-                each[features.index].cpu().numpy() for each in (candidates.valid, candidates.boxes, candidates.scores)
-            )
-            if valid.any():
-                boxes, scores = boxes[valid], scores[valid]
+            boxes, scores = predictor.engine.detected(features.encoded, features.index)
+            if len(boxes):
                 chosen = [choose_by_rules(text, boxes, scores) for text in texts]
                 masks = {number: mask_in_box(predictor, features, boxes[number]) for number in set(chosen)}
                 yield [masks[number] for number in chosen]

@@ -46,7 +46,8 @@ class ImageGraph(nn.Module):
         if features.pixels is not None:
             found["pixels"] = features.pixels
         if (candidates := features.candidates) is not None:
-            found |= {"boxes": candidates.boxes, "valid": candidates.valid, "tokens": candidates.tokens}
+            found |= {"boxes": candidates.boxes, "scores": candidates.scores, "valid": candidates.valid}
+            found["tokens"] = candidates.tokens
             if candidates.cells is not None:
                 found["cells"] = candidates.cells
         return found
@@ -73,7 +74,7 @@ class ExpressionGraph(nn.Module):
         if "tokens" in features:
             candidates = CandidatesOfOneImage(
                 boxes=features["boxes"],
-                scores=features["boxes"][..., :0],
+                scores=features["scores"],
                 valid=features["valid"],
                 tokens=features["tokens"],
                 cells=features.get("cells"),
@@ -95,7 +96,7 @@ class ExpressionGraph(nn.Module):
 
 
 class OutlineImageGraph(nn.Module):
-    """Image (1, 3, 1024, 1024) to the refiner's feature map.
+    """Image (1, 3, H, W) to the refiner's feature map.
 
     Args:
         network: in eval mode.

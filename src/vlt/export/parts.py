@@ -16,7 +16,8 @@ from vlt.checkpoint.read import Checkpoint
 from vlt.config.model import ReferenceConfig
 from vlt.export.graphs import ExpressionGraph, ImageGraph, OutlineGraph, OutlineImageGraph
 from vlt.refine.promptable import PromptableSegmenter
-from vlt.refine.refiner import SIDE
+from vlt.refine.refiner import SIDE, STRIDE
+from vlt.refine.tiny_vit import OUT_CHANNELS
 from vlt.refine.torch_segmenter import TorchSegmenter
 from vlt.text.reader import TokenReader, padded_length
 
@@ -33,6 +34,8 @@ LENGTHS = 5
 """Number of lengths of expressions that are compared, from the shortest to the longest."""
 PROMPTS = (3, 1, 2, 7)
 """Numbers of prompts that are compared."""
+MAPS = ((48, 63), (64, 64), (43, 64), (40, 30))
+"""Rows and columns of the refiner's feature map that are compared."""
 PROMPT_KINDS = ((2, 3), (1, 0))
 """A box and a point, see `vlt.refine.refiner.prompts`."""
 
@@ -115,21 +118,24 @@ def random_words(checkpoint: Checkpoint, mask: Tensor) -> Tensor:
 def outline_image_part(network: PromptableSegmenter) -> Part:
     """Describe the refiner's image encoder."""
 
-    def inputs(count: int) -> Inputs:
-        return {"image": torch.rand(count, 3, SIDE, SIDE)}
+    def inputs(rows: int, columns: int) -> Inputs:
+        return {"image": torch.rand(1, 3, rows * STRIDE, columns * STRIDE)}
 
-    return Part(OUTLINE_IMAGE_GRAPH, REFINER, OutlineImageGraph(network), inputs, [(1,)], {})
+    sides = (torch.export.Dim(name, min=2, max=SIDE // STRIDE) for name in ("rows", "columns"))
+    axes = {axis: STRIDE * side for axis, side in enumerate(sides, start=2)}
+    return Part(OUTLINE_IMAGE_GRAPH, REFINER, OutlineImageGraph(network), inputs, MAPS, {"image": axes})
 
 
 def outline_part(network: PromptableSegmenter) -> Part:
     """Describe the refiner's mask decoder."""
-    with torch.inference_mode():
-        encoded = network.encode(torch.rand(3, SIDE, SIDE)).clone()
     axes = {0: torch.export.Dim("prompts", min=1, max=MOST)}
+    sides = {axis: torch.export.Dim(name, min=2, max=SIDE // STRIDE) for axis, name in ((2, "rows"), (3, "columns"))}
 
-    def inputs(count: int) -> Inputs:
+    def inputs(count: int, rows: int, columns: int) -> Inputs:
         kinds = torch.tensor(PROMPT_KINDS)[torch.arange(count) % len(PROMPT_KINDS)]
+        encoded = torch.randn(1, OUT_CHANNELS, rows, columns)
         return {"encoded": encoded, "places": SIDE * torch.rand(count, 2, 2), "kinds": kinds}
 
-    sizes = [(count,) for count in PROMPTS]
-    return Part(OUTLINE_GRAPH, REFINER, OutlineGraph(network), inputs, sizes, {"places": axes, "kinds": axes})
+    sizes = [(count, *shape) for count, shape in zip(PROMPTS, MAPS, strict=True)]
+    dynamic = {"encoded": sides, "places": axes, "kinds": axes}
+    return Part(OUTLINE_GRAPH, REFINER, OutlineGraph(network), inputs, sizes, dynamic)

@@ -108,7 +108,7 @@ def use_runtime_attention(model: ir.Model) -> None:
     for node in list(model.graph):
         if node.op_type != "Attention" or node.domain or any(node.inputs[3:]) or node.attributes["is_causal"].as_int():
             continue
-        settings = {"num_heads": node.attributes["q_num_heads"].as_int()}
+        settings: dict[str, Any] = {"num_heads": node.attributes["q_num_heads"].as_int()}
         if scale := node.attributes.get("scale"):
             settings["scale"] = scale.as_float()
         own = ir.node("MultiHeadAttention", node.inputs[:3], settings, domain=RUNTIME)

@@ -121,16 +121,20 @@ class SharedWeights:
             if tensor is None or tensor.dtype is not ir.DataType.FLOAT or tensor.size < SMALLEST:
                 continue
             if found := self.by_content.get(key_of(tensor.numpy())):
-                stored, scale = self.layout[found.name], self.layout.get(found.name + SCALE)
-                if scale is not None and not found.transposed and all(map(takes_rows, value.consumers())):
-                    writer.look_up(value, stored, scale)
-                    continue
-                block = block_of(stored)
-                if packed and scale is not None and found.transposed and block and all(map(multiplies, value.consumers())):
-                    writer.multiply(value, stored, scale, block)
-                    continue
-                shared = writer.matrix(stored, scale)
-                writer.replace(value, writer.add("Transpose", [shared], perm=[1, 0]) if found.transposed else shared)
+                self.share_value(writer, value, found, packed=packed)
+
+    def share_value(self, writer: GraphWriter, value: ir.Value, found: Found, *, packed: bool) -> None:
+        """Replace an initializer by the tensor of the file that it holds; see `share`."""
+        stored, scale = self.layout[found.name], self.layout.get(found.name + SCALE)
+        used_by = {node.op_type for node in value.consumers()}
+        block = block_of(stored)
+        if scale and used_by == {"Gather"} and not found.transposed:
+            writer.look_up(value, stored, scale)
+        elif scale and used_by == {"MatMul"} and found.transposed and packed and block:
+            writer.multiply(value, stored, scale, block)
+        else:
+            shared = writer.matrix(stored, scale)
+            writer.replace(value, writer.add("Transpose", [shared], perm=[1, 0]) if found.transposed else shared)
 
 
 class GraphWriter:
@@ -187,7 +191,7 @@ class GraphWriter:
         return self.add("Mul", [values, self.add("Reshape", [self.stored(scale), shape])])
 
     def look_up(self, old: ir.Value, stored: Stored, scale: Stored) -> None:
-        """Replace an initializer that nodes take rows of: only the rows that are taken are multiplied by their scales.
+        """Replace an initializer that nodes take rows of, so that only these are multiplied by their scales.
 
         Args:
             old: the initializer.
@@ -207,7 +211,7 @@ class GraphWriter:
         del self.graph.initializers[str(old.name)]
 
     def multiply(self, old: ir.Value, stored: Stored, scale: Stored, block: int) -> None:
-        """Replace products with the transpose of an int8 matrix by `MatMulNBits`, which multiplies by the scales itself.
+        """Replace products with the transpose of an int8 matrix by `MatMulNBits`, which multiplies by the scales.
 
         Args:
             old: the initializer.
@@ -241,17 +245,6 @@ def block_of(stored: Stored) -> int | None:
             return block
         block //= 2
     return None
-
-
-def multiplies(node: ir.Node) -> bool:
-    """Whether a node is a matrix product."""
-    return node.op_type == "MatMul"
-
-
-def takes_rows(node: ir.Node) -> bool:
-    """Whether a node takes rows of its first input."""
-    axis = node.attributes.get("axis")
-    return node.op_type == "Gather" and (axis is None or axis.as_int() == 0)
 
 
 def key_of(values: npt.NDArray[np.float32]) -> bytes:

@@ -31,6 +31,18 @@ class Logits(NamedTuple):
     boxes: FloatArray | None = None
 
 
+class Detected(NamedTuple):
+    """What the detector of a network found in an image.
+
+    Attributes:
+        boxes: (N, 4) float32 xyxy as shares of the input.
+        scores: (N, 80) float32 in [0, 1], class probabilities in the order of `vlt.categories.COCO_CATEGORIES`.
+    """
+
+    boxes: FloatArray
+    scores: FloatArray
+
+
 class Engine(Protocol):
     """Runs a network. Keeps nothing between calls, so that threads may share one."""
 
@@ -62,6 +74,10 @@ class Engine(Protocol):
             words: (B, T) int64 token ids or (B, T, D) float32 vectors, padded with zeros.
             word_mask: (B, T) bool, True = a word; words come first.
         """
+        ...
+
+    def detected(self, encoded: Encoded, index: int) -> Detected:
+        """Return what was detected in one of the images that `encode` was given; the network has candidates."""
         ...
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from vlt.infer.engine import Logits
+from vlt.infer.engine import Detected, Logits
 from vlt.text.words import WordArray
 from vlt.types import FloatArray
 
@@ -30,6 +30,7 @@ class OnnxEngine:
         self.images = images
         self.expressions = expressions
         self.features = [output.name for output in images.get_outputs()]
+        self.read = {given.name for given in expressions.get_inputs()}
         self.chooses = len(expressions.get_outputs()) > 1
 
     @property
@@ -53,7 +54,7 @@ class OnnxEngine:
         outputs: list[list[npt.NDArray[Any]]] = []
         order: list[npt.NDArray[np.intp]] = []
         for image in np.unique(image_index):
-            features = {name: x[image : image + 1] for name, x in encoded.items()}
+            features = {name: x[image : image + 1] for name, x in encoded.items() if name in self.read}
             rows = np.flatnonzero(image_index == image)
             for start in range(0, len(rows), AT_ONCE):
                 some = rows[start : start + AT_ONCE]
@@ -63,3 +64,8 @@ class OnnxEngine:
         places = np.argsort(np.concatenate(order))
         masks, *others = (np.concatenate(parts)[places] for parts in zip(*outputs, strict=True))
         return Logits(masks, *others, *([encoded["boxes"][image_index]] if self.chooses else []))
+
+    def detected(self, encoded: dict[str, npt.NDArray[Any]], index: int) -> Detected:
+        """Return what was detected in an image; see `Engine`."""
+        there = encoded["valid"][index]
+        return Detected(encoded["boxes"][index][there], encoded["scores"][index][there])

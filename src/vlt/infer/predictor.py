@@ -153,7 +153,10 @@ class Predictor:
             encoded = self.engine.encode(inputs)
             if self.settings.flip:
                 flipped = self.engine.encode(np.ascontiguousarray(inputs[..., ::-1]))
-        outlines = [self.refiner.encode(one) if self.refiner and self.settings.refine else None for one in pixels]
+        outlines = [
+            self.refiner.encode(one, self.settings.refine_side) if self.refiner and self.settings.refine else None
+            for one in pixels
+        ]
         new = (
             ImageFeatures(one, box, self.engine, encoded, index, flipped, outline)
             for index, (one, box, outline) in enumerate(zip(pixels, boxes, outlines, strict=True))

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from vlt.config.run import Config
-from vlt.infer.engine import Logits
+from vlt.infer.engine import Detected, Logits
 from vlt.infer.predictor import Predictor
 from vlt.model.choice import box_logits
 from vlt.model.layers import copy_sharing_weights
@@ -72,6 +72,14 @@ class TorchEngine:
             logits = box_logits(choice, [-(-side // OUTPUT_STRIDE) for side in features.size])
         tensors = [logits] if choice is None else [logits, choice.existing(), choice.boxes]
         return Logits(*(each.float().cpu().numpy() for each in tensors))
+
+    def detected(self, encoded: Features, index: int) -> Detected:
+        """Return what was detected in an image; see `Engine`."""
+        candidates = encoded.candidates
+        assert candidates is not None, "the network has candidates"
+        there = candidates.valid[index]
+        boxes, scores = (each[index][there].float().cpu().numpy() for each in (candidates.boxes, candidates.scores))
+        return Detected(boxes, scores)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: the network without its forward hooks."""

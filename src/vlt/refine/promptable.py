@@ -25,7 +25,7 @@ class PromptedMasks(NamedTuple):
     """Masks for N prompts.
 
     Attributes:
-        logits: (N, MASKS_PER_PROMPT, 256, 256), above zero inside the mask.
+        logits: (N, MASKS_PER_PROMPT, H / 4, W / 4), above zero inside the mask.
         quality: (N, MASKS_PER_PROMPT), the estimated IoU of each mask with an object.
     """
 
@@ -50,7 +50,7 @@ class PromptableSegmenter(nn.Module):
         self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
 
     def encode(self, image: Tensor) -> Tensor:
-        """Image (3, 1024, 1024) in [0, 1] to its feature map (1, 256, 64, 64)."""
+        """Image (3, H, W) in [0, 1], H and W multiples of 16, to its feature map (1, 256, H / 16, W / 16)."""
         encoded: Tensor = self.encoder(((image - self.mean) / self.std)[None])
         return encoded
 
@@ -63,19 +63,20 @@ class PromptableSegmenter(nn.Module):
         """Segment the object of each prompt.
 
         Args:
-            encoded: (1, 256, 64, 64), the feature map of `encode`.
+            encoded: (1, 256, h, w), the feature map of `encode`.
             places: (N, 2, 2) xy in pixels of the input, two for each prompt.
             kinds: (N, 2) int64, what each place is, see `vlt.refine.refiner.prompts`.
 
         Returns:
             Masks of N prompts.
         """
-        side = self.prompts.input_image_size
+        longest = max(encoded.shape[-2:])  # places count from the corner in shares of the longer side, as in training
+        side = longest * self.encoder.stride
         kind = self.kind_vectors()[kinds][None]  # (1, N, 2, 256)
         placed = self.prompts.shared_embedding(places[None] + 0.5, (side, side))
         sparse = torch.where((kinds == 0)[None, ..., None], kind, placed + kind)
         dense = self.prompts.no_mask_embed.weight.reshape(1, -1, 1, 1).expand_as(encoded)
-        middles = [(torch.arange(side, device=encoded.device) + 0.5) / side for side in encoded.shape[-2:]]
+        middles = [(torch.arange(size, device=encoded.device) + 0.5) / longest for size in encoded.shape[-2:]]
         y, x = torch.meshgrid(*middles, indexing="ij")
         positions = self.prompts.shared_embedding(torch.stack([x, y], dim=-1)[None]).permute(0, 3, 1, 2)
         logits, quality, *_ = self.decoder(encoded, positions, sparse, dense, True)

@@ -12,10 +12,12 @@ import numpy.typing as npt
 from vlt.data.masks import box_overlap, mask_box
 from vlt.errors import CheckpointError
 from vlt.geometry import Letterbox
-from vlt.types import FloatArray, Image, Mask
+from vlt.types import FloatArray, Image, Mask, Size
 
 SIDE = 1024
-"""Height and width of the segmenter's input in pixels."""
+"""Longer side of the segmenter's input in pixels, unless settings say otherwise."""
+STRIDE = 16
+"""Sides of the segmenter's input are multiples of this number of pixels, and at least two of them."""
 MASK_STRIDE = 4
 """Stride of the segmenter's masks, in pixels of its input."""
 MIN_AGREEMENT = 0.2
@@ -53,7 +55,7 @@ class Segmenter(Protocol):
     """A promptable segmenter, numpy in and out; keeps nothing between calls."""
 
     def encode(self, image: FloatArray) -> Any:
-        """Encode an image (3, SIDE, SIDE) float32 in [0, 1]; returns opaque features."""
+        """Encode an image (3, H, W) float32 in [0, 1], see `input_size`; returns opaque features."""
         ...
 
     def segment(self, encoded: Any, boxes: FloatArray, points: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -65,7 +67,7 @@ class Segmenter(Protocol):
             points: (P, 2) float32 xy in pixels of the input.
 
         Returns:
-            Logits (B + P, R, SIDE / MASK_STRIDE, SIDE / MASK_STRIDE) of R masks for each prompt, and the estimated IoU
+            Logits (B + P, R, H / MASK_STRIDE, W / MASK_STRIDE) of R masks for each prompt, and the estimated IoU
             (B + P, R) of each.
         """
         ...
@@ -88,7 +90,7 @@ class Outline(NamedTuple):
     """A refined mask.
 
     Attributes:
-        logits: (1, 256, 256) float32 in the input of `RefinerFeatures.letterbox`; probabilities are above the threshold
+        logits: (1, h, w) float32 in the input of `RefinerFeatures.letterbox`; probabilities are above the threshold
             inside the mask.
         agreement: soft IoU of the mask with the network's probabilities, in [0, 1].
     """
@@ -112,9 +114,15 @@ class Refiner:
     def __init__(self, segmenter: Segmenter) -> None:
         self.segmenter = segmenter
 
-    def encode(self, image: Image) -> RefinerFeatures:
-        """Encode an image (H, W, 3) uint8 RGB once, for any number of predictions."""
-        letterbox = Letterbox((image.shape[0], image.shape[1]), (SIDE, SIDE))
+    def encode(self, image: Image, side: int = SIDE) -> RefinerFeatures:
+        """Encode an image once, for any number of predictions.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            side: longer side of the segmenter's input in pixels.
+        """
+        size = (image.shape[0], image.shape[1])
+        letterbox = Letterbox(size, input_size(size, side))
         return RefinerFeatures(letterbox, self.segmenter.encode(letterbox.image(image)))
 
     def refine(
@@ -142,7 +150,8 @@ class Refiner:
         Raises:
             CheckpointError: the segmenter's output is not finite.
         """
-        grid = Letterbox(letterbox.image_size, (SIDE // MASK_STRIDE, SIDE // MASK_STRIDE))
+        height, width = features.letterbox.input_size
+        grid = Letterbox(letterbox.image_size, (height // MASK_STRIDE, width // MASK_STRIDE))
         probability = replace(letterbox, image_size=grid.inner_size).probability(logits)
         area = None if box is None else letterbox.image_area(box)
         if area is None:
@@ -170,7 +179,7 @@ class Refiner:
             threshold: as for `refine`.
 
         Returns:
-            Logits (256, 256); None where the network's mask is empty or no outline agrees with it.
+            Logits (h, w); None where the network's mask is empty or no outline agrees with it.
         """
         box = mask_box(probability > threshold)
         if box is None:
@@ -201,9 +210,10 @@ class Refiner:
             area: (4,) xyxy as shares of the image, the chosen box.
 
         Returns:
-            Logits (256, 256); None where no outline overlaps the box.
+            Logits (h, w); None where no outline overlaps the box.
         """
-        prompt = features.letterbox.box(area * np.tile(grid.image_size[::-1], 2)) * SIDE
+        place = features.letterbox.box(area * np.tile(grid.image_size[::-1], 2))
+        prompt = place * np.tile(features.letterbox.input_size[::-1], 2).astype(np.float32)
         outlines, masks, quality = self.draw(features, prompt[None], np.zeros((0, 2), np.float32), grid)
         box = area * np.tile(grid.inner_size[::-1], 2)  # in positions of the grid
         (x0, y0), (x1, y1) = np.floor(box[:2]).astype(int), np.ceil(box[2:]).astype(int)
@@ -225,7 +235,7 @@ class Refiner:
             grid: as for `outline_of_mask`.
 
         Returns:
-            Logits (N, 256, 256) of all masks of all prompts, their masks (N, height, width) bool in the part of `grid`
+            Logits (N, h, w) of all masks of all prompts, their masks (N, height, width) bool in the part of `grid`
             that the image covers, and their estimated IoU (N,).
 
         Raises:
@@ -236,6 +246,22 @@ class Refiner:
             raise CheckpointError("The refiner's output is not finite (NaN or infinite): its weights are damaged.")
         outlines = drawn.reshape(-1, *drawn.shape[2:])
         return outlines, outlines[(slice(None), *inside(grid))] > 0, quality.reshape(-1)
+
+
+def input_size(size: Size, side: int = SIDE) -> Size:
+    """Compute the size of the segmenter's input: that of the image scaled to a side, rounded up to whole strides.
+
+    Args:
+        size: (height, width) of the image in pixels.
+        side: longer side of the input in pixels.
+
+    Example:
+        >>> input_size((427, 640))
+        (688, 1024)
+    """
+    longest = max(size)
+    height, width = (max(2, -(-each * side // (longest * STRIDE))) * STRIDE for each in size)
+    return height, width
 
 
 def prompts(boxes: FloatArray, points: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int64]]:
