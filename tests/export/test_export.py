@@ -5,10 +5,12 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from conftest import TINY, VOCABULARY
@@ -62,6 +64,7 @@ TOKENS = {  # in the manner of the model in the package
     },
     "candidates": CANDIDATES,
 }
+GRAPHS = ("image.onnx", "expression.onnx", "outline_image.onnx", "outline.onnx")
 EXPRESSIONS = ["red circle", "the big blue square", "circle", "green triangle on top of the square"]
 
 
@@ -145,11 +148,27 @@ def refined(tmp_path_factory):
     return folder / "packed", folder / "exported"
 
 
+def read_graph(path):
+    return onnx.load(path, load_external_data=False).graph
+
+
+@pytest.mark.slow
+def test_only_the_rows_of_words_that_are_read_are_restored_from_int8(refined):
+    graph = read_graph(refined[1] / "expression.onnx")
+    embeddings = {each.name for each in graph.initializer if each.name.endswith("word_embeddings.weight")}
+    assert {each.data_type for each in graph.initializer if each.name in embeddings} == {onnx.TensorProto.INT8}
+    assert {node.op_type for node in graph.node if embeddings & set(node.input)} == {"Gather"}
+
+
 @pytest.mark.slow
 def test_a_packed_checkpoint_with_a_refiner(refined, photo):
     packed, exported = refined
     for name in ("weights.safetensors", "refiner.safetensors"):  # weights lie once
         assert (exported / name).read_bytes() == (packed / name).read_bytes()
+    operators = {name: Counter(node.op_type for node in read_graph(exported / name).node) for name in GRAPHS[:2]}
+    assert operators["image.onnx"]["MatMulNBits"] > operators["image.onnx"]["MatMul"]  # int8 matrices stay as they are
+    assert operators["expression.onnx"]["MatMulNBits"] == 0
+    assert operators["image.onnx"]["MultiHeadAttention"] >= TOKENS["backbone"]["architecture"]["num_hidden_layers"]
     graphs = sum(path.stat().st_size for path in exported.glob("*.onnx"))
     assert graphs < (packed / "refiner.safetensors").stat().st_size / 2
     assert_same(exported, photo)
@@ -191,6 +210,25 @@ def test_graphs_are_preferred_and_can_be_refused(exported, tiny_checkpoint):
         load(exported, engine="tensorrt")
 
 
+def test_detections_are_alike(photo, tmp_path):
+    export_checkpoint(
+        network(tmp_path / "start", {**TINY["model"], "candidates": CANDIDATES}),
+        tmp_path / "out",
+        say=lambda line: None,
+    )
+    both = [load(tmp_path / "out", engine=engine) for engine in ("onnx", "torch")]
+    one, other = (each.engine.detected(each.encode(photo).encoded, 0) for each in both)
+    assert one.boxes.shape == (len(one.scores), 4)
+    for found, expected in zip(one, other, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_fast_settings(exported):
+    settings = load(exported, fast=True).settings
+    assert (settings.flip, settings.refine_side) == (False, 640)
+    assert settings == load(exported).with_settings(flip=False, refine_side=640).settings
+
+
 # ---------------------------------------------------------------- bad input
 
 
@@ -212,7 +250,7 @@ def test_a_graph_of_other_weights_is_refused(copied, tiny_model, tiny_config, ti
     save_checkpoint(other, model=build_model(tiny_config.model), config=tiny_config, text=tiny_text, meta={})
     shutil.copy(copied / "image.onnx", other)
     shutil.copy(copied / "expression.onnx", other)
-    with pytest.raises(CheckpointError, match=r"image\.onnx belongs to other weights .*; export the checkpoint a"):
+    with pytest.raises(CheckpointError, match=r"expression\.onnx belongs to other weights .*; export the checkpoint a"):
         load(other, engine="onnx")
 
 
@@ -237,6 +275,16 @@ def test_a_missing_graph_is_refused(copied):
 def test_a_device_that_is_not_there_is_refused(exported, device):
     with pytest.raises(ConfigError, match=rf"The device '{device}' cannot be used by this ONNX Runtime, which has"):
         load(exported, device, engine="onnx")
+
+
+def test_graphs_for_images_of_another_size_are_refused(copied):
+    config = copied / "config.yaml"
+    config.write_text(config.read_text().replace("image_size: null", "image_size: [96, 96]"))
+    forget_hashes(copied)
+    with pytest.raises(
+        ConfigError, match=r"are for images of 64 x 64, not of 96 x 96 pixels; leave inference\.image_s"
+    ):
+        load(copied)
 
 
 def test_a_folder_that_holds_something_else_is_refused(tiny_checkpoint, tmp_path):

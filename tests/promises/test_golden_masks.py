@@ -13,6 +13,7 @@ import pytest
 
 import vlt
 from vlt.data.masks import decode_rle
+from vlt.infer.loading import EngineName
 
 FOLDER = Path(__file__).parent
 EXAMPLES = FOLDER.parents[1] / "examples"
@@ -28,9 +29,9 @@ EXPRESSIONS = {
 KINDS = ("unrefined", "refined")
 
 
-def predict_all() -> dict:
+def predict_all(engine: EngineName = "onnx") -> dict:
     """Predict every expression: {image: {expression: {"score": ..., "unrefined": RLE, "refined": RLE}}}."""
-    refined = vlt.load(device="cpu")
+    refined = vlt.load(device="cpu", engine=engine)
     predictors = {"unrefined": refined.with_settings(refine=False), "refined": refined}
     found = {name: {expression: {} for expression in expressions} for name, expressions in EXPRESSIONS.items()}
     for name, expressions in EXPRESSIONS.items():
@@ -49,11 +50,11 @@ def record() -> None:
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def overlaps() -> dict[str, list[float]]:
+@pytest.fixture(scope="module", params=["onnx", "torch"])
+def overlaps(request) -> dict[str, list[float]]:
     """The IoU of each mask with its recording, by kind; and the difference of each score."""
     recorded = json.loads(RECORDING.read_text(encoding="utf-8"))
-    found = predict_all()
+    found = predict_all(request.param)
     result: dict[str, list[float]] = {kind: [] for kind in (*KINDS, "score")}
     for name, expressions in EXPRESSIONS.items():
         for expression in expressions:
