@@ -8,7 +8,8 @@ checkpoint, measured on a second load, when all is imported; the `first` predict
 `other` expression about the same image; `sixteen` expressions about it in one call; the whole command `vlt predict`,
 in another process; and the peak memory of both, in GB. --against names the Python of another environment, in which
 another version of the package is installed; the two take turns, so that both see the same load of the machine. A ratio
-below 1 means that this version needs less. After the first run the files are in the disk's cache.
+below 1 means that this version needs less. After the first run the files are in the disk's cache. --busy lets
+another process compute at the same time, which takes a core of two.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -74,6 +77,18 @@ def timed(*command: str) -> tuple[float, float, str]:
         return seconds, usage.ru_maxrss / 1e6, output.read()
 
 
+@contextmanager
+def busy(is_busy: bool) -> Iterator[None]:
+    """Let another process compute inside the block, if `is_busy`."""
+    other = subprocess.Popen([sys.executable, "-c", "while True: sum(range(10**6))"]) if is_busy else None
+    try:
+        yield
+    finally:
+        if other:
+            other.kill()
+            other.wait()
+
+
 def line(name: str, values: list[float]) -> str:
     """Format a row of the table."""
     return f"{name:12}" + "".join(f"{value:13.2f}" for value in values)
@@ -83,13 +98,15 @@ def line(name: str, values: list[float]) -> str:
 @click.option("--checkpoint", default="", help="A checkpoint of this version.  [default: the model in the package]")
 @click.option("--image", type=click.Path(exists=True, path_type=Path), default=IMAGE)
 @click.option("--runs", type=click.IntRange(min=1), default=3)
+@click.option("--busy", "is_busy", is_flag=True, help="Beside another process that computes.")
 @click.option("--against", metavar="PYTHON", help="Python of an environment with another version, with its own model.")
-def main(checkpoint: str, image: Path, runs: int, against: str | None) -> None:
+def main(checkpoint: str, image: Path, runs: int, is_busy: bool, against: str | None) -> None:
     """Print a row of medians per version, and their ratio."""
     versions = {"this": (sys.executable, checkpoint)}
     if against:
         versions["the other"] = (against, "")
-    rounds = [{name: measure(*version, image) for name, version in versions.items()} for _ in range(runs)]
+    with busy(is_busy):
+        rounds = [{name: measure(*version, image) for name, version in versions.items()} for _ in range(runs)]
     medians = {
         name: [statistics.median(each) for each in zip(*(one[name] for one in rounds), strict=True)]
         for name in versions
