@@ -11,18 +11,19 @@ import pytest
 import torch
 import yaml
 from click.testing import CliRunner
+from conftest import TINY
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from vlt.checkpoint import read as checkpoint_reading
-from vlt.checkpoint import set_pointer, source_commit
+from vlt.checkpoint import save_checkpoint, set_pointer, source_commit
 from vlt.cli import main
-from vlt.config import dump_config, read_config
+from vlt.config import dump_config, parse_config, read_config
 from vlt.data.prepared import write_prepared
 from vlt.dataset import load_referrals
 from vlt.evaluate import whole_image
 from vlt.export.run import export_checkpoint
+from vlt.model.build import build_model
 from vlt.prepare.splits import with_halves
 from vlt.types import Expression, Referral, Standing
 
@@ -282,17 +283,16 @@ def test_what_is_refused(run_dir, config_file, arguments, code, sentence):
     assert "mIoU" not in result.stdout
 
 
-def test_the_detector_with_rules_is_a_baseline_of_networks_with_a_detector(run_dir, config_file, monkeypatch):
+def test_the_detector_with_rules_is_a_baseline_of_networks_with_a_detector(
+    run_dir, config_file, tiny_text, monkeypatch
+):
     """The rules have tests of their own; here they mark the whole image."""
     monkeypatch.setattr("vlt.evaluate.rules.detector_with_rules", lambda predictor: whole_image)
-    load = checkpoint_reading.load_checkpoint
-
-    def with_detector(*arguments, **options):
-        loaded = load(*arguments, **options)
-        loaded.model.detector = torch.nn.Identity()
-        return loaded
-
-    monkeypatch.setattr(checkpoint_reading, "load_checkpoint", with_detector)
+    small = {"dim": 16, "heads": 2, "layers": 1, "count": 4, "detector_width": 0.0625, "grid": 2, "num_queries": 2}
+    model = {**TINY["model"], "candidates": small}
+    config = parse_config({**TINY, "model": model, "loss": {"candidate": 1.0}}, "tests")
+    network = build_model(config.model).eval()
+    save_checkpoint(run_dir / "checkpoints" / "epoch-1", model=network, config=config, text=tiny_text, meta={})
     assert invoke("tiny.yaml", "--baselines").exit_code == 0
     baselines = json.loads((run_dir / "checkpoints" / "epoch-1.val.json").read_text())["baselines"]
     assert baselines["detector with rules"] == baselines["whole image"]

@@ -49,7 +49,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 NOISY = ("transformers", "torch", "accelerate", "PIL")
 DEBUG = "vlt.debug"
 OPTIONAL = {
-    *("accelerate", "filelock", "h5py", "tensorboard", "torch", "torchmetrics", "tqdm", "transformers"),
+    *("accelerate", "h5py", "tensorboard", "torch", "torchmetrics", "tqdm", "transformers"),
     *("onnx", "onnx_ir", "onnxscript"),
 }
 """Modules that a plain installation need not have."""

@@ -7,4 +7,5 @@ Read in this order:
     trace      a module to a graph; operators replaces what would be traced badly
     weights    a graph reads its weights from the checkpoint's own files
     check      a graph against the network
+    web        a page that runs the graphs in a browser; page/ is built from web/ of the repository
 """

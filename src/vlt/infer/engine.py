@@ -32,7 +32,7 @@ class Logits(NamedTuple):
 
 
 class Detected(NamedTuple):
-    """What the detector of a network found in an image.
+    """Boxes and class probabilities that the detector of a network found in an image.
 
     Attributes:
         boxes: (N, 4) float32 xyxy as shares of the input.

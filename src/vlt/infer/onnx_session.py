@@ -21,7 +21,7 @@ SETTINGS = {
     "session.use_env_allocators": "1",  # see `share_memory`
 }
 GROW_BY_NEED = 1
-"""ONNX Runtime's number for an arena that grows by what is asked for, not to the next power of two."""
+"""ONNX Runtime's number for an arena that grows by what is needed, not to the next power of two."""
 
 
 def has_provider(device: str | None) -> bool:
