@@ -27,7 +27,9 @@ EVERYTHING = {
 
 def history(config):
     lines = (config.output_dir / "history.jsonl").read_text().splitlines()
-    return [{key: value for key, value in json.loads(line).items() if key != "seconds"} for line in lines]
+    return [
+        {key: value for key, value in json.loads(line).items() if key not in ("seconds", "waited")} for line in lines
+    ]
 
 
 def state(config):
@@ -321,7 +323,7 @@ def spoiled(losses):
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_batch(small, tmp_path, monkeypatch):
     config = small(tmp_path / "run", train={"save_every_steps": 1, "clip_norm": None})
-    third = list(prepared(config).data.batches(config, 0, skip_steps=0, rank=0, world=1))[2]
+    third = list(prepared(config).data.batches(config, rank=0, world=1))[2]
     ids = ", ".join(str(referral.ref_id) for batch in third for referral in batch.referrals)
     loss, spoil = learner.segmentation_loss, []
     monkeypatch.setattr(learner, "segmentation_loss", lambda *args: spoiled(loss(*args)) if spoil else loss(*args))
@@ -364,7 +366,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_and_the_run_goes_on(
 
     def in_want_of_room(training, *args):
         with full_disk(20_000 if training.progress.epoch else resource.RLIM_INFINITY):
-            act(training, *args)
+            return act(training, *args)
 
     monkeypatch.setattr(Training, moment, in_want_of_room)
     with pytest.raises(error, match=sentence):
@@ -400,11 +402,11 @@ def test_a_run_interrupted_before_its_first_validation_continues(small, tmp_path
     train(whole)
     counted, epochs = Training.train_epoch, []
 
-    def interrupt(self, log):
+    def interrupt(self, *args):
         if epochs:
             raise RuntimeError("interrupted")
         epochs.append(self.progress.epoch)
-        counted(self, log)
+        return counted(self, *args)
 
     with monkeypatch.context() as patch:
         patch.setattr(Training, "train_epoch", interrupt)

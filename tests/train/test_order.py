@@ -1,10 +1,20 @@
+import multiprocessing
 from itertools import chain
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlt.train.data import epoch_order, group_by_image, micro_batches, repeat_views
+from vlt.train.data import (
+    RunBatches,
+    RunSamples,
+    epoch_order,
+    group_by_image,
+    load_data,
+    micro_batches,
+    repeat_views,
+)
 
 
 def test_order_is_a_permutation_that_depends_on_seed_and_epoch_only():
@@ -32,14 +42,13 @@ def test_grouping_keeps_all_referrals_and_those_of_a_photo_together(photos, epoc
     accumulate=st.integers(1, 3),
     world=st.integers(1, 3),
     count=st.integers(0, 80),
-    skip=st.integers(0, 5),
 )
-def test_processes_and_passes_together_see_what_one_pass_sees(share, accumulate, world, count, skip):
+def test_processes_and_passes_together_see_what_one_pass_sees(share, accumulate, world, count):
     order = epoch_order(count, seed=0, epoch=0)
     batch_size = share * accumulate * world
-    whole = micro_batches(order, batch_size=batch_size, accumulate=1, rank=0, world=1, skip_steps=skip)
+    whole = micro_batches(order, batch_size=batch_size, accumulate=1, rank=0, world=1)
     ranks = [
-        micro_batches(order, batch_size=batch_size, accumulate=accumulate, rank=rank, world=world, skip_steps=skip)
+        micro_batches(order, batch_size=batch_size, accumulate=accumulate, rank=rank, world=world)
         for rank in range(world)
     ]
     assert all(len(batches) == len(whole) * accumulate for batches in ranks)
@@ -65,7 +74,43 @@ def test_an_epoch_leaves_out_less_than_a_batch_and_repeats_nothing():
     assert len(seen) == len(set(seen)) == 20
 
 
-def test_skipping_steps_gives_the_tail():
-    options = {"batch_size": 4, "accumulate": 2, "rank": 0, "world": 1}
-    order = epoch_order(23, seed=0, epoch=0)
-    assert micro_batches(order, **options, skip_steps=2) == micro_batches(order, **options)[4:]
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_the_batches_of_a_run_are_those_of_its_epochs_one_after_the_other(small, tmp_path, accumulate):
+    config = small(tmp_path, train={"epochs": 3, "batch_size": 4, "accumulate": accumulate})
+    data = load_data(config)
+    options = {"batch_size": 4, "accumulate": accumulate, "rank": 0, "world": 1}
+    expected = [
+        [epoch * data.count + index for index in batch]
+        for epoch in range(3)
+        for batch in micro_batches(data.order(config, epoch), **options)
+    ]
+    whole = RunBatches(data, config, 0, 0, 1)
+    assert len(whole) == len(expected)
+    assert list(whole) == expected
+    assert whole[1:3] == expected[1:3]
+    for done in (1, data.steps_per_epoch(config), 2 * data.steps_per_epoch(config) + 1):
+        assert list(RunBatches(data, config, done, 0, 1)) == expected[done * accumulate :]
+
+
+def test_a_sample_of_a_run_is_that_of_its_epoch(small, tmp_path):
+    config = small(tmp_path, train={"epochs": 3}, data={"flip": 0.5})
+    data = load_data(config)
+    samples = RunSamples(data, config)
+    for epoch, index in ((0, 2), (2, 2), (1, 0), (2, 1)):
+        one, other = samples[epoch * data.count + index], data.samples(config, epoch)[index]
+        assert one.expression == other.expression
+        assert (one.image == other.image).all()
+
+
+def test_the_processes_that_load_live_as_long_as_the_run(small, tmp_path):
+    """Those of the first step are there after the last epoch has begun."""
+    config = small(tmp_path, train={"epochs": 3, "workers": 2})
+    data = load_data(config)
+    steps = data.batches(config, rank=0, world=1)
+    next(steps)
+    first = {process.pid for process in multiprocessing.active_children()}
+    assert len(first) == 2
+    for _ in range(2 * data.steps_per_epoch(config)):
+        next(steps)
+    assert {process.pid for process in multiprocessing.active_children()} == first
+    steps.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from vlt.config.data import ReferDataConfig
 from vlt.config.reading import parse_config
 from vlt.config.run import Config
 from vlt.train.data import TrainData, views_per_referral
-from vlt.types import Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +42,12 @@ class Recipe:
 class RepeatedData(TrainData):
     """Training data of which one epoch of the loop holds all `train.epochs`, so that a short run saves its state once.
 
-    Each has its own order and augmentation. An adaptation is not resumed, so that no step is ever skipped.
+    Each has its own order and augmentation.
     """
 
     def steps_per_epoch(self, config: Config) -> int:
         """Return the number of optimiser steps of all epochs."""
         return config.train.epochs * super().steps_per_epoch(config)
-
-    def batches(self, config: Config, epoch: int, *, skip_steps: int, rank: int, world: int) -> Iterator[list[Batch]]:
-        """Load the batches of all epochs, see `TrainData.batches`."""
-        for number in range(config.train.epochs):
-            yield from super().batches(config, number, skip_steps=skip_steps, rank=rank, world=world)
 
 
 def adapted_config(start: Config, data: AdaptData, recipe: Recipe, *, source: Path, folder: Path) -> Config:

@@ -148,7 +148,7 @@ def train_head(start: Checkpoint, data: AdaptData, config: Config, work: Path) -
         stack.enter_context(training.stop)
         log.say(training.introduction())
         try:
-            training.train_epoch(log)
+            training.train_epoch(log, training.steps())
         except DivergedError as error:
             raise DivergedError(
                 f"The adaptation diverged and nothing was written; check the outlines, or take a lower --lr: {error}"

@@ -93,7 +93,7 @@ def load_batches(
             yield collate([items[index] for index in indices])
         return
     loaded = start_workers(PackedBatches(items, batches, collate), workers)
-    for _ in batches:
+    for _ in range(len(batches)):
         batch = receive(loaded)
         if isinstance(batch, VLTError):
             del loaded  # ends the other workers now rather than when the error is garbage-collected

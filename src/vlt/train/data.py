@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from vlt.errors import ConfigError, VLTWarning
 from vlt.text.augment import ADJECTIVES, PHRASES
 from vlt.text.reader import TextReader, build_text, padded_length
 from vlt.text.words import is_visible
-from vlt.types import Batch, Referral, Referrals
+from vlt.types import Batch, Referral, Referrals, Sample
 
 if TYPE_CHECKING:
     from vlt.synth.scenes.compose import FreshScenes
@@ -66,7 +66,7 @@ class TrainData:
 
     def steps_per_epoch(self, config: Config) -> int:
         """Return the number of optimiser steps per epoch; an incomplete last batch is left out."""
-        return self.count * views_per_referral(config) // config.train.batch_size
+        return samples_per_epoch(self, config) // config.train.batch_size
 
     def order(self, config: Config, epoch: int) -> list[int]:
         """Return the order of the samples in an epoch."""
@@ -94,13 +94,12 @@ class TrainData:
             masks=config.train.only != "candidates",
         )
 
-    def batches(self, config: Config, epoch: int, *, skip_steps: int, rank: int, world: int) -> Iterator[list[Batch]]:
-        """Load one process's batches of an epoch.
+    def batches(self, config: Config, *, done_steps: int = 0, rank: int, world: int) -> Iterator[list[Batch]]:
+        """Load one process's batches of all epochs; the processes that load them live as long as the iterator.
 
         Args:
             config: configuration of the run.
-            epoch: counted from 0.
-            skip_steps: optimiser steps that are done already.
+            done_steps: optimiser steps of the run that are done already.
             rank: number of this process.
             world: number of processes.
 
@@ -110,18 +109,91 @@ class TrainData:
         Raises:
             DataError: a file that cannot be used, or a worker process that failed.
         """
-        indices = micro_batches(
-            self.order(config, epoch),
-            batch_size=config.train.batch_size,
-            accumulate=config.train.accumulate,
-            rank=rank,
-            world=world,
-            skip_steps=skip_steps,
-        )
+        places = RunBatches(self, config, done_steps, rank, world)
         collate = Collate(padded_length(config.model))
-        loaded = load_batches(self.samples(config, epoch), indices, collate, workers=config.train.workers)
+        loaded = load_batches(RunSamples(self, config), places, collate, workers=config.train.workers)
         while step := list(islice(loaded, config.train.accumulate)):
             yield step
+
+
+class RunSamples:
+    """Samples of all epochs of a run, numbered one epoch after the other.
+
+    Args:
+        data: training data.
+        config: configuration of the run.
+    """
+
+    def __init__(self, data: TrainData, config: Config) -> None:
+        self.data = data
+        self.config = config
+        self.current: tuple[int, TrainSamples] | None = None
+
+    def __getitem__(self, place: int) -> Sample:
+        """Compute a sample; see `TrainSamples`."""
+        epoch, index = divmod(place, samples_per_epoch(self.data, self.config))
+        if self.current is None or self.current[0] != epoch:
+            self.current = epoch, self.data.samples(self.config, epoch)
+        return self.current[1][index]
+
+
+class RunBatches(Sequence[list[int]]):
+    """Places in `RunSamples` of one process's batches, `train.accumulate` of them per optimiser step.
+
+    Args:
+        data: training data.
+        config: configuration of the run.
+        done_steps: optimiser steps of the run that are done already.
+        rank: number of this process.
+        world: number of processes.
+    """
+
+    def __init__(self, data: TrainData, config: Config, done_steps: int, rank: int, world: int) -> None:
+        self.data = data
+        self.config = config
+        self.rank = rank
+        self.world = world
+        self.per_epoch = samples_per_epoch(data, config) // config.train.batch_size * config.train.accumulate
+        self.done = done_steps * config.train.accumulate
+        self.current: tuple[int, list[list[int]]] | None = None
+
+    def __len__(self) -> int:
+        return max(0, self.config.train.epochs * self.per_epoch - self.done)
+
+    @overload
+    def __getitem__(self, index: int) -> list[int]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[list[int]]: ...
+
+    def __getitem__(self, index: int | slice) -> list[int] | list[list[int]]:
+        """Return the places of a batch, or of several."""
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        epoch, place = divmod(self.done + index, self.per_epoch)
+        if self.current is None or self.current[0] != epoch:
+            self.current = epoch, self.of_epoch(epoch)
+        return self.current[1][place]
+
+    def of_epoch(self, epoch: int) -> list[list[int]]:
+        """List the batches of an epoch."""
+        begin = epoch * samples_per_epoch(self.data, self.config)
+        train = self.config.train
+        batches = micro_batches(
+            self.data.order(self.config, epoch),
+            batch_size=train.batch_size,
+            accumulate=train.accumulate,
+            rank=self.rank,
+            world=self.world,
+        )
+        return [[begin + index for index in batch] for batch in batches]
+
+
+def samples_per_epoch(data: TrainData, config: Config) -> int:
+    """Count the samples of an epoch, those of an incomplete last batch included."""
+    return data.count * views_per_referral(config)
 
 
 def views_per_referral(config: Config) -> int:
@@ -247,9 +319,7 @@ def repeat_views(order: Iterable[int], count: int) -> list[int]:
     return [index * count + view for index in order for view in range(count)]
 
 
-def micro_batches(
-    order: Sequence[int], *, batch_size: int, accumulate: int, rank: int, world: int, skip_steps: int = 0
-) -> list[list[int]]:
+def micro_batches(order: Sequence[int], *, batch_size: int, accumulate: int, rank: int, world: int) -> list[list[int]]:
     """Divide an epoch among processes and forward passes.
 
     The samples of an optimiser step do not depend on how many processes and passes share them. Samples that do not
@@ -261,7 +331,6 @@ def micro_batches(
         accumulate: passes per optimiser step.
         rank: number of this process.
         world: number of processes; `accumulate` times this divides `batch_size`.
-        skip_steps: optimiser steps that are done already.
 
     Returns:
         The indices of this process's passes, `accumulate` entries per optimiser step.
@@ -269,7 +338,7 @@ def micro_batches(
     share = batch_size // (accumulate * world)
     starts = (
         step * batch_size + (part * world + rank) * share
-        for step in range(skip_steps, len(order) // batch_size)
+        for step in range(len(order) // batch_size)
         for part in range(accumulate)
     )
     return [list(order[start : start + share]) for start in starts]

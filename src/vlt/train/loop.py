@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -147,17 +148,17 @@ class Training:
         if self.progress.epoch >= epochs:
             print(f"Nothing left to train. {self.summary()}", file=sys.stderr)
             return
-        with self.log(epochs * self.steps_per_epoch) as log, self.stop:
+        with self.log(epochs * self.steps_per_epoch) as log, self.stop, closing(self.steps()) as steps:
             log.say(self.introduction())
             log.begin(dump_config(self.config), self.progress.history)
             while self.progress.epoch < epochs:
                 log.describe(f"epoch {self.progress.epoch + 1}/{epochs}")
                 began = time.monotonic()
                 try:
-                    self.train_epoch(log)
+                    waited = self.train_epoch(log, steps)
                     epoch = self.progress.epoch + 1
                     if epoch % self.config.train.validate_every == 0 or epoch == epochs:
-                        self.finish_epoch(log, began)
+                        self.finish_epoch(log, began, waited)
                     else:
                         self.progress.finish_epoch(None)  # its state is saved already
                 except DataError:
@@ -181,17 +182,26 @@ class Training:
             every=self.config.train.log_every_steps,
         )
 
-    def train_epoch(self, log: RunLog) -> None:
-        """Make the optimiser steps of the epoch that are not done yet, and save the state after the last."""
-        every = self.config.train.save_every_steps
-        steps = self.data.batches(
-            self.config,
-            self.progress.epoch,
-            skip_steps=self.progress.step,
-            rank=self.accelerator.process_index,
-            world=self.accelerator.num_processes,
-        )
-        for batches in steps:
+    def steps(self) -> Generator[list[Batch], None, None]:
+        """Load the batches of each optimiser step that is not done yet, over all epochs."""
+        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        yield from self.data.batches(self.config, done_steps=self.steps_done, rank=rank, world=world)
+
+    def train_epoch(self, log: RunLog, steps: Iterator[list[Batch]]) -> float:
+        """Make the optimiser steps of the epoch that are not done yet, and save the state after the last.
+
+        Args:
+            log: log of the run.
+            steps: see `steps`.
+
+        Returns:
+            Seconds in which the network waited for data.
+        """
+        every, waited = self.config.train.save_every_steps, 0.0
+        for _ in range(self.progress.step, self.steps_per_epoch):
+            began = time.monotonic()
+            batches = next(steps)
+            waited += time.monotonic() - began
             rate = self.learner.rate
             gradient = self.learner.gradient(batches, self.stop)
             if not self.learner.is_sound(gradient):
@@ -205,20 +215,24 @@ class Training:
             if every and self.progress.step % every == 0 and self.progress.step < self.steps_per_epoch:
                 self.resume.save(self.progress)
         self.resume.save(self.progress)
+        return waited
 
-    def finish_epoch(self, log: RunLog, began: float) -> None:
+    def finish_epoch(self, log: RunLog, began: float, waited: float) -> None:
         """Validate, save the checkpoint, and save the state after it.
 
         Args:
             log: log of the run.
             began: time at which the epoch began or was continued, as of `time.monotonic`.
+            waited: see `train_epoch`.
         """
+        trained = time.monotonic() - began
         network = self.learner.averaged_network
         report = validate(network, self.data, self.config, self.accelerator, log, step=self.steps_done)
         entry = {
             "epoch": self.progress.epoch + 1,
             "step": self.steps_done,
             "seconds": round(time.monotonic() - began, 1),
+            "waited": round(waited / trained, 4),
             "losses": self.progress.mean_losses(),
             **report.scores.to_dict(),
         }
@@ -293,5 +307,6 @@ def describe_epoch(entry: dict[str, Any]) -> str:
     """Describe a finished epoch on one line."""
     return (
         f"epoch {entry['epoch']}: loss {entry['losses']['total']:.4f}, val mIoU {100 * entry['miou']:.2f}, "
-        f"oIoU {100 * entry['oiou']:.2f} over {entry['count']} expressions, {entry['seconds']:.0f} s"
+        f"oIoU {100 * entry['oiou']:.2f} over {entry['count']} expressions, {entry['seconds']:.0f} s, "
+        f"{100 * entry.get('waited', 0):.1f} % of the training waiting for data"
     )
