@@ -18,6 +18,7 @@ await build({
   conditions: ["onnxruntime-web-use-extern-wasm"],
 });
 for (const name of ["index.html", "style.css"]) await copyFile(`src/${name}`, page + name);
+for (const name of ["LICENSE", "NOTICE"]) await copyFile(`../${name}`, page + name);
 for (const ending of ["mjs", "wasm"]) {
   const name = `ort-wasm-simd-threaded.${ending}`;
   await copyFile(runtime + name, page + name);

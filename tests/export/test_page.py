@@ -161,6 +161,19 @@ def test_a_visitor_is_told_what_is_wrong(visitor, tmp_path):
         wait_for(visitor, lambda text: text.startswith("Photo encoded"))
 
 
+def test_the_last_photo_chosen_is_the_one_that_is_answered_about(visitor, tmp_path):
+    """A photo that is replaced while it is encoded leaves nothing behind."""
+    with Image.open(EXAMPLES / "astronaut.jpg") as photo:
+        photo.resize((240, 240)).save(tmp_path / "first.png")
+        photo.resize((200, 240)).save(tmp_path / "second.png")
+    visitor.find_element(By.ID, "file").send_keys(str(tmp_path / "first.png"))
+    visitor.find_element(By.ID, "file").send_keys(str(tmp_path / "second.png"))
+    wait_for(visitor, lambda text: text.startswith("Photo encoded"))
+    mask, _, _ = ask(visitor, "the woman")
+    assert mask.shape == (240, 200)
+    assert mask.any()
+
+
 def test_files_that_lack_or_differ_are_named(page, chromium, tmp_path):
     copied = tmp_path / "copied"
     shutil.copytree(page, copied)
@@ -170,6 +183,7 @@ def test_files_that_lack_or_differ_are_named(page, chromium, tmp_path):
     chromium.get(f"http://localhost:{server.server_port}/")
     with pytest.raises(AssertionError, match=r"cannot be loaded: The file model/outline\.onnx is incomplete \(5 of"):
         wait_for(chromium, lambda text: text.startswith("Ready"))
+    assert not chromium.find_element(By.ID, "find").is_enabled()
     chromium.close()
     chromium.switch_to.window(chromium.window_handles[0])
     server.shutdown()
@@ -181,6 +195,10 @@ def test_an_export_needs_a_free_folder_and_a_network_that_the_page_runs(tiny_che
     refused = CliRunner().invoke(main, ["export", "--web", str(tmp_path)])
     assert refused.exit_code == 1
     assert "exists and holds something else; name a folder that does not exist yet." in refused.stderr
+    refused = CliRunner().invoke(main, ["export", "--web", str(tmp_path / "notes.txt")])
+    assert refused.exit_code == 1
+    assert "exists and holds something else" in refused.stderr
+    assert (tmp_path / "notes.txt").read_text() == "mine"
     refused = CliRunner().invoke(main, ["export", str(tiny_checkpoint), "--web", str(tmp_path / "page")])
     assert refused.exit_code == 2
     assert "has no graphs, which the page runs; `vlt export CHECKPOINT OUT` makes them." in refused.stderr

@@ -20,10 +20,11 @@ NEEDS_TORCH = {
     "vlt convert weights.h5 out --config configs/reference_refcoco.yaml": "train",
     "vlt ablate configs/studies/synthetic.yaml": "train",
     "vlt export src/vlt/weights exported": "export",
+    "vlt prepare coco --instances a.json --images examples --output-dir data --name a": "train",
 }
 WITHOUT = """
 import sys
-for name in ("torch", "transformers", "accelerate", "torchmetrics", "h5py", "onnx", "onnxscript", "onnx_ir"):
+for name in ("torch", "transformers", "accelerate", "torchmetrics", "h5py", "tqdm", "onnx", "onnxscript", "onnx_ir"):
     sys.modules[name] = None
 from vlt.cli import main
 main(sys.argv[1:], prog_name="vlt")

@@ -13,8 +13,14 @@ const [status, answer, threads] = ["status", "answer", "threads"].map((id) => el
 const [form, expression, file] = [element<HTMLFormElement>("form"), element<HTMLInputElement>("expression"), element<HTMLInputElement>("file")];
 const [button, save] = [element<HTMLButtonElement>("find"), element<HTMLAnchorElement>("save")];
 const [photo, drop, progress] = [element<HTMLCanvasElement>("photo"), element("drop"), element<HTMLProgressElement>("progress")];
-let shown: { image: Image; bitmap: ImageBitmap; name: string } | null = null;
-let [isReady, isEncoded] = [false, false];
+/** The photo that is shown, as pixels for the model and as it looks. */
+interface Shown {
+  image: Image;
+  picture: ImageData;
+  name: string;
+}
+let shown: Shown | null = null;
+let [isReady, isEncoded, chosen] = [false, false, 0];
 let waiting: ((reply: Reply) => void)[] = [];
 
 function say(text: string, isError = false): void {
@@ -34,6 +40,14 @@ function request(message: Request): Promise<Reply> {
   });
 }
 
+/** Nothing works any more: say why, and drop what waits. */
+function giveUp(why: string): void {
+  [isReady, waiting] = [false, []];
+  progress.hidden = true;
+  say(why, true);
+  update();
+}
+
 function receive(reply: Reply): void {
   if ("loaded" in reply) {
     progress.max = reply.of;
@@ -49,54 +63,62 @@ function receive(reply: Reply): void {
         : "One thread, since the page is not cross-origin isolated: docs/export.md says which two headers of the server make it faster.";
     say(shown ? "Encoding the photo …" : "Ready. Choose a photo.");
     update();
+  } else if ("unusable" in reply) {
+    giveUp(`The model cannot be loaded: ${reply.unusable}`);
   } else {
-    const next = waiting.shift();
-    if (next) next(reply);
-    else if ("failure" in reply) say(`The model cannot be loaded: ${reply.failure}`, true);
+    waiting.shift()?.(reply);
   }
 }
 
-/** Show a photo and encode it. */
+/** Decode a photo, smaller if it is large; its colours are taken as they are stored, as in Python. */
+async function decode(source: Blob): Promise<ImageBitmap> {
+  const asStored = { colorSpaceConversion: "none" } as const;
+  const whole = await createImageBitmap(source, asStored);
+  const scale = LARGEST_SIDE / Math.max(whole.width, whole.height);
+  if (scale >= 1) return whole;
+  const [resizeWidth, resizeHeight] = [Math.round(whole.width * scale), Math.round(whole.height * scale)];
+  return createImageBitmap(source, { ...asStored, resizeWidth, resizeHeight, resizeQuality: "high" });
+}
+
+/** Show a photo and encode it; of several chosen one after the other only the last counts. */
 async function open(source: Blob, name: string): Promise<void> {
+  const number = ++chosen;
   let bitmap: ImageBitmap;
   try {
-    const whole = await createImageBitmap(source);
-    const scale = Math.min(1, LARGEST_SIDE / Math.max(whole.width, whole.height));
-    const [resizeWidth, resizeHeight] = [Math.round(whole.width * scale), Math.round(whole.height * scale)];
-    bitmap = scale < 1 ? await createImageBitmap(whole, { resizeWidth, resizeHeight, resizeQuality: "high" }) : whole;
+    bitmap = await decode(source);
   } catch {
-    say(`This browser cannot decode ${name}; save it as JPEG or PNG and choose that.`, true);
+    if (number === chosen) say(`This browser cannot decode ${name}; save it as JPEG or PNG and choose that.`, true);
     return;
   }
+  if (number !== chosen) return;
   isEncoded = false;
   update();
   const { width, height } = bitmap;
   [photo.width, photo.height] = [width, height];
   const context = photo.getContext("2d", { willReadFrequently: true })!;
-  context.fillStyle = "white";
+  context.fillStyle = "white"; // behind what is transparent
   context.fillRect(0, 0, width, height);
   context.drawImage(bitmap, 0, 0);
-  const rgba = context.getImageData(0, 0, width, height).data;
+  const picture = context.getImageData(0, 0, width, height);
   const pixels = new Uint8Array(width * height * 3);
   for (let place = 0; place < width * height; place++) {
-    for (let channel = 0; channel < 3; channel++) pixels[3 * place + channel] = rgba[4 * place + channel];
+    for (let channel = 0; channel < 3; channel++) pixels[3 * place + channel] = picture.data[4 * place + channel];
   }
-  const image = { width, height, pixels };
-  shown = { image, bitmap, name };
+  shown = { image: { width, height, pixels }, picture, name };
   photo.hidden = false;
   drop.classList.add("filled");
   answer.textContent = "";
   save.hidden = true;
   if (isReady) say("Encoding the photo …");
   try {
-    const reply = await request({ encode: image });
-    if (shown.image !== image) return;
+    const reply = await request({ encode: shown.image });
+    if (number !== chosen) return;
     isEncoded = true;
     update();
     if ("encoded" in reply) say(`Photo encoded in ${seconds(reply.encoded)}. Type what to find.`);
     expression.focus();
   } catch (error) {
-    say((error as Error).message, true);
+    if (number === chosen) say((error as Error).message, true);
   }
 }
 
@@ -110,26 +132,24 @@ async function find(): Promise<void> {
     say("Type what to find, such as “the left dog”.", true);
     return;
   }
+  const about = shown;
   button.disabled = true;
   say(`Looking for “${text}” …`);
   try {
     const reply = await request({ predict: text });
-    if ("answer" in reply) {
-      draw(reply.answer, text);
+    if (about && about === shown && "answer" in reply) {
+      draw(about, reply.answer, text);
       say(`Answered in ${seconds(reply.milliseconds)}.`);
     }
   } catch (error) {
-    say((error as Error).message, true);
+    if (about === shown) say((error as Error).message, true);
   }
   update();
 }
 
 /** Draw the mask over the photo, and offer it as a file. */
-function draw({ width, height, mask, score, box }: Answer, text: string): void {
-  if (!shown || shown.image.width !== width || shown.image.height !== height) return;
-  const context = photo.getContext("2d")!;
-  context.drawImage(shown.bitmap, 0, 0);
-  const picture = context.getImageData(0, 0, width, height);
+function draw(about: Shown, { width, height, mask, score, box }: Answer, text: string): void {
+  const picture = new ImageData(about.picture.data.slice(), width, height);
   const grey = new ImageData(width, height);
   for (let place = 0; place < mask.length; place++) {
     const isInside = mask[place] > 0;
@@ -143,23 +163,28 @@ function draw({ width, height, mask, score, box }: Answer, text: string): void {
     }
     grey.data[4 * place + 3] = 255;
   }
-  if (box) context.putImageData(picture, 0, 0);
+  photo.getContext("2d")!.putImageData(box ? picture : about.picture, 0, 0);
   answer.textContent = box ? `${text}: score ${score.toFixed(2)}` : `Nothing in the photo matches “${text}”.`;
   save.hidden = !box;
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
   canvas.getContext("2d")!.putImageData(grey, 0, 0);
   save.href = canvas.toDataURL("image/png");
-  save.download = `${shown.name.replace(/\.\w+$/, "")}-mask.png`;
+  save.download = `${about.name.replace(/\.\w+$/, "")}-mask.png`;
   Object.assign(window, { lastAnswer: { width, height, mask, score, box } });
 }
 
-if (typeof WebAssembly !== "object" || !WebAssembly.validate(new Uint8Array(SIMD))) {
-  say("This browser has no WebAssembly SIMD; use a current Firefox, Chrome, Edge or Safari.", true);
-}
 const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
 worker.onmessage = ({ data }: MessageEvent<Reply>) => receive(data);
-worker.onerror = (event) => say(`The page cannot start: ${event.message || "worker.js is missing"}.`, true);
-file.onchange = () => file.files?.[0] && open(file.files[0], file.files[0].name);
+worker.onerror = (event) => giveUp(`The page cannot start: ${event.message || "worker.js is missing"}.`);
+if (typeof WebAssembly !== "object" || !WebAssembly.validate(new Uint8Array(SIMD))) {
+  worker.terminate();
+  giveUp("This browser has no WebAssembly SIMD; use a current Firefox, Chrome, Edge or Safari.");
+}
+file.onchange = () => {
+  const picked = file.files?.[0];
+  file.value = ""; // so that the same file can be chosen again
+  if (picked) void open(picked, picked.name);
+};
 form.onsubmit = (event) => {
   event.preventDefault();
   if (!button.disabled) void find();

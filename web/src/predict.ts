@@ -18,7 +18,7 @@ export interface Settings {
   temperature: number;
   agreement: number;
   refine_side: number;
-  sizes: Record<string, number>;
+  files: Record<string, { size: number; sha256: string }>;
 }
 
 /** The answer to one expression. */

@@ -5,10 +5,11 @@ import { Predictor, type Answer, type Features, type Settings } from "./predict"
 
 /** From the page. */
 export type Request = { encode: Image } | { predict: string };
-/** To the page: progress of loading in bytes, readiness, answers; each request has one answer or failure. */
+/** To the page: progress of loading in bytes, readiness, a model that cannot be loaded; each request has one reply. */
 export type Reply =
   | { loaded: number; of: number }
   | { ready: Settings; threads: number }
+  | { unusable: string }
   | { encoded: number }
   | { answer: Answer; milliseconds: number }
   | { failure: string };
@@ -21,15 +22,15 @@ let features: Features | null = null;
 /** Read a file once; the browser keeps it for the next visit. */
 function reader(settings: Settings): (name: string) => Promise<Uint8Array<ArrayBuffer>> {
   const kept = new Map<string, Promise<Uint8Array<ArrayBuffer>>>();
-  const of = Object.values(settings.sizes).reduce((sum, size) => sum + size, 0);
+  const of = Object.values(settings.files).reduce((sum, { size }) => sum + size, 0);
   let loaded = 0;
   const read = async (name: string) => {
     const cache = "caches" in self ? await caches.open(CACHE).catch(() => null) : null;
-    const url = new URL(`model/${name}?${settings.sizes[name]}`, self.location.href).href;
+    const { size, sha256 } = settings.files[name];
+    const url = new URL(`model/${name}?${sha256}`, self.location.href).href;
     const cached = await cache?.match(url);
     const response = cached ?? (await fetch(url));
     if (!response.ok || !response.body) throw new Error(`The file model/${name} cannot be read (${response.status}).`);
-    if (!cached) await cache?.put(url, response.clone()).catch(() => undefined);
     const parts: Uint8Array[] = [];
     const stream = response.body.getReader();
     for (let part = await stream.read(); !part.done; part = await stream.read()) {
@@ -43,10 +44,11 @@ function reader(settings: Settings): (name: string) => Promise<Uint8Array<ArrayB
       bytes.set(part, place);
       place += part.length;
     }
-    if (bytes.length !== settings.sizes[name]) {
+    if (bytes.length !== size) {
       await cache?.delete(url);
-      throw new Error(`The file model/${name} is incomplete (${bytes.length} of ${settings.sizes[name]} bytes).`);
+      throw new Error(`The file model/${name} is incomplete (${bytes.length} of ${size} bytes).`);
     }
+    if (!cached) await cache?.put(url, new Response(bytes)).catch(() => undefined);
     return bytes;
   };
   return (name) => {
@@ -55,8 +57,18 @@ function reader(settings: Settings): (name: string) => Promise<Uint8Array<ArrayB
   };
 }
 
+/** Remove files of an earlier model from the cache of the browser. */
+async function forgetOthers(settings: Settings): Promise<void> {
+  const used = new Set(Object.values(settings.files).map(({ sha256 }) => `?${sha256}`));
+  const cache = await caches.open(CACHE);
+  for (const { url } of await cache.keys()) if (!used.has(new URL(url).search)) await cache.delete(url);
+}
+
 async function load(): Promise<void> {
-  const settings = (await (await fetch(new URL("model/settings.json", self.location.href))).json()) as Settings;
+  const response = await fetch(new URL("model/settings.json", self.location.href), { cache: "no-cache" });
+  if (!response.ok) throw new Error(`The file model/settings.json cannot be read (${response.status}).`);
+  const settings = (await response.json()) as Settings;
+  if ("caches" in self) await forgetOthers(settings).catch(() => undefined);
   ort.env.wasm.wasmPaths = new URL("./", self.location.href).href;
   ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency || 1, 8) : 1;
   predictor = await Predictor.load(settings, reader(settings));
@@ -76,8 +88,8 @@ async function answer(request: Request): Promise<void> {
   }
 }
 
-const failed = (error: unknown) => reply({ failure: error instanceof Error ? error.message : String(error) });
-let queue: Promise<void> = load().catch(failed);
+const reason = (error: unknown) => (error instanceof Error ? error.message : String(error));
+let queue: Promise<void> = load().catch((error) => reply({ unusable: reason(error) }));
 self.onmessage = ({ data }: MessageEvent<Request>) => {
-  queue = queue.then(() => answer(data)).catch(failed);
+  queue = queue.then(() => answer(data)).catch((error) => reply({ failure: reason(error) }));
 };

@@ -89,7 +89,8 @@ class Shell(click.Group):
             click.echo(f"error: {error}", err=True)
             ctx.exit(error.exit_code)
         except ModuleNotFoundError as error:
-            if ctx.meta.get(DEBUG) or (error.name or "").partition(".")[0] not in OPTIONAL:
+            is_optional = (error.name or "").partition(".")[0] in OPTIONAL
+            if ctx.meta.get(DEBUG) or ctx.parent is not None or not is_optional:
                 raise
             command = str(ctx.invoked_subcommand)
             click.echo(

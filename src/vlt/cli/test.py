@@ -119,7 +119,8 @@ def test(
 
     state = join_processes()
     shard = Shard.of(state)
-    device = str(state.device) if device is None and shard.world > 1 else device
+    if device is None and (shard.world > 1 or state.device.type != "cpu"):
+        device = str(state.device)
     chosen, protocol = splits or (run.data.val_split,), protocol or run.evaluate.protocol
     referrals = {split: load_referrals(run.data, split) for split in chosen}
     opened = open_checkpoint(checkpoint or run.output_dir, refine=refine)

@@ -42,7 +42,13 @@ Accepted with a warning until the next release. `evaluate.half: a` becomes `data
 {former}"""
 
 NUMBERS = {"integer": "whole number", "number": "number"}
-LIMITS = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
+LIMITS = (
+    ("minimum", "≥"),
+    ("exclusiveMinimum", ">"),
+    ("maximum", "≤"),
+    ("exclusiveMaximum", "<"),
+    ("multipleOf", "a multiple of"),
+)
 
 
 def configuration_page() -> str:

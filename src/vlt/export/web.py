@@ -19,8 +19,9 @@ from vlt.checkpoint.directory import (
 from vlt.checkpoint.opened import OpenedCheckpoint, open_checkpoint, verify_files
 from vlt.config.model import ReferenceConfig
 from vlt.errors import CheckpointError, ConfigError
+from vlt.files import file_digest
 from vlt.infer.loading import FAST
-from vlt.text.reader import TOKENIZER_CONFIG, TOKENIZER_FILE, TOKENIZER_FOLDER, TokenReader
+from vlt.text.reader import TOKENIZER_CONFIG, TOKENIZER_FILE, TOKENIZER_FOLDER, TokenReader, padded_length
 
 PAGE = Path(__file__).parent / "page"
 """The built page; `npm run build` in web/ of the repository makes it."""
@@ -31,7 +32,11 @@ FILES = (
 """Files of the checkpoint that the page reads."""
 SETTINGS = ("threshold", "presence", "temperature", "agreement")
 """Settings of prediction that the page takes over from the checkpoint; the others are those of `FAST`."""
-RUNTIME_LICENCES = ("ONNX Runtime Web: MIT", "@huggingface/tokenizers: Apache-2.0", "vlt: Apache-2.0")
+MODEL = "model"
+SETTINGS_FILE = f"{MODEL}/settings.json"
+"""Where the page finds the model, and what it needs to know of it."""
+SPECIAL_TOKENS = 2
+"""Number of tokens that the tokenizer adds: one before the words and one after."""
 
 
 def export_page(source: Path | str | None, folder: Path | str) -> int:
@@ -51,19 +56,25 @@ def export_page(source: Path | str | None, folder: Path | str) -> int:
     opened, folder = open_checkpoint(source), Path(folder)
     check_runs_in_page(opened)
     verify_files(opened.path, opened.hashes)
-    if folder.exists() and not (folder / "model" / "settings.json").is_file() and any(folder.iterdir()):
+    is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    if not is_free and not (folder / SETTINGS_FILE).is_file():
         raise CheckpointError(f"{folder} exists and holds something else; name a folder that does not exist yet.")
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
-        shutil.copytree(PAGE, folder, dirs_exist_ok=True)
+        shutil.copytree(PAGE, temporary)
         for name in FILES:
-            target = folder / "model" / name
+            target = temporary / MODEL / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(opened.path / name, target)
-        licences = [*opened.meta.get("licences", []), *RUNTIME_LICENCES]
-        (folder / "model" / "NOTICE").write_text("\n".join(licences) + "\n", encoding="utf-8")
-        (folder / "model" / "settings.json").write_text(json.dumps(page_settings(opened), indent=1), encoding="utf-8")
+        licences = "".join(f"{each}\n" for each in opened.meta.get("licences", []))
+        (temporary / MODEL / "NOTICE").write_text(licences, encoding="utf-8")
+        (temporary / SETTINGS_FILE).write_text(json.dumps(page_settings(opened), indent=1), encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
     except OSError as error:
         raise CheckpointError(f"The page could not be written to {folder}: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
@@ -75,12 +86,14 @@ def check_runs_in_page(opened: OpenedCheckpoint) -> None:
     """
     if not (opened.path / IMAGE_GRAPH).is_file():
         raise ConfigError(f"{opened.path} has no graphs, which the page runs; `vlt export CHECKPOINT OUT` makes them.")
-    model = opened.config.model
+    model, text = opened.config.model, opened.text
     chooses = not isinstance(model, ReferenceConfig) and model.candidates is not None
-    if not (chooses and isinstance(opened.text, TokenReader) and (opened.path / OUTLINE_GRAPH).is_file()):
+    refines = opened.config.inference.refine and (opened.path / OUTLINE_GRAPH).is_file()
+    reads = isinstance(text, TokenReader) and text.tokenizer.num_special_tokens_to_add(False) == SPECIAL_TOKENS
+    if not (chooses and refines and reads and padded_length(model) is None):
         raise ConfigError(
-            f"The page runs networks with candidates, a tokenizer and a refiner, as the model in the package is; "
-            f"{opened.path} is not one."
+            "The page runs networks with candidates, a refiner that is switched on, and a tokenizer that adds a token "
+            f"before and after, as the model in the package has; {opened.path} is not one."
         )
 
 
@@ -93,5 +106,8 @@ def page_settings(opened: OpenedCheckpoint) -> dict[str, Any]:
         "max_words": opened.text.max_words,
         **{name: getattr(inference, name) for name in SETTINGS},
         "refine_side": FAST["refine_side"],
-        "sizes": {name: os.path.getsize(opened.path / name) for name in FILES},
+        "files": {
+            name: {"size": (opened.path / name).stat().st_size, "sha256": file_digest(opened.path / name)}
+            for name in FILES
+        },
     }

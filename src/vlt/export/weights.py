@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -126,11 +127,10 @@ class SharedWeights:
     def share_value(self, writer: GraphWriter, value: ir.Value, found: Found, *, packed: bool) -> None:
         """Replace an initializer by the tensor of the file that it holds; see `share`."""
         stored, scale = self.layout[found.name], self.layout.get(found.name + SCALE)
-        used_by = {node.op_type for node in value.consumers()}
         block = block_of(stored)
-        if scale and used_by == {"Gather"} and not found.transposed:
+        if scale and not found.transposed and is_always(value, takes_rows):
             writer.look_up(value, stored, scale)
-        elif scale and used_by == {"MatMul"} and found.transposed and packed and block:
+        elif scale and found.transposed and packed and block and is_always(value, multiplies_by):
             writer.multiply(value, stored, scale, block)
         else:
             shared = writer.matrix(stored, scale)
@@ -235,6 +235,22 @@ class GraphWriter:
             self.graph.remove(product, safe=True)
         self.graph.opset_imports[RUNTIME] = 1
         del self.graph.initializers[str(old.name)]
+
+
+def is_always(value: ir.Value, use: Callable[[ir.Node, ir.Value], bool]) -> bool:
+    """Whether every node that uses a value uses it in one way."""
+    return all(use(node, value) for node in value.consumers())
+
+
+def takes_rows(node: ir.Node, value: ir.Value) -> bool:
+    """Whether a node takes rows of a value."""
+    axis = node.attributes.get("axis")
+    return node.op_type == "Gather" and node.inputs[0] is value and (axis is None or axis.as_int() == 0)
+
+
+def multiplies_by(node: ir.Node, value: ir.Value) -> bool:
+    """Whether a node multiplies something by a value from the right."""
+    return node.op_type == "MatMul" and node.inputs[1] is value and node.inputs[0] is not value
 
 
 def block_of(stored: Stored) -> int | None:

@@ -43,11 +43,11 @@ def load(
     Args:
         checkpoint: the folder of a checkpoint or of a run (its best checkpoint is taken); None: the model that comes
             with the package.
-        device: such as "cpu" or "cuda:1"; None: a GPU where there is one that the engine can use.
+        device: such as "cpu" or "cuda:1", which takes PyTorch where ONNX Runtime cannot use it; None: a GPU that the
+            engine can use, else the CPU.
         engine: "onnx" runs the graphs of an exported checkpoint with ONNX Runtime, "torch" its weights with PyTorch;
             None: the graphs where the checkpoint has them.
-        refine: refine mask outlines if the checkpoint includes a refiner and its settings say so; most of the time
-            per image.
+        refine: refine mask outlines if the checkpoint includes a refiner and its settings say so.
         fast: predict without the flipped image, and draw outlines on a smaller one (`FAST`).
         correct_spelling: correct slips of the pen before an expression is read, see `vlt.text.spelling`; replaces the
             checkpoint's setting, which evaluation uses.

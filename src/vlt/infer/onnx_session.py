@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -58,19 +59,23 @@ def find_provider(device: str | None) -> tuple[str, dict[str, Any]]:
 
 
 def usable_cores() -> int:
-    """Count the CPU cores that this process may use."""
+    """Count the CPU cores that this process may use; OMP_NUM_THREADS, which launchers of processes set, limits them."""
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    if limit.isdecimal() and int(limit):
+        return int(limit)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache
 def share_memory() -> None:
-    """Let the sessions of this process take their memory from one arena.
+    """Let the sessions of this process take their memory from one arena, unless the process has made one already.
 
     With an arena each, every session would keep as much as it once needed.
     """
     place = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
     limits = {"max_mem": 0, "initial_chunk_size_bytes": -1, "max_dead_bytes_per_chunk": -1}
-    ort.create_and_register_allocator(place, ort.OrtArenaCfg({**limits, "arena_extend_strategy": GROW_BY_NEED}))
+    with suppress(RuntimeError):  # there is one already
+        ort.create_and_register_allocator(place, ort.OrtArenaCfg({**limits, "arena_extend_strategy": GROW_BY_NEED}))
 
 
 def open_session(

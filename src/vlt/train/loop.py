@@ -307,6 +307,6 @@ def describe_epoch(entry: dict[str, Any]) -> str:
     """Describe a finished epoch on one line."""
     return (
         f"epoch {entry['epoch']}: loss {entry['losses']['total']:.4f}, val mIoU {100 * entry['miou']:.2f}, "
-        f"oIoU {100 * entry['oiou']:.2f} over {entry['count']} expressions, {entry['seconds']:.0f} s, "
-        f"{100 * entry.get('waited', 0):.1f} % of the training waiting for data"
+        f"oIoU {100 * entry['oiou']:.2f} over {entry['count']} expressions, {entry['seconds']:.0f} s"
+        + (f", {100 * entry['waited']:.1f} % of the training waiting for data" if "waited" in entry else "")
     )
