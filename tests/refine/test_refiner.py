@@ -20,16 +20,14 @@ from vlt.refine.refiner import (
     PEAKS,
     SIDE,
     SMOOTHING,
-    STRIDE,
     agreement,
     find_peaks,
-    input_size,
     smooth,
 )
 from vlt.refine.torch_segmenter import TorchSegmenter, build_refiner
 
 IMAGE_SIZE = (300, 400)
-INPUT_SIZE = (768, 1024)
+INPUT_SIZE = (SIDE, SIDE)
 GRID = (INPUT_SIZE[0] // MASK_STRIDE, INPUT_SIZE[1] // MASK_STRIDE)
 MASKS_PER_PROMPT = 3
 
@@ -92,16 +90,6 @@ def test_the_prompts_are_the_box_around_the_mask_and_points_inside(input_size):
     assert np.abs(box - [x0, y0, x1, y1]).max() <= 4  # a position of the grid
     assert len(points) == PEAKS
     assert all(x0 - 4 < x < x1 + 4 and y0 - 4 < y < y1 + 4 for x, y in points)
-
-
-@given(st.integers(1, 5000), st.integers(1, 5000), st.sampled_from([256, 640, 1024]))
-def test_the_input_is_hardly_larger_than_the_image(height, width, side):
-    size = input_size((height, width), side)
-    letterbox = Letterbox((height, width), size)
-    assert max(size) == side
-    assert all(each % STRIDE == 0 and each >= 2 * STRIDE for each in size)
-    for whole, inner in zip(size, letterbox.inner_size, strict=True):
-        assert whole - inner <= STRIDE or whole == 2 * STRIDE
 
 
 @given(st.integers(0, 2**31))

@@ -1,7 +1,6 @@
 // The refiner (vlt/refine/refiner.py): which outline of the segmenter replaces the network's mask.
 import { crop, Letterbox, type Box, type Grid, type Image, type Size } from "./image";
 
-const STRIDE = 16;
 const MASK_STRIDE = 4;
 const MIN_AGREEMENT = 0.2;
 const QUALITY_WEIGHT = 0.3;
@@ -32,19 +31,13 @@ export interface Outline {
   agreement: number;
 }
 
-/** The size of the segmenter's input for an image. */
-export function inputSize(image: Size, side: number): Size {
-  const longest = Math.max(...image);
-  return image.map((each) => Math.max(2, Math.ceil((each * side) / (longest * STRIDE))) * STRIDE) as Size;
-}
-
 /** How the segmenter's masks lie over an image. */
 export class Frame {
   readonly letterbox: Letterbox;
   readonly grid: Letterbox;
 
   constructor(image: Size, side: number) {
-    this.letterbox = new Letterbox(image, inputSize(image, side));
+    this.letterbox = new Letterbox(image, [side, side]);
     this.grid = new Letterbox(image, this.letterbox.input.map((each) => Math.floor(each / MASK_STRIDE)) as Size);
   }
 

@@ -30,8 +30,8 @@ class InferenceConfig(Section):
     refine: bool = True
     """Refine mask outlines if the checkpoint includes a refiner."""
     refine_side: Annotated[int, Field(ge=256, le=1024, multiple_of=16, strict=True)] = 1024
-    """Longer side in pixels that the refiner enlarges or shrinks an image to; 640 takes less than half of the time, and
-    small things get coarser outlines."""
+    """Height and width of the refiner's input in pixels; 640 takes less than half of the time, and small things get
+    coarser outlines."""
     correct_spelling: bool = False
     """Correct slips of the pen in English expressions before they are read. `vlt.load` and `vlt predict` turn it on;
     evaluation reads expressions as written unless it is on here."""

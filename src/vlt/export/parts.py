@@ -16,8 +16,8 @@ from vlt.checkpoint.read import Checkpoint
 from vlt.config.model import ReferenceConfig
 from vlt.export.graphs import ExpressionGraph, ImageGraph, OutlineGraph, OutlineImageGraph
 from vlt.refine.promptable import PromptableSegmenter
-from vlt.refine.refiner import SIDE, STRIDE
-from vlt.refine.tiny_vit import OUT_CHANNELS
+from vlt.refine.refiner import SIDE
+from vlt.refine.tiny_vit import OUT_CHANNELS, TinyViT
 from vlt.refine.torch_segmenter import TorchSegmenter
 from vlt.text.reader import TokenReader, padded_length
 
@@ -119,17 +119,19 @@ def outline_image_part(network: PromptableSegmenter) -> Part:
     """Describe the refiner's image encoder."""
 
     def inputs(rows: int, columns: int) -> Inputs:
-        return {"image": torch.rand(1, 3, rows * STRIDE, columns * STRIDE)}
+        return {"image": torch.rand(1, 3, rows * TinyViT.stride, columns * TinyViT.stride)}
 
-    sides = (torch.export.Dim(name, min=2, max=SIDE // STRIDE) for name in ("rows", "columns"))
-    axes = {axis: STRIDE * side for axis, side in enumerate(sides, start=2)}
+    sides = (torch.export.Dim(name, min=2, max=SIDE // TinyViT.stride) for name in ("rows", "columns"))
+    axes = {axis: TinyViT.stride * side for axis, side in enumerate(sides, start=2)}
     return Part(OUTLINE_IMAGE_GRAPH, REFINER, OutlineImageGraph(network), inputs, MAPS, {"image": axes})
 
 
 def outline_part(network: PromptableSegmenter) -> Part:
     """Describe the refiner's mask decoder."""
     axes = {0: torch.export.Dim("prompts", min=1, max=MOST)}
-    sides = {axis: torch.export.Dim(name, min=2, max=SIDE // STRIDE) for axis, name in ((2, "rows"), (3, "columns"))}
+    sides = {
+        axis: torch.export.Dim(name, min=2, max=SIDE // TinyViT.stride) for axis, name in ((2, "rows"), (3, "columns"))
+    }
 
     def inputs(count: int, rows: int, columns: int) -> Inputs:
         kinds = torch.tensor(PROMPT_KINDS)[torch.arange(count) % len(PROMPT_KINDS)]

@@ -12,12 +12,10 @@ import numpy.typing as npt
 from vlt.data.masks import box_overlap, mask_box
 from vlt.errors import CheckpointError
 from vlt.geometry import Letterbox
-from vlt.types import FloatArray, Image, Mask, Size
+from vlt.types import FloatArray, Image, Mask
 
 SIDE = 1024
-"""Longer side of the segmenter's input in pixels, unless settings say otherwise."""
-STRIDE = 16
-"""Sides of the segmenter's input are multiples of this number of pixels, and at least two of them."""
+"""Height and width of the segmenter's input in pixels, unless settings say otherwise."""
 MASK_STRIDE = 4
 """Stride of the segmenter's masks, in pixels of its input."""
 MIN_AGREEMENT = 0.2
@@ -55,7 +53,7 @@ class Segmenter(Protocol):
     """A promptable segmenter, numpy in and out; keeps nothing between calls."""
 
     def encode(self, image: FloatArray) -> Any:
-        """Encode an image (3, H, W) float32 in [0, 1], see `input_size`; returns opaque features."""
+        """Encode an image (3, H, W) float32 in [0, 1]; returns opaque features."""
         ...
 
     def segment(self, encoded: Any, boxes: FloatArray, points: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -119,10 +117,9 @@ class Refiner:
 
         Args:
             image: (H, W, 3) uint8 RGB.
-            side: longer side of the segmenter's input in pixels.
+            side: height and width of the segmenter's input in pixels, a multiple of 16.
         """
-        size = (image.shape[0], image.shape[1])
-        letterbox = Letterbox(size, input_size(size, side))
+        letterbox = Letterbox((image.shape[0], image.shape[1]), (side, side))
         return RefinerFeatures(letterbox, self.segmenter.encode(letterbox.image(image)))
 
     def refine(
@@ -246,22 +243,6 @@ class Refiner:
             raise CheckpointError("The refiner's output is not finite (NaN or infinite): its weights are damaged.")
         outlines = drawn.reshape(-1, *drawn.shape[2:])
         return outlines, outlines[(slice(None), *inside(grid))] > 0, quality.reshape(-1)
-
-
-def input_size(size: Size, side: int = SIDE) -> Size:
-    """Compute the size of the segmenter's input: that of the image scaled to a side, rounded up to whole strides.
-
-    Args:
-        size: (height, width) of the image in pixels.
-        side: longer side of the input in pixels.
-
-    Example:
-        >>> input_size((427, 640))
-        (688, 1024)
-    """
-    longest = max(size)
-    height, width = (max(2, -(-each * side // (longest * STRIDE))) * STRIDE for each in size)
-    return height, width
 
 
 def prompts(boxes: FloatArray, points: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int64]]:
