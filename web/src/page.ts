@@ -56,10 +56,9 @@ function receive(reply: Reply): void {
   } else if ("ready" in reply) {
     isReady = true;
     progress.hidden = true;
-    document.title = reply.ready.title;
     threads.textContent =
-      reply.threads > 1
-        ? `${reply.threads} threads.`
+      reply.ready > 1
+        ? `${reply.ready} threads.`
         : "One thread, since the page is not cross-origin isolated: docs/export.md says which two headers of the server make it faster.";
     say(shown ? "Encoding the photo …" : "Ready. Choose a photo.");
     update();

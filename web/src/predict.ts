@@ -10,7 +10,6 @@ const CLS_AND_SEP = 2;
 
 /** What `vlt export --web` writes into settings.json. */
 export interface Settings {
-  title: string;
   input_size: Size;
   max_words: number;
   threshold: number;

@@ -5,10 +5,10 @@ import { Predictor, type Answer, type Features, type Settings } from "./predict"
 
 /** From the page. */
 export type Request = { encode: Image } | { predict: string };
-/** To the page: progress of loading in bytes, readiness, a model that cannot be loaded; each request has one reply. */
+/** To the page: progress of loading in bytes, the number of threads when ready, a model that cannot be loaded; each request has one reply. */
 export type Reply =
   | { loaded: number; of: number }
-  | { ready: Settings; threads: number }
+  | { ready: number }
   | { unusable: string }
   | { encoded: number }
   | { answer: Answer; milliseconds: number }
@@ -72,7 +72,7 @@ async function load(): Promise<void> {
   ort.env.wasm.wasmPaths = new URL("./", self.location.href).href;
   ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency || 1, 8) : 1;
   predictor = await Predictor.load(settings, reader(settings));
-  reply({ ready: settings, threads: ort.env.wasm.numThreads });
+  reply({ ready: ort.env.wasm.numThreads });
 }
 
 async function answer(request: Request): Promise<void> {

@@ -19,7 +19,6 @@ from vlt.checkpoint.directory import (
 from vlt.checkpoint.opened import OpenedCheckpoint, open_checkpoint, verify_files
 from vlt.config.model import ReferenceConfig
 from vlt.errors import CheckpointError, ConfigError
-from vlt.files import file_digest
 from vlt.infer.loading import FAST
 from vlt.text.reader import TOKENIZER_CONFIG, TOKENIZER_FILE, TOKENIZER_FOLDER, TokenReader, padded_length
 
@@ -101,13 +100,9 @@ def page_settings(opened: OpenedCheckpoint) -> dict[str, Any]:
     """Collect what the page needs to know of a checkpoint, see `Settings` in web/src/predict.ts."""
     inference = opened.config.inference
     return {
-        "title": "Find it by words",
         "input_size": opened.config.input_size,
         "max_words": opened.text.max_words,
         **{name: getattr(inference, name) for name in SETTINGS},
         "refine_side": FAST["refine_side"],
-        "files": {
-            name: {"size": (opened.path / name).stat().st_size, "sha256": file_digest(opened.path / name)}
-            for name in FILES
-        },
+        "files": {name: {"size": (opened.path / name).stat().st_size, "sha256": opened.hashes[name]} for name in FILES},
     }
