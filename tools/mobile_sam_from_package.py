@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from vlt.errors import CheckpointError, VLTError
 from vlt.files import make_folder, replacing
 from vlt.refine.promptable import PromptableSegmenter
-from vlt.refine.refiner import SIDE
+from vlt.refine.refiner import SIDE, prompts
 from vlt.refine.tiny_vit import fold
 
 TOLERANCE = 1e-4
@@ -134,8 +134,9 @@ def difference(network: PromptableSegmenter, theirs: Mapping[str, Any]) -> float
     pixels = torch.rand(3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     boxes = torch.tensor([[100.0, 150.0, 400.0, 420.0], [512.0, 30.0, 1000.0, 900.0]])
     point = torch.tensor([[700.0, 333.0]])
+    places, kinds = map(torch.from_numpy, prompts(boxes.numpy(), point.numpy()))
     with torch.inference_mode():
-        logits = network.segment(network.encode(pixels), boxes, point).logits
+        logits = network.segment(network.encode(pixels), places, kinds).logits
         mapped = theirs["encoder"](((pixels - network.mean) / network.std)[None])
         by_box, dense = theirs["prompts"](points=None, boxes=boxes, masks=None)
         by_point, _ = theirs["prompts"](points=(point[None], torch.ones(1, 1)), boxes=None, masks=None)
@@ -179,14 +180,14 @@ def build_theirs(package: Path, weights: Mapping[str, Tensor]) -> dict[str, Any]
     encoder = parts["tiny_vit_sam"].TinyViT(
         img_size=SIDE, embed_dims=[64, 128, 160, 320], depths=[2, 2, 6, 2], num_heads=[2, 4, 5, 10], drop_path_rate=0.0
     )
-    prompts = parts["prompt_encoder"].PromptEncoder(256, (64, 64), (SIDE, SIDE), 16)
+    places = parts["prompt_encoder"].PromptEncoder(256, (64, 64), (SIDE, SIDE), 16)
     layers = parts["transformer"].TwoWayTransformer(depth=2, embedding_dim=256, num_heads=8, mlp_dim=2048)
     decoder = parts["mask_decoder"].MaskDecoder(transformer_dim=256, transformer=layers)
-    for prefix, part in zip(PARTS, (encoder, prompts, decoder), strict=True):
+    for prefix, part in zip(PARTS, (encoder, places, decoder), strict=True):
         own = {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
         part.load_state_dict(own)
         part.eval()
-    return {"encoder": encoder, "prompts": prompts, "decoder": decoder}
+    return {"encoder": encoder, "prompts": places, "decoder": decoder}
 
 
 def convert(package: Path, output: Path) -> float:

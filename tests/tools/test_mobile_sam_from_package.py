@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from transformers import SamConfig, SamModel
 
 from vlt.errors import CheckpointError
 from vlt.refine.promptable import PromptableSegmenter
@@ -49,6 +51,41 @@ def test_missing_weights_are_refused(tool: ModuleType, tmp_path: Path) -> None:
     tensors.popitem()
     with pytest.raises(CheckpointError, match="do not fit"):
         tool.build(tensors)
+
+
+class PackagePrompts:
+    """The package's prompt encoder, as it is called, on top of that of `transformers`."""
+
+    def __init__(self, network: PromptableSegmenter) -> None:
+        self.whole = SamModel(SamConfig())
+        self.whole.shared_image_embedding = network.prompts.shared_embedding
+        self.encoder = network.prompts
+
+    def __call__(self, points: tuple[Tensor, Tensor] | None, boxes: Tensor | None, masks: None) -> Any:
+        places, labels = points or (None, None)
+        sparse, dense = self.encoder(
+            None if places is None else places[None], None if labels is None else labels[None].int(),
+            None if boxes is None else boxes[None], masks,
+        )  # fmt: skip
+        return sparse[0], dense
+
+    def get_dense_pe(self) -> Tensor:
+        return self.whole.get_image_wide_positional_embeddings()
+
+
+@torch.inference_mode()
+def test_equal_networks_do_not_differ_and_others_do(tool: ModuleType) -> None:
+    """Prompts are those of another implementation."""
+    torch.manual_seed(0)
+    network = PromptableSegmenter().eval()
+
+    def decode(encoded: Tensor, places: Tensor, sparse: Tensor, dense: Tensor, many: bool) -> Tensor:
+        return network.decoder(encoded, places, sparse[None], dense[:1], many)[0][0]
+
+    theirs = {"encoder": network.encoder, "prompts": PackagePrompts(network), "decoder": lambda *x: (decode(*x),)}
+    assert tool.difference(network, theirs) < 1e-4
+    theirs["encoder"] = lambda pixels: network.encoder(pixels) + 1
+    assert tool.difference(network, theirs) > 0.01
 
 
 def test_other_answers_are_refused(tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
