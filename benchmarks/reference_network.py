@@ -37,6 +37,7 @@ SIDE = 4096
 CONFIG = {
     "model": {"name": "reference", "words": {"source": "hash", "dim": 300}},
     "data": {"name": "synthetic", "train_scenes": 4, "val_scenes": 4},
+    "output_dir": "runs/reference",
 }
 
 

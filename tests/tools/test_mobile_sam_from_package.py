@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers import SamConfig, SamModel
+from transformers import SamConfig, SamMaskDecoderConfig, SamModel
+from transformers.models.sam.modeling_sam import SamMaskDecoder
 
 from vlt.errors import CheckpointError
 from vlt.refine.promptable import PromptableSegmenter
@@ -75,12 +76,14 @@ class PackagePrompts:
 
 @torch.inference_mode()
 def test_equal_networks_do_not_differ_and_others_do(tool: ModuleType) -> None:
-    """Prompts are those of another implementation."""
+    """Prompts and decoder are those of another implementation."""
     torch.manual_seed(0)
     network = PromptableSegmenter().eval()
+    decoder = SamMaskDecoder(SamMaskDecoderConfig(layer_norm_eps=1e-5)).eval()
+    decoder.load_state_dict(network.decoder.state_dict())
 
     def decode(encoded: Tensor, places: Tensor, sparse: Tensor, dense: Tensor, many: bool) -> Tensor:
-        return network.decoder(encoded, places, sparse[None], dense[:1], many)[0][0]
+        return decoder(encoded, places, sparse[None], dense[:1], many)[0][0]
 
     theirs = {"encoder": network.encoder, "prompts": PackagePrompts(network), "decoder": lambda *x: (decode(*x),)}
     assert tool.difference(network, theirs) < 1e-4

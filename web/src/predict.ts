@@ -63,6 +63,7 @@ export class Predictor {
         externalData: [{ path, data: await read(path) }],
         executionProviders: ["wasm"],
         enableMemPattern: false,
+        extra: { optimization: { disable_specified_optimizers: "SkipLayerNormFusion;BiasGeluFusion" } },
       });
     return new Predictor(
       settings,

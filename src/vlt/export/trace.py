@@ -75,7 +75,7 @@ def simplify(model: ir.Model) -> None:
     Weights stay as they are, so that they can be found in the weight file: ONNX Runtime folds normalisations into them.
     """
     passes.InlinePass()(model)
-    fold_constants_ir(model)
+    fold_constants_ir(model, should_fold=lambda node: False if permutes(node) else None)
     drop_full_masks(model)
     use_runtime_attention(model)
     for each in (
@@ -89,6 +89,12 @@ def simplify(model: ir.Model) -> None:
         each(model)
     for node in model.graph:
         node.metadata_props.clear()
+
+
+def permutes(node: ir.Node) -> bool:
+    """Whether a node permutes more than two axes; a weight that was permuted so would not be found in the file."""
+    permutation = node.attributes.get("perm")
+    return node.op_type == "Transpose" and permutation is not None and len(permutation.as_ints()) > 2
 
 
 def drop_full_masks(model: ir.Model) -> None:

@@ -20,6 +20,7 @@ LONGEST_REASON = 160
 SETTINGS = {
     "session.intra_op.allow_spinning": "0",  # threads that wait would keep other programs from working
     "session.use_env_allocators": "1",  # see `share_memory`
+    "optimization.disable_specified_optimizers": "SkipLayerNormFusion;BiasGeluFusion",  # slower than what they join
 }
 GROW_BY_NEED = 1
 """ONNX Runtime's number for an arena that grows by what is needed, not to the next power of two."""

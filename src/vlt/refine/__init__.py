@@ -4,6 +4,7 @@ Read in this order:
 
     tiny_vit         image to feature map
     promptable       feature map, boxes and points to masks
+    outline_decoder  the last part of it
     refiner          makes prompts from a prediction, and selects the mask that agrees best with it
     torch_segmenter  `promptable` behind the numpy protocol of `refiner`
 

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from transformers import SamConfig, SamMaskDecoderConfig
-from transformers.models.sam.modeling_sam import SamMaskDecoder, SamPromptEncoder
+from transformers import SamConfig
+from transformers.models.sam.modeling_sam import SamPromptEncoder
 
+from vlt.refine.outline_decoder import build_decoder, decode
 from vlt.refine.tiny_vit import TinyViT
 
 MASKS_PER_PROMPT = 3
@@ -41,11 +42,9 @@ class PromptableSegmenter(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        decoder = SamMaskDecoderConfig(layer_norm_eps=1e-5)
-        decoder._attn_implementation = "sdpa"
         self.encoder = TinyViT()
         self.prompts = SamPromptEncoder(SamConfig())
-        self.decoder = SamMaskDecoder(decoder)
+        self.decoder = build_decoder()
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
 
@@ -70,14 +69,28 @@ class PromptableSegmenter(nn.Module):
         Returns:
             Masks of N prompts.
         """
-        longest = max(encoded.shape[-2:])  # places count from the corner in shares of the longer side, as in training
+        rows, columns = encoded.shape[-2:]
+        longest = max(rows, columns)  # places count from the corner in shares of the longer side, as in training
         side = longest * self.encoder.stride
-        kind = self.kind_vectors()[kinds][None]  # (1, N, 2, 256)
-        placed = self.prompts.shared_embedding(places[None] + 0.5, (side, side))
-        sparse = torch.where((kinds == 0)[None, ..., None], kind, placed + kind)
-        dense = self.prompts.no_mask_embed.weight.reshape(1, -1, 1, 1).expand_as(encoded)
-        middles = [(torch.arange(size, device=encoded.device) + 0.5) / longest for size in encoded.shape[-2:]]
-        y, x = torch.meshgrid(*middles, indexing="ij")
-        positions = self.prompts.shared_embedding(torch.stack([x, y], dim=-1)[None]).permute(0, 3, 1, 2)
-        logits, quality, *_ = self.decoder(encoded, positions, sparse, dense, True)
-        return PromptedMasks(logits[0], quality[0])
+        kind = self.kind_vectors()[kinds]  # (N, 2, 256)
+        placed = self.prompts.shared_embedding(places[None] + 0.5, (side, side))[0]
+        tokens = torch.where((kinds == 0)[..., None], kind, placed + kind)
+        dense = self.prompts.no_mask_embed.weight.reshape(1, -1, 1, 1)
+        return PromptedMasks(*decode(self.decoder, encoded + dense, self.positions(rows, columns), tokens))
+
+    def positions(self, rows: int, columns: int) -> Tensor:
+        """Encode the positions of a feature map, (rows * columns, 256).
+
+        The angle of a position is the sum of one of its row and one of its column, so sines and cosines are needed only
+        of these: sin(a + b) = sin a cos b + cos a sin b.
+        """
+        by_column, by_row = 2 * torch.pi * self.prompts.shared_embedding.positional_embedding  # (128,) each
+        longest = max(rows, columns)
+        y, x = (
+            (2 * (torch.arange(size, device=by_row.device)[:, None] + 0.5) / longest - 1) * frequency
+            for size, frequency in ((rows, by_row), (columns, by_column))
+        )
+        y, x = y[:, None], x[None]
+        sines = y.sin() * x.cos() + y.cos() * x.sin()
+        cosines = y.cos() * x.cos() - y.sin() * x.sin()
+        return torch.cat([sines, cosines], dim=-1).flatten(0, 1)
