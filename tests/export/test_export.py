@@ -210,6 +210,16 @@ def test_graphs_are_preferred_and_can_be_refused(exported, tiny_checkpoint):
         load(exported, engine="tensorrt")
 
 
+def test_half_precision_takes_pytorch(exported):
+    engine = load(exported, precision="bf16").engine
+    assert ("Torch" in type(engine).__name__, engine.precision) == (True, "bf16")
+    assert "Onnx" in type(load(exported, precision="no").engine).__name__
+    with pytest.raises(ConfigError, match=r"'bf16' takes the engine 'torch': graphs are float32; leave it out\.$"):
+        load(exported, engine="onnx", precision="bf16")
+    with pytest.raises(ConfigError, match=r"The precision is 'half'; take 'no', 'bf16', 'fp16' or None\.$"):
+        load(exported, precision="half")
+
+
 def test_detections_are_alike(photo, tmp_path):
     export_checkpoint(
         network(tmp_path / "start", {**TINY["model"], "candidates": CANDIDATES}),

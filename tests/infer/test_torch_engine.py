@@ -9,6 +9,7 @@ import transformers
 from predictor_fixture import noise_image
 from torch import nn
 
+from vlt.errors import ConfigError
 from vlt.infer import Engine, Logits
 from vlt.infer.torch_engine import TorchEngine, describe_device, evaluating, torch_predictor, without_hooks
 from vlt.model.backbone import Dinov2Backbone
@@ -46,6 +47,17 @@ def test_nothing_is_kept_between_calls_and_no_gradient(tiny_model):
     assert torch.equal(torch.get_rng_state(), random_state)
     assert all(parameter.grad is None for parameter in tiny_model.parameters())
     assert torch.is_grad_enabled()
+
+
+def test_half_precision_is_near_and_arrays_stay_float32(tiny_model):
+    exact, half = segment(TorchEngine(tiny_model)), segment(TorchEngine(tiny_model, precision="bf16"))
+    assert half.masks.dtype == np.float32
+    assert 0 < np.abs(half.masks - exact.masks).max() < 0.1 * exact.masks.std()
+
+
+def test_fp16_needs_a_gpu(tiny_model):
+    with pytest.raises(ConfigError, match=r"inference\.precision is 'fp16', which needs a GPU"):
+        TorchEngine(tiny_model, precision="fp16")
 
 
 def test_hardware():

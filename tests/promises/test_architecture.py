@@ -50,6 +50,7 @@ TORCH_FREE = [*ORDER, "text", "synth", "visualize", "infer", "refine", "prepare"
 """Rooms without torch, but for the files of `TORCH_FILES`."""
 TORCH_FILES = {
     "vlt.infer.torch_engine",
+    "vlt.refine.outline_decoder",
     "vlt.refine.promptable",
     "vlt.refine.tiny_vit",
     "vlt.refine.torch_segmenter",

@@ -38,7 +38,7 @@ def test_a_checkpoint_is_no_run_folder(tiny_checkpoint):
 
 
 def test_half_precision_needs_a_gpu(small, tmp_path):
-    with pytest.raises(ConfigError, match="'fp16', which needs a GPU, but this run is on the CPU"):
+    with pytest.raises(ConfigError, match="'fp16', which needs a GPU, but this is the CPU"):
         start_accelerator(small(tmp_path, train={"precision": "fp16"}).train)
 
 

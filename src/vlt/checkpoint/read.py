@@ -12,9 +12,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vlt.checkpoint.directory import CONFIG, REFINER, WEIGHTS, reason
-from vlt.checkpoint.opened import listed, open_checkpoint, verify_files
+from vlt.checkpoint.opened import OpenedCheckpoint, listed, open_checkpoint, verify_files
 from vlt.checkpoint.scaling import from_bytes
 from vlt.config.run import Config
+from vlt.config.section import PrecisionName
 from vlt.errors import CheckpointError, ConfigError
 from vlt.model.build import build_model
 from vlt.model.pretrained import SkipInitialisation
@@ -64,8 +65,24 @@ def load_checkpoint(
             misshapen names.
         ConfigError: a device that this machine does not have.
     """
+    return load_opened(open_checkpoint(path, refine=refine), device, refine=refine)
+
+
+def load_opened(
+    opened: OpenedCheckpoint, device: torch.device | str | None = "cpu", *, refine: bool = True
+) -> Checkpoint:
+    """Rebuild the model of a checkpoint that was opened.
+
+    Args:
+        opened: the checkpoint; its configuration may have been changed in what the weights do not depend on.
+        device: see `load_checkpoint`.
+        refine: see `load_checkpoint`.
+
+    Raises:
+        CheckpointError: see `load_checkpoint`.
+        ConfigError: see `load_checkpoint`.
+    """
     chosen = usable_device(device)
-    opened = open_checkpoint(path, refine=refine)
     folder, config, text = opened.path, opened.config, opened.text
     try:
         with SkipInitialisation():
@@ -81,7 +98,9 @@ def load_checkpoint(
         )
     load_weights(model, tensors, f"in {folder}", f"its {CONFIG}")
     verify_files(folder, opened.hashes)
-    refiner = read_refiner(folder / REFINER, chosen) if refine and (folder / REFINER).exists() else None
+    refiner = None
+    if refine and (folder / REFINER).exists():
+        refiner = read_refiner(folder / REFINER, chosen, config.inference.precision)
     return Checkpoint(folder, config, text, model.to(chosen).eval(), opened.meta, refiner)
 
 
@@ -137,12 +156,15 @@ def read_tensors(path: Path, remedy: str = "copy the checkpoint again") -> tuple
         raise CheckpointError(f"{path} is damaged: {error}; {remedy}.") from None
 
 
-def read_refiner(path: Path, device: torch.device, remedy: str = "pack it again") -> Refiner:
+def read_refiner(
+    path: Path, device: torch.device, precision: PrecisionName = "no", remedy: str = "pack it again"
+) -> Refiner:
     """Rebuild a refiner from the file of its weights.
 
     Args:
         path: path of the file.
         device: where it goes.
+        precision: in which it computes.
         remedy: what to do if the file is damaged, for the error.
 
     Raises:
@@ -153,7 +175,7 @@ def read_refiner(path: Path, device: torch.device, remedy: str = "pack it again"
     tensors, _ = read_tensors(path, remedy)
     try:
         with SkipInitialisation():
-            return build_refiner(tensors, device)
+            return build_refiner(tensors, device, precision)
     except RuntimeError as error:
         raise CheckpointError(f"{path} holds no weights of a refiner ({reason(error)}); {remedy}.") from None
 

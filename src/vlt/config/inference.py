@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from vlt.config.section import AboveZero, Fraction, NonNegative, Positive, Section
+from vlt.config.section import AboveZero, Fraction, NonNegative, Positive, Precision, Section
 
 
 class InferenceConfig(Section):
@@ -35,6 +35,9 @@ class InferenceConfig(Section):
     correct_spelling: bool = False
     """Correct slips of the pen in English expressions before they are read. `vlt.load` and `vlt predict` turn it on;
     evaluation reads expressions as written unless it is on here."""
+    precision: Precision = "no"
+    """bf16, fp16: compute the network and the refiner in half precision, with PyTorch. fp16 needs a GPU; bf16 is two to
+    three times as fast on CPUs that multiply it (AMX), and slower on others. no: float32."""
     batch_size: Positive = 16
     """Expressions per forward pass."""
     image_size: tuple[Positive, Positive] | None = None

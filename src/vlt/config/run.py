@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import model_validator
 
 from vlt.config.data import DataConfig, ReferDataConfig
 from vlt.config.inference import InferenceConfig
@@ -18,6 +18,7 @@ from vlt.config.section import (
     LocalPath,
     NonNegative,
     Positive,
+    Precision,
     Section,
 )
 
@@ -95,11 +96,6 @@ class ScheduleConfig(Section):
         return self
 
 
-def precision_name(value: Any) -> Any:
-    """Accept false and null for the precision `no`."""
-    return "no" if value is False or value is None else value
-
-
 class TrainConfig(Section):
     """Optimisation, loading of data, and logging."""
 
@@ -125,7 +121,7 @@ class TrainConfig(Section):
     """Maximum norm of the gradient; null: not clipped."""
     ema: BelowOne | None = None
     """Decay of the moving average of the weights, which is then validated and saved; null: none."""
-    precision: Annotated[Literal["no", "bf16", "fp16"], BeforeValidator(precision_name)] = "no"
+    precision: Precision = "no"
     """Mixed precision; no: float32 throughout."""
     only: Literal["candidates", "masks"] | None = None
     """candidates: train the choice among candidates alone, and neither compute nor change anything else, which is many

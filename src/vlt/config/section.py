@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -26,6 +26,11 @@ def as_text(value: Any) -> Any:
     Fractions stay and are refused by the key: 1.10 would become "1.1".
     """
     return str(value) if type(value) is int else value
+
+
+def precision_name(value: Any) -> Any:
+    """Accept false and null for the precision `no`."""
+    return "no" if value is False or value is None else value
 
 
 def expand_home(path: PathLike) -> PathLike:
@@ -56,6 +61,8 @@ def refuse_url(path: PathLike) -> PathLike:
     return path
 
 
+PrecisionName: TypeAlias = Literal["no", "bf16", "fp16"]
+Precision: TypeAlias = Annotated[PrecisionName, BeforeValidator(precision_name)]
 Text: TypeAlias = Annotated[str, BeforeValidator(as_text)]
 LocalPath: TypeAlias = Annotated[
     Path, BeforeValidator(as_text), AfterValidator(expand_home), AfterValidator(refuse_url)

@@ -13,12 +13,16 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from vlt.checkpoint.opened import OpenedCheckpoint
+from vlt.checkpoint.read import load_opened
 from vlt.config.run import Config
+from vlt.config.section import PrecisionName
 from vlt.infer.engine import Detected, Logits
 from vlt.infer.predictor import Predictor
 from vlt.model.choice import box_logits
 from vlt.model.layers import copy_sharing_weights
 from vlt.model.mask_decoder import OUTPUT_STRIDE
+from vlt.model.precision import check_precision, mixed
 from vlt.model.vlt import VLT, Features
 from vlt.refine.refiner import Refiner
 from vlt.text.reader import TextReader, padded_length
@@ -32,11 +36,17 @@ class TorchEngine:
     Args:
         model: in eval mode (see `evaluating` for one that is being trained), not wrapped for distributed training.
         masks: False: masks are the boxes of the chosen candidates, which is much faster; the network has candidates.
+        precision: of products and convolutions.
+
+    Raises:
+        ConfigError: the device does not have the precision.
     """
 
-    def __init__(self, model: VLT, *, masks: bool = True) -> None:
+    def __init__(self, model: VLT, *, masks: bool = True, precision: PrecisionName = "no") -> None:
         self.model = model
         self.masks = masks
+        self.precision: PrecisionName = precision
+        check_precision(precision, self.device, "inference.precision")
 
     @property
     def device(self) -> torch.device:
@@ -51,7 +61,8 @@ class TorchEngine:
     @torch.inference_mode()
     def encode(self, images: FloatArray) -> Features:
         """Encode images; see `Engine`."""
-        return self.model.encode(torch.from_numpy(images).to(self.device), masks=self.masks)
+        with mixed(self.precision, self.device):
+            return self.model.encode(torch.from_numpy(images).to(self.device), masks=self.masks)
 
     @torch.inference_mode()
     def segment(
@@ -64,12 +75,13 @@ class TorchEngine:
         """Segment expressions; see `Engine`."""
         index, tokens, mask = (torch.from_numpy(each).to(self.device) for each in (image_index, words, word_mask))
         features = encoded.select(index)
-        if self.masks:
-            output = self.model.segment(features, tokens, mask)
-            logits, choice = output.logits, output.choice
-        else:
-            choice = self.model.choose(features, tokens, mask)
-            logits = box_logits(choice, [-(-side // OUTPUT_STRIDE) for side in features.size])
+        with mixed(self.precision, self.device):
+            if self.masks:
+                output = self.model.segment(features, tokens, mask)
+                logits, choice = output.logits, output.choice
+            else:
+                choice = self.model.choose(features, tokens, mask)
+                logits = box_logits(choice, [-(-side // OUTPUT_STRIDE) for side in features.size])
         tensors = [logits] if choice is None else [logits, choice.existing(), choice.boxes]
         return Logits(*(each.float().cpu().numpy() for each in tensors))
 
@@ -83,7 +95,7 @@ class TorchEngine:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: the network without its forward hooks."""
-        return {"model": without_hooks(self.model), "masks": self.masks}
+        return vars(self) | {"model": without_hooks(self.model)}
 
 
 def torch_predictor(
@@ -97,9 +109,12 @@ def torch_predictor(
         config: configuration of the network; its `inference` section says how predictions are made.
         refiner: refines mask outlines; None: masks are the network's own.
         masks: see `TorchEngine`.
+
+    Raises:
+        ConfigError: the device does not have the precision of the configuration.
     """
     return Predictor(
-        TorchEngine(model, masks=masks),
+        TorchEngine(model, masks=masks, precision=config.inference.precision),
         text,
         config.inference,
         input_size=config.input_size,
@@ -107,6 +122,25 @@ def torch_predictor(
         pad_to=padded_length(config.model),
         refiner=refiner,
     )
+
+
+def load_torch_predictor(
+    opened: OpenedCheckpoint, device: torch.device | str | None = None, *, refine: bool = True
+) -> Predictor:
+    """Load the predictor of a checkpoint; convolutions read maps with the channels last, which is faster.
+
+    Args:
+        opened: the checkpoint.
+        device: see `vlt.checkpoint.load_checkpoint`.
+        refine: use its refiner, if it has one.
+
+    Raises:
+        CheckpointError: see `vlt.checkpoint.load_checkpoint`.
+        ConfigError: the machine does not have the device, or the device not the precision.
+    """
+    loaded = load_opened(opened, device, refine=refine)
+    loaded.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # its types know no such layout
+    return torch_predictor(loaded.model, loaded.text, opened.config, loaded.refiner)
 
 
 def without_hooks(model: nn.Module) -> nn.Module:

@@ -24,6 +24,7 @@ from vlt.legacy.weights import load_keras_backbone
 from vlt.model.backbone import Darknet53
 from vlt.model.build import build_model, load_detector
 from vlt.model.language import BertEncoder
+from vlt.model.precision import check_precision
 from vlt.model.pretrained import resolve_architecture
 from vlt.model.vlt import VLT
 from vlt.text.reader import TextReader, TokenReader, build_text
@@ -140,13 +141,7 @@ def start_accelerator(config: TrainConfig, views: int = 1) -> Accelerator:
         ConfigError: the device does not have the precision; processes and passes cannot share the batch.
     """
     state = join_processes()
-    if config.precision == "fp16" and state.device.type == "cpu":
-        raise ConfigError(
-            "train.precision is 'fp16', which needs a GPU, but this run is on the CPU; take 'no' or 'bf16'."
-        )
-    if config.precision == "bf16" and state.device.type == "cuda" and not torch.cuda.is_bf16_supported():
-        name = torch.cuda.get_device_name(state.device)
-        raise ConfigError(f"train.precision is 'bf16', which {name} does not have; take 'fp16' or 'no'.")
+    check_precision(config.precision, state.device, "train.precision")
     parts = state.num_processes * config.accumulate * views
     if config.batch_size % parts:
         contrasted = f" x {views} samples per referral for loss.contrast" if views > 1 else ""

@@ -1,0 +1,34 @@
+"""Half precision: which devices have it, and the block in which a network computes with it."""
+
+from __future__ import annotations
+
+import torch
+
+from vlt.config.section import PrecisionName
+from vlt.errors import ConfigError
+
+DTYPES = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""What matrices are multiplied in, by the name of the precision."""
+
+
+def check_precision(precision: PrecisionName, device: torch.device, key: str) -> None:
+    """Check that a device has a precision.
+
+    Args:
+        precision: its name.
+        device: the device.
+        key: of the configuration, for the error.
+
+    Raises:
+        ConfigError: it has not.
+    """
+    if precision == "fp16" and device.type == "cpu":
+        raise ConfigError(f"{key} is 'fp16', which needs a GPU, but this is the CPU; take 'no' or 'bf16'.")
+    if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        name = torch.cuda.get_device_name(device)
+        raise ConfigError(f"{key} is 'bf16', which {name} does not have; take 'fp16' or 'no'.")
+
+
+def mixed(precision: PrecisionName, device: torch.device) -> torch.autocast:
+    """Return the block in which products and convolutions have a precision; weights stay float32."""
+    return torch.autocast(device.type, DTYPES[precision], enabled=precision != "no")
