@@ -1,12 +1,13 @@
-"""Measure the reference network's time per expression at 416 x 416: PyTorch and the graphs of `vlt export`.
+"""Measure the reference network's time per expression at 416 x 416: PyTorch as it was, graphs, and bf16.
 
     python benchmarks/reference_network.py
     python benchmarks/reference_network.py --busy
 
-Random weights, 15 words per expression, threads of both on all cores of the process, float32. Seconds for one
-expression about a new image and for 16 about one image, image encoder included; medians of several runs in which both
-take turns, and their ratio. The last row is how many GFLOP/s a large product of matrices reaches with PyTorch in the
-same run: what no network can exceed.
+Random weights, 15 words per expression, all cores that the process may use. Seconds for one expression about a new
+image and for 16 about one image, image encoder included; medians of several runs in which all take turns, and how many
+times as fast as `eager` each is. `eager` is PyTorch in float32 with weights as they are stored, `PyTorch` what
+`vlt.load(engine="torch")` gives, `graphs` those of `vlt export`, `bf16` `vlt.load(precision="bf16")`. The last row
+is how many GFLOP/s a large product of matrices reaches with PyTorch in the same run, in float32 and bf16.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ import numpy as np
 import torch
 from cold_start import busy
 
+from vlt.checkpoint.read import load_checkpoint
 from vlt.checkpoint.write import save_checkpoint
 from vlt.config.reading import parse_config
 from vlt.export.run import export_checkpoint
 from vlt.infer.engine import Engine
 from vlt.infer.loading import load
 from vlt.infer.onnx_session import usable_cores
+from vlt.infer.torch_engine import TorchEngine
 from vlt.model.build import build_model
 from vlt.text.reader import build_text
 
@@ -69,18 +72,29 @@ def main(runs: int, is_busy: bool) -> None:
         start, exported = Path(folder) / "start", Path(folder) / "exported"
         save_checkpoint(start, model=build_model(config.model).eval(), config=config, text=text, meta={})
         export_checkpoint(start, exported)
-        engines = {name: load(exported, engine=name).engine for name in ("torch", "onnx")}
+        engines = {
+            "eager": TorchEngine(load_checkpoint(exported).model),
+            "PyTorch": load(exported, engine="torch").engine,
+            "graphs": load(exported, engine="onnx").engine,
+            "bf16": load(exported, precision="bf16").engine,
+        }
         with busy(is_busy):
-            print(f"{'expressions':>12}{'PyTorch':>12}{'graphs':>12}{'ratio':>12}")
+            print(f"{'expressions':>12}" + "".join(f"{name:>18}" for name in engines))
             for count in COUNTS:
                 calls = [question(engine, count, text.max_words) for engine in engines.values()]
                 rounds = [[seconds(call) for call in calls] for _ in range(runs + 1)][1:]
                 medians = [statistics.median(each) for each in zip(*rounds, strict=True)]
-                ratio = statistics.median(one / other for one, other in rounds)
-                print(f"{count:12}" + "".join(f"{value:12.3f}" for value in (*medians, ratio)))
+                ratios = [statistics.median(one[0] / one[i] for one in rounds) for i in range(len(calls))]
+                pairs = zip(medians, ratios, strict=True)
+                print(f"{count:12}" + "".join(f"{value:11.3f} ({ratio:3.1f})" for value, ratio in pairs))
             matrix = torch.rand(SIDE, SIDE)
-            fastest = min(seconds(lambda: matrix @ matrix) for _ in range(runs))
-            print(f"a product of matrices of {SIDE} x {SIDE}: {2 * SIDE**3 / fastest / 1e9:.0f} GFLOP/s")
+            rates = [fastest_product(each, runs) for each in (matrix, matrix.bfloat16())]
+            print(f"a product of matrices of {SIDE} x {SIDE}: {rates[0]:.0f} GFLOP/s, in bf16 {rates[1]:.0f}")
+
+
+def fastest_product(matrix: torch.Tensor, runs: int) -> float:
+    """Measure the largest GFLOP/s of several products of a matrix with itself."""
+    return 2 * len(matrix) ** 3 / min(seconds(lambda: matrix @ matrix) for _ in range(runs)) / 1e9
 
 
 if __name__ == "__main__":

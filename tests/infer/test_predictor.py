@@ -214,7 +214,7 @@ def test_several_images_are_predicted_in_order_as_each_alone(predictor, half, tm
             assert one.mask.shape == image.shape[:2]
             assert np.array_equal(one.image, image)
             assert one.score == pytest.approx(other.score, abs=1e-5)
-            assert np.allclose(one.logits, other.logits, atol=1e-4)
+            assert np.allclose(one.logits, other.logits, atol=5e-4)
     assert len(predictor.predict(tuple(sources), "circle")) == len(SIZES)
 
 

@@ -10,7 +10,7 @@ from predictor_fixture import noise_image
 from torch import nn
 
 from vlt.errors import ConfigError
-from vlt.infer import Engine, Logits
+from vlt.infer import Engine, Logits, load
 from vlt.infer.torch_engine import TorchEngine, describe_device, evaluating, torch_predictor, without_hooks
 from vlt.model.backbone import Dinov2Backbone
 
@@ -58,6 +58,13 @@ def test_half_precision_is_near_and_arrays_stay_float32(tiny_model):
 def test_fp16_needs_a_gpu(tiny_model):
     with pytest.raises(ConfigError, match=r"inference\.precision is 'fp16', which needs a GPU"):
         TorchEngine(tiny_model, precision="fp16")
+
+
+def test_a_loaded_predictor_has_no_normalisation_left_and_the_same_result(tiny_model, tiny_checkpoint):
+    loaded = load(tiny_checkpoint, engine="torch").engine
+    assert any(isinstance(each, nn.BatchNorm2d) for each in tiny_model.modules())
+    assert not any(isinstance(each, nn.BatchNorm2d) for each in loaded.model.modules())
+    np.testing.assert_allclose(segment(loaded).masks, segment(TorchEngine(tiny_model)).masks, atol=1e-4)
 
 
 def test_hardware():

@@ -9,6 +9,7 @@ from typing import TypeVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 Self = TypeVar("Self", bound="Freezable")
 Module = TypeVar("Module", bound=nn.Module)
@@ -97,8 +98,8 @@ class BatchConv(nn.Sequential):
     def __init__(self, in_channels: int, out_channels: int, kernel: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False)
-        self.norm = nn.BatchNorm2d(out_channels, eps=1e-3, momentum=0.01)
-        self.act = nn.LeakyReLU(0.1)
+        self.norm: nn.Module = nn.BatchNorm2d(out_channels, eps=1e-3, momentum=0.01)
+        self.act = nn.LeakyReLU(0.1, inplace=True)
 
 
 class DownConv(nn.Module):
@@ -113,12 +114,23 @@ class DownConv(nn.Module):
         super().__init__()
         self.pad = nn.ZeroPad2d((1, 0, 1, 0))
         self.conv = nn.Conv2d(in_channels, out_channels, 3, stride=2, bias=False)
-        self.norm = nn.BatchNorm2d(out_channels, eps=1e-3, momentum=0.01)
-        self.act = nn.LeakyReLU(0.1)
+        self.norm: nn.Module = nn.BatchNorm2d(out_channels, eps=1e-3, momentum=0.01)
+        self.act = nn.LeakyReLU(0.1, inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in_channels, H, W), H and W even, to (B, out_channels, H / 2, W / 2)."""
         return self.act(self.norm(self.conv(self.pad(x))))
+
+
+def fold_norms(network: nn.Module) -> None:
+    """Fold the batch normalisation of each `BatchConv` and `DownConv` into its convolution; for prediction only.
+
+    Args:
+        network: in eval mode; changed in place.
+    """
+    for module in network.modules():
+        if isinstance(module, BatchConv | DownConv) and isinstance(module.norm, nn.BatchNorm2d):
+            module.conv, module.norm = fuse_conv_bn_eval(module.conv, module.norm), nn.Identity()
 
 
 class GroupConv(nn.Sequential):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from vlt.config.section import PrecisionName
 from vlt.errors import ConfigError
@@ -30,5 +31,22 @@ def check_precision(precision: PrecisionName, device: torch.device, key: str) ->
 
 
 def mixed(precision: PrecisionName, device: torch.device) -> torch.autocast:
-    """Return the block in which products and convolutions have a precision; weights stay float32."""
+    """Return the block in which products and convolutions have a precision.
+
+    Weights of float32 are converted in each block anew, unless `store_weights` did so.
+    """
     return torch.autocast(device.type, DTYPES[precision], enabled=precision != "no")
+
+
+def store_weights(network: nn.Module, precision: PrecisionName, but: nn.Module | None = None) -> None:
+    """Keep the weights of products and convolutions in the precision in which `mixed` uses them; for prediction only.
+
+    Args:
+        network: changed in place.
+        precision: see `mixed`.
+        but: the part of it that computes in float32.
+    """
+    exact = set() if but is None else set(but.modules())
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d) and module not in exact:
+            module.to(DTYPES[precision])

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vlt.config.section import PrecisionName
-from vlt.model.precision import mixed
+from vlt.model.precision import mixed, store_weights
 from vlt.refine.promptable import PromptableSegmenter
 from vlt.refine.refiner import Refiner, prompts
 from vlt.types import FloatArray
@@ -62,4 +62,5 @@ def build_refiner(
     network = PromptableSegmenter()
     network.load_state_dict(dict(tensors))
     network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload] # which is faster
+    store_weights(network, precision)
     return Refiner(TorchSegmenter(network.eval(), precision))
