@@ -123,6 +123,11 @@ class TrainConfig(Section):
     """Decay of the moving average of the weights, which is then validated and saved; null: none."""
     precision: Precision = "no"
     """Mixed precision; no: float32 throughout."""
+    activation_checkpointing: bool = False
+    """Compute activations again in the backward pass instead of keeping them: less memory, about a third more time. The
+    convolutions of the reference network keep theirs."""
+    compile: bool = False
+    """Compile network and losses with `torch.compile`, which needs a C++ compiler; the first steps take minutes."""
     only: Literal["candidates", "masks"] | None = None
     """candidates: train the choice among candidates alone, and neither compute nor change anything else, which is many
     times faster; masks are then validated as the boxes of the chosen candidates. masks: train everything that is not

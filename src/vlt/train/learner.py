@@ -19,6 +19,7 @@ from vlt.losses.mask import segmentation_loss
 from vlt.model.choice import Choice
 from vlt.model.vlt import VLT, Features, Output
 from vlt.train.optim import build_optimizer, build_scheduler
+from vlt.train.recompute import compile_regions, recompute_activations
 from vlt.train.resume import Stateful, StopRequest
 from vlt.types import Batch
 
@@ -149,6 +150,10 @@ class Learner:
         self.average = build_average(self.network, config.train.ema)  # a copy: made before `prepare` wraps the network
         optimizer = build_optimizer(self.network, config.train)
         self.scheduler = build_scheduler(optimizer, config.train, steps_per_epoch)
+        if config.train.activation_checkpointing:
+            recompute_activations(self.network)
+        if config.train.compile:
+            compile_regions(self.network)
         self.objective, self.optimizer = accelerator.prepare(
             Objective(self.network, config.loss, only=config.train.only), optimizer
         )
