@@ -33,15 +33,15 @@ PHASES = ("imports", "load", "first", "other", "sixteen", "memory", "vlt predict
 INSIDE = """
 import json, resource, sys, time
 
-checkpoint, image = sys.argv[1:]
-checkpoint = checkpoint or None
+checkpoint, image, *precision = sys.argv[1:]
+checkpoint, settings = checkpoint or None, dict(zip(["precision"], precision))
 places = ("on the left", "on the right", "at the top", "below")
 expressions = [f"{noun} {place}" for noun in ("star", "square", "cup", "woman") for place in places]
 times = [time.perf_counter()]
 from vlt import load
-load(checkpoint)
+load(checkpoint, **settings)
 times.append(time.perf_counter())
-predictor = load(checkpoint)
+predictor = load(checkpoint, **settings)
 times.append(time.perf_counter())
 features = predictor.encode(image)
 for some in (["star on the left"], ["black square"], expressions):
@@ -52,10 +52,12 @@ print(json.dumps([once - again, again, *rest, resource.getrusage(resource.RUSAGE
 """
 
 
-def measure(python: str, checkpoint: str, image: Path) -> list[float]:
+def measure(python: str, checkpoint: str, precision: str | None, image: Path) -> list[float]:
     """Run both processes once; seconds and gigabytes in the order of `PHASES`."""
-    inside = json.loads(timed(python, "-c", INSIDE, checkpoint, str(image))[-1])
+    half = [precision] if precision else []
+    inside = json.loads(timed(python, "-c", INSIDE, checkpoint, str(image), *half)[-1])
     named = ["--checkpoint", checkpoint] if checkpoint else []
+    named += ["--precision", *half] if half else []
     with tempfile.TemporaryDirectory() as folder:
         overlay = str(Path(folder) / "overlay.png")
         command = ("-m", "vlt", "predict", str(image), "star on the left", "--output", overlay, *named)
@@ -96,15 +98,16 @@ def line(name: str, values: list[float]) -> str:
 
 @click.command(help=__doc__)
 @click.option("--checkpoint", default="", help="A checkpoint of this version.  [default: the model in the package]")
+@click.option("--precision", help="Of this version, such as bf16.  [default: the checkpoint's]")
 @click.option("--image", type=click.Path(exists=True, path_type=Path), default=IMAGE)
 @click.option("--runs", type=click.IntRange(min=1), default=3)
 @click.option("--busy", "is_busy", is_flag=True, help="Beside another process that computes.")
 @click.option("--against", metavar="PYTHON", help="Python of an environment with another version, with its own model.")
-def main(checkpoint: str, image: Path, runs: int, is_busy: bool, against: str | None) -> None:
+def main(checkpoint: str, precision: str | None, image: Path, runs: int, is_busy: bool, against: str | None) -> None:
     """Print a row of medians per version, and their ratio."""
-    versions = {"this": (sys.executable, checkpoint)}
+    versions = {"this": (sys.executable, checkpoint, precision)}
     if against:
-        versions["the other"] = (against, "")
+        versions["the other"] = (against, "", None)
     with busy(is_busy):
         rounds = [{name: measure(*version, image) for name, version in versions.items()} for _ in range(runs)]
     medians = {
