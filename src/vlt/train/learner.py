@@ -19,7 +19,7 @@ from vlt.losses.mask import segmentation_loss
 from vlt.model.choice import Choice
 from vlt.model.vlt import VLT, Features, Output
 from vlt.train.optim import build_optimizer, build_scheduler
-from vlt.train.recompute import compile_regions, recompute_activations
+from vlt.train.regions import compile_regions, recompute_activations
 from vlt.train.resume import Stateful, StopRequest
 from vlt.types import Batch
 

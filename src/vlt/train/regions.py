@@ -1,4 +1,4 @@
-"""Activation checkpointing: the backward pass computes activations again instead of keeping them."""
+"""Activation checkpointing (activations are computed again instead of kept), and compilation, of parts of the network."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from vlt.train.recompute import UNITS, compile_regions, recompute_activations
+from vlt.train.regions import UNITS, compile_regions, recompute_activations
 
 
 @pytest.fixture
