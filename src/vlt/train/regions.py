@@ -1,4 +1,4 @@
-"""Activation checkpointing (activations are computed again instead of kept), and compilation, of parts of the network."""
+"""Activation checkpointing (activations are computed again instead of kept) and compilation of parts of a network."""
 
 from __future__ import annotations
 
