@@ -1,11 +1,15 @@
 """A refiner is packed with a checkpoint, refines its masks, and can be left out."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image as PILImage
 from safetensors.torch import save_file
+from torch import nn
 
 from vlt.checkpoint import load_checkpoint, open_checkpoint, pack_checkpoint
 from vlt.cli import main
@@ -65,6 +69,18 @@ def test_masks_come_from_it_and_scores_do_not(packed, monkeypatch):
     assert after.mask[:, :45].all()
     assert after.box == (0, 0, 45, 60) != before.box
     assert after.score == before.score
+
+
+def test_weights_are_converted_for_prediction_alone(packed, tmp_path):
+    """A checkpoint whose settings say bf16 is packed and exported from exact weights."""
+    copied = Path(shutil.copytree(packed, tmp_path / "copied"))
+    config = copied / "config.yaml"
+    config.write_text(config.read_text().replace("precision: 'no'", "precision: bf16"))
+    loaded = load_checkpoint(copied)
+    assert loaded.config.inference.precision == "bf16"
+    for refiner, expected in ((loaded.refiner, torch.float32), (load(copied).refiner, torch.bfloat16)):
+        kinds = {x.weight.dtype for x in refiner.segmenter.network.modules() if isinstance(x, nn.Conv2d)}
+        assert kinds == {expected}
 
 
 def test_an_image_is_encoded_by_it_once(packed, monkeypatch):

@@ -74,7 +74,7 @@ def pack_checkpoint(
     used = loaded.refiner
     if refiner is not None:
         remedy = "make it again with tools/mobile_sam_from_package.py"
-        used = read_refiner(Path(refiner), torch.device("cpu"), remedy=remedy)
+        used = read_refiner(Path(refiner), torch.device("cpu"), remedy)
     segmenter = None if used is None else used.segmenter
     write_checkpoint(
         folder,

@@ -15,7 +15,6 @@ from vlt.checkpoint.directory import CONFIG, REFINER, WEIGHTS, reason
 from vlt.checkpoint.opened import OpenedCheckpoint, listed, open_checkpoint, verify_files
 from vlt.checkpoint.scaling import from_bytes
 from vlt.config.run import Config
-from vlt.config.section import PrecisionName
 from vlt.errors import CheckpointError, ConfigError
 from vlt.model.build import build_model
 from vlt.model.pretrained import SkipInitialisation
@@ -98,9 +97,7 @@ def load_opened(
         )
     load_weights(model, tensors, f"in {folder}", f"its {CONFIG}")
     verify_files(folder, opened.hashes)
-    refiner = None
-    if refine and (folder / REFINER).exists():
-        refiner = read_refiner(folder / REFINER, chosen, config.inference.precision)
+    refiner = read_refiner(folder / REFINER, chosen) if refine and (folder / REFINER).exists() else None
     return Checkpoint(folder, config, text, model.to(chosen).eval(), opened.meta, refiner)
 
 
@@ -156,15 +153,12 @@ def read_tensors(path: Path, remedy: str = "copy the checkpoint again") -> tuple
         raise CheckpointError(f"{path} is damaged: {error}; {remedy}.") from None
 
 
-def read_refiner(
-    path: Path, device: torch.device, precision: PrecisionName = "no", remedy: str = "pack it again"
-) -> Refiner:
+def read_refiner(path: Path, device: torch.device, remedy: str = "pack it again") -> Refiner:
     """Rebuild a refiner from the file of its weights.
 
     Args:
         path: path of the file.
         device: where it goes.
-        precision: in which it computes.
         remedy: what to do if the file is damaged, for the error.
 
     Raises:
@@ -175,7 +169,7 @@ def read_refiner(
     tensors, _ = read_tensors(path, remedy)
     try:
         with SkipInitialisation():
-            return build_refiner(tensors, device, precision)
+            return build_refiner(tensors, device)
     except RuntimeError as error:
         raise CheckpointError(f"{path} holds no weights of a refiner ({reason(error)}); {remedy}.") from None
 

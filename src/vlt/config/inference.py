@@ -36,8 +36,8 @@ class InferenceConfig(Section):
     """Correct slips of the pen in English expressions before they are read. `vlt.load` and `vlt predict` turn it on;
     evaluation reads expressions as written unless it is on here."""
     precision: Precision = "no"
-    """bf16, fp16: compute the network and the refiner in half precision, with PyTorch. fp16 needs a GPU; bf16 is two to
-    three times as fast on CPUs that multiply it (AMX), and slower on others. no: float32."""
+    """bf16, fp16: compute the network and the refiner in half precision, with PyTorch. fp16 needs a GPU; bf16 is about
+    twice as fast on CPUs that multiply it (AMX), and slower on others. no: float32."""
     batch_size: Positive = 16
     """Expressions per forward pass."""
     image_size: tuple[Positive, Positive] | None = None

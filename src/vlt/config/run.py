@@ -124,10 +124,10 @@ class TrainConfig(Section):
     precision: Precision = "no"
     """Mixed precision; no: float32 throughout."""
     activation_checkpointing: bool = False
-    """Compute activations again in the backward pass instead of keeping them: less memory, about a third more time. The
+    """Compute activations again in the backward pass instead of keeping them: less memory, more time (docs/log.md). The
     convolutions of the reference network keep theirs."""
     compile: bool = False
-    """Compile network and losses with `torch.compile`, which needs a C++ compiler; the first steps take minutes."""
+    """Compile the backbone and the network's layers with `torch.compile`: takes a C++ compiler, minutes at first."""
     only: Literal["candidates", "masks"] | None = None
     """candidates: train the choice among candidates alone, and neither compute nor change anything else, which is many
     times faster; masks are then validated as the boxes of the chosen candidates. masks: train everything that is not

@@ -141,8 +141,13 @@ def load_torch_predictor(
     loaded = load_opened(opened, device, refine=refine)
     loaded.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # its types know no such layout
     fold_norms(loaded.model)
-    store_weights(loaded.model, opened.config.inference.precision, but=loaded.model.detector)
-    return torch_predictor(loaded.model, loaded.text, opened.config, loaded.refiner)
+    precision, refiner = opened.config.inference.precision, loaded.refiner
+    store_weights(loaded.model, precision, but=loaded.model.detector)
+    if refiner is not None:
+        from vlt.refine.torch_segmenter import in_precision  # noqa: PLC0415 (few checkpoints have one, and it takes a while)
+
+        refiner = in_precision(refiner, precision)
+    return torch_predictor(loaded.model, loaded.text, opened.config, refiner)
 
 
 def without_hooks(model: nn.Module) -> nn.Module:

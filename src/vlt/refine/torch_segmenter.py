@@ -46,15 +46,12 @@ class TorchSegmenter:
         return logits.float().cpu().numpy(), quality.float().cpu().numpy()
 
 
-def build_refiner(
-    tensors: Mapping[str, Tensor], device: torch.device | str = "cpu", precision: PrecisionName = "no"
-) -> Refiner:
+def build_refiner(tensors: Mapping[str, Tensor], device: torch.device | str = "cpu") -> Refiner:
     """Build a refiner from the weights of its segmenter.
 
     Args:
         tensors: by the names of `PromptableSegmenter`.
         device: where it runs.
-        precision: see `TorchSegmenter`.
 
     Raises:
         RuntimeError: they do not fit.
@@ -62,5 +59,17 @@ def build_refiner(
     network = PromptableSegmenter()
     network.load_state_dict(dict(tensors))
     network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload] # which is faster
+    return Refiner(TorchSegmenter(network.eval()))
+
+
+def in_precision(refiner: Refiner, precision: PrecisionName) -> Refiner:
+    """Return a refiner that computes in a precision, with the network of another, whose weights are converted.
+
+    Args:
+        refiner: of a `TorchSegmenter`; not to be used any more.
+        precision: see `TorchSegmenter`.
+    """
+    assert isinstance(refiner.segmenter, TorchSegmenter), "PyTorch loaded it"
+    network = refiner.segmenter.network
     store_weights(network, precision)
-    return Refiner(TorchSegmenter(network.eval(), precision))
+    return Refiner(TorchSegmenter(network, precision))
