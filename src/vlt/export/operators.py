@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -27,10 +27,22 @@ def with_operators(module: nn.Module) -> nn.Module:
             elif isinstance(child, GRUEncoder):
                 setattr(parent, name, EncoderOperator(child))
         if isinstance(parent, nn.Sequential):
-            for place, (enlarge, conv) in enumerate(pairwise(list(parent))):
-                if isinstance(enlarge, nn.Upsample) and isinstance(conv, BatchConv):
-                    parent[place], parent[place + 1] = nn.Identity(), EnlargedConv(conv)
+            replace_enlarged(parent)
     return twin
+
+
+def replace_enlarged(layers: nn.Sequential) -> None:
+    """Replace each enlargement and the convolution after it, and one at the end that reads the result."""
+    for place, (enlarge, conv) in enumerate(pairwise(list(layers))):
+        if isinstance(enlarge, nn.Upsample) and isinstance(conv, BatchConv):
+            layers[place], layers[place + 1] = EnlargedConv(conv), InOrder()
+    if len(layers) > 2 and isinstance(layers[-2], InOrder) and isinstance(layers[-1], nn.Conv2d):
+        layers[-2], layers[-1] = nn.Identity(), ConvOfPhases(layers[-1])
+
+
+Phases: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
+"""A map (B, C, 2 h, 2 w) as four of (B, C, h, w): even rows and columns, even rows and odd columns, odd rows and even
+columns, odd rows and columns."""
 
 
 class EnlargedConv(nn.Module):
@@ -47,25 +59,62 @@ class EnlargedConv(nn.Module):
         super().__init__()
         self.module = module
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, in_channels, h, w) to (B, out_channels, 2 h, 2 w)."""
+    def forward(self, x: Tensor) -> Phases:
+        """Map (B, in_channels, h, w) to (B, out_channels, 2 h, 2 w), in four parts."""
         norm: Any = self.module.norm
         scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-        kernel = self.module.conv.weight * scale[:, None, None, None]
-        kernels = [columns for rows in halves(kernel, 2) for columns in halves(rows, 3)]  # even, odd rows and columns
-        bias = (norm.bias - norm.running_mean * scale).repeat(4)
-        y = self.module.act(F.conv2d(x, torch.cat(kernels), bias, padding=1))  # (B, 4 out_channels, h + 1, w + 1)
-        height, width = x.shape[2], x.shape[3]
-        even_even, even_odd, odd_even, odd_odd = y.chunk(4, dim=1)
-        even = torch.stack([even_even[:, :, :height, :width], even_odd[:, :, :height, 1:]], dim=4).flatten(3)
-        odd = torch.stack([odd_even[:, :, 1:, :width], odd_odd[:, :, 1:, 1:]], dim=4).flatten(3)
-        return torch.stack([even, odd], dim=3).flatten(2, 3)
+        kernel, bias = self.module.conv.weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
+
+        def phase(below: int, right: int) -> Tensor:
+            part = halves(halves(kernel, 2)[below], 3)[right]
+            y: Tensor = self.module.act(F.conv2d(F.pad(x, (1 - right, right, 1 - below, below)), part, bias))
+            return y
+
+        return phase(0, 0), phase(0, 1), phase(1, 0), phase(1, 1)
 
 
 def halves(kernel: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     """Sum a kernel of three rows (or columns) to two: those that even and that odd rows of the enlarged map meet."""
     first, middle, last = kernel.split(1, dim=axis)
     return torch.cat([first, middle + last], dim=axis), torch.cat([first + middle, last], dim=axis)
+
+
+class InOrder(nn.Module):
+    """Join the four parts of a map."""
+
+    def forward(self, phases: Phases) -> Tensor:
+        """Four of (B, C, h, w) to (B, C, 2 h, 2 w)."""
+        even_even, even_odd, odd_even, odd_odd = phases
+        even = torch.stack([even_even, even_odd], dim=4).flatten(3)
+        odd = torch.stack([odd_even, odd_odd], dim=4).flatten(3)
+        return torch.stack([even, odd], dim=3).flatten(2, 3)
+
+
+class ConvOfPhases(nn.Module):
+    """A 3 x 3 convolution of a map in four parts to one channel.
+
+    Each position is multiplied with the nine columns of the kernel; only these products are put in order, and summed.
+
+    Args:
+        module: of one output channel.
+    """
+
+    def __init__(self, module: nn.Conv2d) -> None:
+        super().__init__()
+        self.module, self.in_order = module, InOrder()
+
+    def forward(self, phases: Phases) -> Tensor:
+        """Four of (B, in_channels, h, w) to (B, 1, 2 h, 2 w)."""
+        weight, bias = self.module.weight, self.module.bias
+        kernel = weight[0].flatten(1).transpose(0, 1)[..., None, None]  # (9, in_channels, 1, 1)
+        even_even, even_odd, odd_even, odd_odd = (F.conv2d(phase, kernel) for phase in phases)
+        products = self.in_order((even_even, even_odd, odd_even, odd_odd))
+        height, width = products.shape[2:]
+        around = F.pad(products, (1, 1, 1, 1))
+        shifted = [
+            around[:, i : i + 1, i // 3 : i // 3 + height, i % 3 : i % 3 + width] for i in range(kernel.shape[0])
+        ]
+        return sum(shifted[1:], shifted[0]) + (0 if bias is None else bias)
 
 
 def gru(words: Tensor, weights: list[Tensor], lengths: Tensor | None, *, hidden: int, reset_before: bool) -> Tensor:
