@@ -92,7 +92,7 @@ class Letterbox:
             (4,) float32 xyxy as shares of the input.
         """
         image, inner, offset, size = (
-            np.tile(side[::-1], 2) for side in (self.image_size, self.inner_size, self.offset, self.input_size)
+            _xyxy(side) for side in (self.image_size, self.inner_size, self.offset, self.input_size)
         )
         shares: npt.NDArray[np.float32] = ((np.asarray(box) * inner / image + offset) / size).astype(np.float32)
         return shares
@@ -106,7 +106,7 @@ class Letterbox:
         Returns:
             (4,) float32 xyxy as shares of the image, in [0, 1]; None where the box and the image have no common area.
         """
-        size, corner, extent = (np.tile(side[::-1], 2) for side in (self.input_size, self.offset, self.inner_size))
+        size, corner, extent = (_xyxy(side) for side in (self.input_size, self.offset, self.inner_size))
         area: npt.NDArray[np.float32] = ((box * size - corner) / extent).clip(0, 1).astype(np.float32)
         return area if (area[2:] > area[:2]).all() else None
 
@@ -181,8 +181,10 @@ def resize_smooth(pixels: npt.NDArray[np.uint8], size: tuple[int, int]) -> npt.N
 
     Args:
         pixels: (H, W, C) uint8, C 1 or 3.
-        size: (height, width) of the result.
+        size: (height, width) of the result; where it is that of `pixels`, they are returned.
     """
+    if pixels.shape[:2] == size:
+        return pixels
     image = PILImage.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))
     resized = np.asarray(image.resize((size[1], size[0]), PILImage.Resampling.BICUBIC))
     return resized.reshape(*size, pixels.shape[2])
@@ -239,6 +241,11 @@ def sigmoid(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     decayed = np.exp(-np.abs(x))
     result: npt.NDArray[np.float32] = np.where(x >= 0, np.float32(1), decayed) / (1 + decayed)
     return result
+
+
+def _xyxy(size: tuple[int, int]) -> npt.NDArray[np.int64]:
+    """Repeat (height, width) as (width, height, width, height)."""
+    return np.array((*size[::-1], *size[::-1]))
 
 
 def _cubic_taps(side: int, out_side: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[Any]]:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -73,6 +74,23 @@ def test_batches_come_in_order_and_leave_the_random_state_alone(workers):
     assert [tensor[:, 0, 0].tolist() for tensor, _ in found] == BATCHES
     assert [[array[0] for array in arrays] for _, arrays in found] == BATCHES
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_the_next_batch_is_loaded_while_one_is_used():
+    """Only a loader that works ahead sets the event while the first batch is still in use."""
+    second_loaded = threading.Event()
+
+    class Items:
+        def __getitem__(self, index):
+            if index == 1:
+                second_loaded.set()
+            return index
+
+    loaded = load_batches(Items(), [[0], [1], [2]], list, workers=0)
+    assert next(loaded) == [0]
+    assert second_loaded.wait(timeout=30)
+    loaded.close()
+    assert not any(thread.name.startswith("load") for thread in threading.enumerate())
 
 
 @pytest.mark.parametrize("workers", [0, 2])

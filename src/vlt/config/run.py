@@ -145,7 +145,7 @@ class TrainConfig(Section):
     """Checkpoint or run of the same network whose weights training starts from; `default`: the model in the package;
     null: pretrained parts, or random weights."""
     workers: Count = 0
-    """Processes that load data; 0: the main process does."""
+    """Processes that load data; 0: a thread of the main process does, one batch ahead."""
     validate_every: Positive = 1
     """Epochs between two validations, each of which saves a checkpoint; the last epoch is always validated."""
     save_every_steps: Positive | None = None

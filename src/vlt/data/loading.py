@@ -1,4 +1,4 @@
-"""Load batches in this process or in worker processes; a failed worker raises an error and never causes a hang."""
+"""Load batches ahead, in a thread or in worker processes; a failed worker raises an error and never causes a hang."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -82,15 +83,14 @@ def load_batches(
         items: data set; picklable where the platform spawns worker processes.
         batches: indices of the items of each batch.
         collate: makes a batch of a list of items.
-        workers: number of processes that load; 0: load in this process.
+        workers: number of processes that load; 0: load in a thread of this process, one batch ahead.
 
     Raises:
         VLTError: as raised by `items` or `collate`, with the same class and text.
         DataError: a batch that does not fit into shared memory, or a worker process that was killed.
     """
     if not workers:
-        for indices in batches:
-            yield collate([items[index] for index in indices])
+        yield from load_ahead(lambda indices: collate([items[index] for index in indices]), batches)
         return
     loaded = start_workers(PackedBatches(items, batches, collate), workers)
     for _ in range(len(batches)):
@@ -99,6 +99,18 @@ def load_batches(
             del loaded  # ends the other workers now rather than when the error is garbage-collected
             raise batch
         yield batch
+
+
+def load_ahead(load: Callable[[Sequence[int]], BatchT], batches: Sequence[Sequence[int]]) -> Iterator[BatchT]:
+    """Yield batches in order; while one is used, a thread loads the next."""
+    with ThreadPoolExecutor(1, thread_name_prefix="load") as thread:
+        ahead: Future[BatchT] | None = None
+        for indices in batches:
+            before, ahead = ahead, thread.submit(load, indices)
+            if before is not None:
+                yield before.result()
+        if ahead is not None:
+            yield ahead.result()
 
 
 def receive(loaded: Iterator[bytes | VLTError]) -> Any:

@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -93,15 +93,16 @@ class WordVectors:
             np.savez(file, format=FORMAT, words=words, vectors=self.vectors, source=np.array(self.source))
 
 
-def spellings_of(word: str) -> Iterable[str]:
+@lru_cache(maxsize=4096)  # training reads the same words again and again
+def spellings_of(word: str) -> tuple[str, ...]:
     """List the spellings under which a word is looked up: as it is, in lower case, then both without punctuation.
 
     Example:
-        >>> list(spellings_of("Dog,"))
-        ['Dog,', 'dog,', 'Dog', 'dog']
+        >>> spellings_of("Dog,")
+        ('Dog,', 'dog,', 'Dog', 'dog')
     """
     bare = word.strip("".join(character for character in word if unicodedata.category(character)[0] in "PS"))
-    return dict.fromkeys(spelling for spelling in (word, word.lower(), bare, bare.lower()) if spelling)
+    return tuple(dict.fromkeys(spelling for spelling in (word, word.lower(), bare, bare.lower()) if spelling))
 
 
 def parts_of(word: str) -> list[str]:
@@ -177,7 +178,7 @@ def load_vectors(path: Path) -> WordVectors:
 
 def hash_vectors(config: WordsConfig, words: Collection[str]) -> WordVectors:
     """Make the hash vectors of `words` in lower case without punctuation; no other word could have been trained."""
-    known = sorted({list(spellings_of(word))[-1] for word in words})
+    known = sorted({spellings_of(word)[-1] for word in words})
     return WordVectors.from_mapping({word: hash_vector(word, config.dim) for word in known}, config.dim, "hash")
 
 
