@@ -1,4 +1,7 @@
-"""The page of `vlt export --web` in headless Chromium: the masks that Python predicts, and what a visitor sees."""
+"""The page of `vlt export --web` in headless Chromium: the masks that Python predicts, and what a visitor sees.
+
+`pytest -s -m slow tests/export/test_page.py` prints how long the page takes for each photo and expression.
+"""
 
 import base64
 import shutil
@@ -112,6 +115,7 @@ def wait_for(browser, holds):
 def show(browser, photo):
     browser.find_element(By.ID, "file").send_keys(str(photo))
     wait_for(browser, lambda text: text.startswith("Photo encoded"))
+    print(photo.name, status(browser))
 
 
 def ask(browser, text):
@@ -120,6 +124,7 @@ def ask(browser, text):
     field.clear()
     field.send_keys(text + "\n")
     wait_for(browser, lambda said: said.startswith("Answered"))
+    print(text, status(browser))
     width, height, mask, score, box = browser.execute_script(READ_ANSWER)
     return np.frombuffer(base64.b64decode(mask), np.uint8).reshape(height, width) > 0, score, box
 
@@ -159,6 +164,22 @@ def test_a_visitor_is_told_what_is_wrong(visitor, tmp_path):
     visitor.find_element(By.ID, "file").send_keys(str(broken))
     with pytest.raises(AssertionError, match=r"This browser cannot decode broken\.png; save it as JPEG or PNG"):
         wait_for(visitor, lambda text: text.startswith("Photo encoded"))
+
+
+def test_a_browser_without_simd_is_told_so(page, chromium):
+    """WebAssembly.validate of Chromium is replaced by one that knows no SIMD."""
+    server = serve(page)
+    chromium.switch_to.new_window("tab")
+    without = {"source": "WebAssembly.validate = () => false;"}
+    chromium.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", without)
+    chromium.get(f"http://localhost:{server.server_port}/")
+    with pytest.raises(AssertionError, match=r"This browser has no WebAssembly SIMD; use a current Firefox, Chrome"):
+        wait_for(chromium, lambda text: text.startswith("Ready"))
+    assert not chromium.find_element(By.ID, "find").is_enabled()
+    chromium.close()
+    chromium.switch_to.window(chromium.window_handles[0])
+    server.shutdown()
+    server.server_close()
 
 
 def test_the_last_photo_chosen_is_the_one_that_is_answered_about(visitor, tmp_path):
