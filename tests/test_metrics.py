@@ -20,12 +20,16 @@ from vlt.metrics import (
 
 VLT, ORIGINAL = PROTOCOLS["vlt"], PROTOCOLS["original"]
 STRICT = EvaluationProtocol(name="strict", threshold=0.5, comparison=">=", empty_iou=0.0, levels=(0.5, 0.9))
-EVERY_PROTOCOL = pytest.mark.parametrize("protocol", [VLT, ORIGINAL, STRICT], ids=lambda protocol: protocol.name)
+GREFCOCO = PROTOCOLS["grefcoco"]
+EVERY_PROTOCOL = pytest.mark.parametrize(
+    "protocol", [VLT, ORIGINAL, STRICT, GREFCOCO], ids=lambda protocol: protocol.name
+)
 
 
 def brute_force(pairs, protocol):
     """The definitions, one prediction at a time, in numpy and Python."""
     ious, total_intersection, total_union = [], 0, 0
+    rated = [protocol.precision_of == "all" or bool(target.any()) for _, target in pairs]
     for mask, target in pairs:
         intersection = union = 0
         for m, t in zip(mask.ravel().tolist(), target.ravel().tolist(), strict=True):
@@ -36,8 +40,12 @@ def brute_force(pairs, protocol):
         else:
             ious.append((intersection + protocol.smoothing) / (union + protocol.smoothing))
         total_intersection, total_union = total_intersection + intersection, total_union + union
+    found = list(zip(ious, rated, strict=True))
     precision = {
-        level: np.mean([iou > level if protocol.comparison == ">" else iou >= level for iou in ious])
+        level: sum((iou > level if protocol.comparison == ">" else iou >= level) for iou, counts in found if counts)
+        / sum(rated)
+        if any(rated)
+        else math.nan
         for level in protocol.levels
     }
     overall = total_intersection / total_union if total_union else protocol.empty_iou
@@ -88,7 +96,8 @@ def slow_boundary_f(mask, target):
 def update(metrics, pairs):
     counts = torch.tensor([overlap(*pair) for pair in pairs])
     boundary, box = ([of(*pair) for pair in pairs] for of in (boundary_f, slow_box_iou))
-    metrics.update(counts[:, 0], counts[:, 1], torch.tensor(boundary), torch.tensor(box))
+    areas = torch.tensor([int(target.sum()) for _, target in pairs])
+    metrics.update(counts[:, 0], counts[:, 1], torch.tensor(boundary), torch.tensor(box), areas)
 
 
 def measure(pairs, protocol):
@@ -103,7 +112,7 @@ def assert_same(one, other):
     assert one.oiou == pytest.approx(other.oiou, abs=1e-12)
     assert one.boundary == pytest.approx(other.boundary, abs=1e-7)
     assert one.box == pytest.approx(other.box, abs=1e-7)
-    assert one.precision == pytest.approx(other.precision, abs=1e-7)
+    assert one.precision == pytest.approx(other.precision, abs=1e-7, nan_ok=True)
 
 
 def strip(length, start, stop):
@@ -286,8 +295,27 @@ def test_many_pixels_do_not_overflow():
     pixels = 20_000 * 20_000
     metrics = ReferringMetrics(VLT)
     for _ in range(10):
-        metrics.update(torch.tensor([pixels] * 10), torch.tensor([pixels + 1] * 10), torch.ones(10), torch.ones(10))
+        areas = torch.tensor([pixels] * 10)
+        metrics.update(areas, areas + 1, torch.ones(10), torch.ones(10), areas)
     assert metrics.compute().oiou == pytest.approx(pixels / (pixels + 1), abs=1e-15)
+
+
+def test_the_rules_of_grefcoco():
+    """Five expressions by hand: three with a target, two without."""
+    pairs = [
+        (strip(10, 0, 8), strip(10, 0, 10)),  # 8 of 10
+        (strip(10, 0, 7), strip(10, 0, 10)),  # 7 of 10, which passes Pr@0.7
+        (EMPTY, strip(10, 0, 4)),  # missed: 0 of 4
+        (EMPTY, EMPTY),  # nothing there and nothing predicted: gIoU 1, nothing in cIoU
+        (strip(10, 0, 3), EMPTY),  # nothing there, something predicted: 0, and 3 pixels in the union
+    ]
+    scores = measure(pairs, GREFCOCO)
+    assert scores.miou == pytest.approx((0.8 + 0.7 + 0 + 1 + 0) / 5)
+    assert scores.oiou == pytest.approx((8 + 7) / (10 + 10 + 4 + 3))
+    assert scores.precision == pytest.approx({0.7: 2 / 3, 0.8: 1 / 3, 0.9: 0})
+    assert scores.count == 5
+    alone = measure(pairs[3:], GREFCOCO)
+    assert alone.to_dict()["precision"] == {"0.7": None, "0.8": None, "0.9": None}
 
 
 def test_a_protocol_as_a_sentence():

@@ -28,6 +28,7 @@ class EvaluationProtocol:
         comparison: whether Pr@t counts predictions with IoU above t, or at t too.
         empty_iou: IoU of two empty masks, 1 or 0. One empty mask gives 0 under any protocol.
         levels: the t of Pr@t.
+        precision_of: which expressions Pr@t is a share of: all, or those with a target.
         smoothing: added to intersection and union of each prediction.
         source: publication or code that the choices are taken from.
         is_bare: whether the network is evaluated without test-time augmentation and refinement.
@@ -38,6 +39,7 @@ class EvaluationProtocol:
     comparison: Literal[">", ">="]
     empty_iou: float
     levels: tuple[float, ...]
+    precision_of: Literal["all", "targets"] = "all"
     smoothing: float = 0.0
     source: str = ""
     is_bare: bool = False
@@ -66,9 +68,10 @@ class EvaluationProtocol:
     def __str__(self) -> str:
         """Description of the protocol, for the line below a table."""
         smoothing = f" ({self.smoothing:g} added above and below)" if self.smoothing else ""
+        share = "share of those with a target" if self.precision_of == "targets" else "share"
         return (
             f"protocol {self.name}: mask = probability > {self.threshold:g}, at the image's own size; "
-            f"Pr@t = share with IoU {self.comparison} t; two empty masks give IoU {self.empty_iou:g}{smoothing}; "
+            f"Pr@t = {share} with IoU {self.comparison} t; two empty masks give IoU {self.empty_iou:g}{smoothing}; "
             f"{self.source}"
         )
 
@@ -92,6 +95,15 @@ PROTOCOLS = {
         source="as in VLT, ICCV 2021",
         is_bare=True,
     ),
+    "grefcoco": EvaluationProtocol(
+        name="grefcoco",
+        threshold=0.5,
+        comparison=">=",
+        empty_iou=1.0,
+        levels=(0.7, 0.8, 0.9),
+        precision_of="targets",
+        source="as in gRefCOCO's benchmark (Liu et al. 2023): mIoU is its gIoU, oIoU its cIoU",
+    ),
 }
 """The named protocols. Under `original` the smoothing lifts an IoU exactly at t just above it, so that it counts."""
 
@@ -109,7 +121,8 @@ class Scores(NamedTuple):
         boundary: mean over expressions of the boundary F-score, see `boundary_f`.
         box: box accuracy, as of referring comprehension: the share of expressions whose mask's box has an IoU of at
             least `BOX_IOU` with the box of the ground truth; two empty masks count.
-        precision: Pr@t for each t: the share of expressions whose IoU passes t.
+        precision: Pr@t for each t: the share of expressions (of those with a target, under some protocols) whose IoU
+            passes t; NaN where there are none.
         count: number of expressions.
     """
 
@@ -121,8 +134,9 @@ class Scores(NamedTuple):
     count: int  # type: ignore[assignment]  # hides the count() that every tuple has
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the scores as JSON values; the t of Pr@t as text."""
-        return self._asdict() | {"precision": {f"{level:g}": share for level, share in self.precision.items()}}
+        """Return the scores as JSON values; the t of Pr@t as text, None for NaN."""
+        shares = {f"{level:g}": None if math.isnan(share) else share for level, share in self.precision.items()}
+        return self._asdict() | {"precision": shares}
 
 
 class ReferringMetrics(Metric):
@@ -135,7 +149,8 @@ class ReferringMetrics(Metric):
 
     Example:
         >>> metrics = ReferringMetrics(PROTOCOLS["vlt"])
-        >>> metrics.update(torch.tensor([3, 0]), torch.tensor([4, 4]), torch.tensor([1.0, 0.0]), torch.tensor([0.8, 0]))
+        >>> pixels, shares = (torch.tensor([3, 0]), torch.tensor([4, 4])), (torch.tensor([1.0, 0]), torch.tensor([0.8, 0]))
+        >>> metrics.update(*pixels, *shares, torch.tensor([4, 2]))
         >>> scores = metrics.compute()
         >>> scores.miou, scores.oiou, scores.precision[0.7]
         (0.375, 0.375, 0.5)
@@ -151,6 +166,7 @@ class ReferringMetrics(Metric):
     union: Tensor
     boundary: Tensor
     boxes: Tensor
+    rated: Tensor
     passed: Tensor
 
     def __init__(self, protocol: EvaluationProtocol, **kwargs: Any) -> None:
@@ -162,9 +178,10 @@ class ReferringMetrics(Metric):
         self.add_state("union", torch.tensor(0), dist_reduce_fx="sum")
         self.add_state("boundary", torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("boxes", torch.tensor(0), dist_reduce_fx="sum")
+        self.add_state("rated", torch.tensor(0), dist_reduce_fx="sum")
         self.add_state("passed", torch.zeros(len(protocol.levels), dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, intersection: Tensor, union: Tensor, boundary: Tensor, box: Tensor) -> None:
+    def update(self, intersection: Tensor, union: Tensor, boundary: Tensor, box: Tensor, target: Tensor) -> None:
         """Add some predictions.
 
         Args:
@@ -172,19 +189,22 @@ class ReferringMetrics(Metric):
             union: (N,) int64, pixels in either.
             boundary: (N,) float in [0, 1], see `boundary_f`.
             box: (N,) float in [0, 1], IoU of the boxes of both masks; 1 if both are empty, 0 if one is.
+            target: (N,) int64, pixels of the ground truth; 0 where nothing matches.
         """
         iou = self.protocol.iou(intersection, union)
+        rated = target > 0 if self.protocol.precision_of == "targets" else torch.ones_like(target, dtype=torch.bool)
         self.count += len(iou)
         self.iou += iou.sum()
         self.intersection += intersection.sum()
         self.union += union.sum()
         self.boundary += boundary.double().sum()
         self.boxes += (box >= BOX_IOU).sum()
-        self.passed += self.protocol.passes(iou).sum(0)
+        self.rated += rated.sum()
+        self.passed += self.protocol.passes(iou)[rated].sum(0)
 
     def compute(self) -> Scores:
         """Compute the scores of everything added so far; NaN where there was nothing."""
-        shares = (self.passed / self.count).tolist()
+        shares = (self.passed / self.rated).tolist()
         overall = self.intersection.double() / self.union if self.union > 0 else self.protocol.empty_iou
         return Scores(
             miou=float(self.iou / self.count),

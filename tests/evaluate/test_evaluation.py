@@ -341,8 +341,8 @@ report = evaluate(whole_image, referrals, shard=Shard.of(accelerator), on_outcom
 metrics = ReferringMetrics(report.protocol)  # the other way: each process counts its own, torchmetrics adds them up
 for outcome in outcomes:
     result = outcome.result
-    counts = (torch.tensor([count]) for count in (result.intersection, result.union, result.boundary, result.box))
-    metrics.update(*counts)
+    counts = result.intersection, result.union, result.boundary, result.box, result.target
+    metrics.update(*(torch.tensor([count]) for count in counts))
 synchronised = metrics.compute()
 assert (synchronised.count, synchronised.oiou) == (report.scores.count, report.scores.oiou)
 assert abs(synchronised.miou - report.scores.miou) < 1e-12

@@ -159,9 +159,9 @@ class TrainConfig(Section):
 class EvaluateConfig(Section):
     """Settings of evaluation."""
 
-    protocol: Literal["vlt", "original"] = "vlt"
+    protocol: Literal["vlt", "original", "grefcoco"] = "vlt"
     """vlt: metrics at the image's own size, with `inference.threshold`; original: those of the ICCV 2021 code, exactly
-    (docs/oddities.md)."""
+    (docs/oddities.md); grefcoco: those of gRefCOCO's benchmark, whose gIoU is mIoU and cIoU is oIoU."""
     select_by: Literal["miou", "oiou"] = "miou"
     """Validation metric that selects the best checkpoint."""
 

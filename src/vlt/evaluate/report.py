@@ -204,6 +204,7 @@ def score_results(results: Sequence[ExpressionResult], protocol: EvaluationProto
         torch.tensor([result.union for result in results]),
         torch.tensor([result.boundary for result in results], dtype=torch.float64),
         torch.tensor([result.box for result in results], dtype=torch.float64),
+        torch.tensor([result.target for result in results]),
     )
     scores: Scores = metrics.compute()
     return scores
