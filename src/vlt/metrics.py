@@ -149,8 +149,8 @@ class ReferringMetrics(Metric):
 
     Example:
         >>> metrics = ReferringMetrics(PROTOCOLS["vlt"])
-        >>> pixels, shares = (torch.tensor([3, 0]), torch.tensor([4, 4])), (torch.tensor([1.0, 0]), torch.tensor([0.8, 0]))
-        >>> metrics.update(*pixels, *shares, torch.tensor([4, 2]))
+        >>> pixels, shares = torch.tensor([[3, 0], [4, 4]]), torch.tensor([[1.0, 0.0], [0.8, 0.0]])
+        >>> metrics.update(*pixels, *shares, target=torch.tensor([4, 2]))
         >>> scores = metrics.compute()
         >>> scores.miou, scores.oiou, scores.precision[0.7]
         (0.375, 0.375, 0.5)

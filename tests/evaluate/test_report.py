@@ -85,6 +85,7 @@ def test_json_states_everything_the_numbers_depend_on(tmp_path):
         "comparison": ">",
         "empty_iou": 1.0,
         "levels": [0.5, 0.6, 0.7, 0.8, 0.9],
+        "precision_of": "all",
         "smoothing": 0.0,
         "is_bare": False,
         "source": VLT.source,
