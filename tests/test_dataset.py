@@ -138,6 +138,31 @@ def test_mixed_data_with_an_image_that_is_held_out_are_refused(mixed, tmp_path):
         assert len(load_referrals(leaking, "val")) == 1
 
 
+def test_what_other_sets_hold_out_is_left_out_of_training(mixed, tmp_path):
+    """A joint training of two sets drops what either of them validates on, also from the main one."""
+    images = tmp_path / "images"
+    both = [referral(1, "fox", image=images / "a.png"), referral(2, "hen", image=images / "b.png")]
+    write_prepared(tmp_path, "leak", {"train": both}, generate_mask=False, images=images)
+    leak = MixedDataConfig(dataset="leak", images=images)
+    joint = mixed.model_copy(update={"mixed_with": (leak,), "hold_out": ("own",)})
+    with pytest.warns(VLTWarning, match=r"^1 of 2 training referrals were left out, .* other splits of own"):
+        found = load_referrals(joint, "train")
+    assert [one.expressions[0].text for one in found] == ["left dog", "cat", "fox"]
+    assert [one.expressions[0].text for one in load_referrals(joint, "val")] == ["x"]
+    tested = {"train": both, "test": [referral(3, "y", image=images / "a.png")]}
+    write_prepared(tmp_path, "tested", tested, generate_mask=False, images=images)
+    with pytest.warns(VLTWarning, match=r"left out") as caught, pytest.raises(DataError, match="nothing to train on"):
+        load_referrals(joint.model_copy(update={"hold_out": ("own", "tested")}), "train")
+    assert [str(warning.message)[:6] for warning in caught] == ["2 of 2", "2 of 2"]
+
+
+def test_a_held_out_set_needs_another_split(mixed):
+    with pytest.raises(DataError, match=r"^data\.hold_out: 'more' has no split but 'train' under .*; prepare it, or"):
+        load_referrals(mixed.model_copy(update={"hold_out": ("more",)}), "train")
+    with pytest.raises(DataError, match=r"^data\.hold_out: 'nowhere' has no split but 'train'"):
+        load_referrals(mixed.model_copy(update={"hold_out": ("nowhere",)}), "train")
+
+
 # ---------------------------------------------------------------- categories
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,9 +36,11 @@ def load_referrals(config: DataConfig, split: str) -> Referrals:
         referrals = read_prepared(config.root, config.dataset, split, config.images)
         if split != config.train_split:
             return referrals
-        mixed = mix(referrals, config)
+        mixed = mix(drop_held_out(referrals, config), config)
         kept, blank = without_blanks(mixed)
         name = f"{config.dataset}/{split}"
+        if not mixed:
+            raise DataError(f"{name} has nothing to train on: data.hold_out leaves out every referral; shorten it.")
         if not kept:
             raise DataError(f"{name} has no expression to train on: all {blank} are blank; run `vlt prepare` again.")
         if blank:
@@ -69,20 +72,56 @@ def mix(referrals: list[Referral], config: ReferDataConfig) -> list[Referral]:
     """
     if not config.mixed_with:
         return referrals
-    others = images_of_other_splits(config.root, config.dataset, config.train_split)
-    held_out = {(config.images / name).resolve() for name in others}
+    held_out = images_held_out(config.dataset, config)
     mixed = list(referrals)
     for source in config.mixed_with:
-        first = 1 + max(referral.ref_id for referral in mixed)
-        added = read_prepared(config.root, source.dataset, config.train_split, source.images)
-        images = {referral.image for referral in added if isinstance(referral.image, Path)}
-        if shared := sorted(image for image in images if image.resolve() in held_out):
+        first = 1 + max((referral.ref_id for referral in mixed), default=0)
+        added = drop_held_out(read_prepared(config.root, source.dataset, config.train_split, source.images), config)
+        if shared := sorted(image for image in image_paths(added) if image.resolve() in held_out):
             raise DataError(
                 f"{source.dataset}/{config.train_split} has {len(shared)} images that {config.dataset} holds out, the "
-                f"first {shared[0]}; prepare both with the same share of validation images."
+                f"first {shared[0]}; prepare both with the same share of validation images, or leave them out "
+                f"(data.hold_out: [{config.dataset}])."
             )
         mixed += [replace(referral, ref_id=first + place, category=NO_CATEGORY) for place, referral in enumerate(added)]
     return mixed
+
+
+def images_held_out(dataset: str, config: ReferDataConfig) -> set[Path]:
+    """List the images of a data set's other splits than the one that is trained on."""
+    names = images_of_other_splits(config.root, dataset, config.train_split)
+    return {(config.images / name).resolve() for name in names}
+
+
+def image_paths(referrals: Iterable[Referral]) -> set[Path]:
+    """List the image files of referrals, each once."""
+    return {referral.image for referral in referrals if isinstance(referral.image, Path)}
+
+
+def drop_held_out(referrals: list[Referral], config: ReferDataConfig) -> list[Referral]:
+    """Leave out referrals about images that a data set of `data.hold_out` does not train on; warns with their number.
+
+    Raises:
+        DataError: there is no such data set, or only its training split.
+    """
+    held_out: set[Path] = set()
+    for dataset in config.hold_out:
+        images = images_held_out(dataset, config)
+        if not images:
+            raise DataError(
+                f"data.hold_out: {dataset!r} has no split but {config.train_split!r} under {config.root}; prepare it, "
+                "or leave it out of the list."
+            )
+        held_out |= images
+    left_out = {image for image in image_paths(referrals) if image.resolve() in held_out}
+    kept = [each for each in referrals if not (isinstance(each.image, Path) and each.image in left_out)]
+    if len(kept) < len(referrals):
+        message = (
+            f"{len(referrals) - len(kept)} of {len(referrals)} training referrals were left out, since their images "
+            f"are in other splits of {', '.join(config.hold_out)} (data.hold_out)."
+        )
+        warnings.warn(VLTWarning(message), stacklevel=4)
+    return kept
 
 
 def category_names(config: DataConfig) -> tuple[str, ...]:

@@ -55,7 +55,11 @@ class ReferDataConfig(Section):
     that one can select and the other can be reported."""
     mixed_with: tuple[MixedDataConfig, ...] = ()
     """Further prepared data sets whose `train_split` is trained on, too; none of their images may be in other splits of
-    `dataset`."""
+    `dataset`, unless `hold_out` names it."""
+    hold_out: tuple[Text, ...] = ()
+    """Prepared data sets about the same `images`: what is about an image of their other splits is left out of training,
+    with a warning that counts it. RefCOCO, RefCOCO+ and RefCOCOg validate and test on training images of each
+    other."""
     flip: Fraction = 0.0
     """Augmentation: probability of flipping a training image horizontally, with left and right swapped in the
     expression; an image whose expression cannot be swapped is not flipped."""
