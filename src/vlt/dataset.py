@@ -55,7 +55,16 @@ def load_referrals(config: DataConfig, split: str) -> Referrals:
         raise ConfigError(f"Synthetic data have no split {split!r}; known: {', '.join(scenes)}.")
     kinds = None if config.kinds is None else {str(kind): weight for kind, weight in config.kinds.items()}
     referents = config.referents if split == config.train_split else 1
-    return SyntheticReferrals(scenes[split], config.size, config.seed, split, kinds=kinds, referents=referents)
+    return SyntheticReferrals(
+        scenes[split],
+        config.size,
+        config.seed,
+        split,
+        kinds=kinds,
+        referents=referents,
+        several=config.several,
+        absent=config.absent,
+    )
 
 
 def mix(referrals: list[Referral], config: ReferDataConfig) -> list[Referral]:

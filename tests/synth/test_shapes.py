@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vlt.data.masks import mask_box
 from vlt.errors import DataError
 from vlt.synth.shapes import OUTLINES, PALETTE, PER_TARGET, SMALLEST_SIDE, SyntheticReferrals, draw_scene
 from vlt.synth.words import describe, parse, resolve
 from vlt.text.cues import CUES, cues
+from vlt.types import NO_CATEGORY
 
 
 def same(one, other):
@@ -141,3 +143,35 @@ def test_it_is_a_sequence():
     for index in (5, -6):
         with pytest.raises(IndexError, match="there are 5 referrals"):
             scenes[index]
+
+
+def test_referrals_to_all_objects_of_a_kind():
+    found = [each for each in SyntheticReferrals(40, (96, 96), 0, "train", several=1.0) if len(each.targets) > 1]
+    assert len(found) > 20, "most scenes have two of a kind"
+    for number, each in ((each.scene, each) for each in found):
+        scene = draw_scene(random.Random(f"0 train {number}"), (96, 96)).scene
+        all_of, the = (expression.text for expression in each.expressions)
+        assert all_of.removeprefix("all ") == the.removeprefix("the ")
+        *colour, plural = all_of.removeprefix("all ").split()
+        noun = plural.removesuffix("es") if plural == "crosses" else plural.removesuffix("s")
+        fitting = [one for one in scene.objects if one.noun == noun and (not colour or colour[0] in one.colours)]
+        assert len(each.targets) == len(fitting)
+        assert each.box == mask_box(np.any(each.targets, axis=0))
+        assert each.standing is None
+
+
+def test_referrals_to_nothing_name_what_is_not_there():
+    for each in SyntheticReferrals(40, (96, 96), 0, "train", absent=1.0):
+        assert (each.targets, each.category, each.box) == ((), NO_CATEGORY, None)
+        colour, noun = each.expressions[0].text.split()
+        objects = draw_scene(random.Random(f"0 train {each.scene}"), (96, 96)).scene.objects
+        fitting = [(one.noun == noun, colour in one.colours) for one in objects]
+        assert any(map(any, fitting)), "half of it is there, so that both words matter"
+        assert not any(map(all, fitting))
+
+
+def test_shares_of_several_and_absent():
+    found = list(SyntheticReferrals(200, (64, 64), 0, "train", several=0.3, absent=0.3))
+    assert 30 < sum(len(each.targets) == 0 for each in found) < 90
+    assert 20 < sum(len(each.targets) > 1 for each in found) < 90
+    assert len({each.ref_id for each in found}) == 200

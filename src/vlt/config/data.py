@@ -94,6 +94,10 @@ class SyntheticDataConfig(Section):
     kinds: dict[Cue, NonNegative] | None = None
     """Relative frequency of each cue in expressions: category, colour, clothes, position, ordinal, size, relation,
     negation. Cues left out are not used; null: about as frequent as in RefCOCO."""
+    several: Fraction = 0.0
+    """Fraction of referrals to all objects of a kind, such as "all red circles", where there are at least two."""
+    absent: Fraction = 0.0
+    """Fraction of referrals that nothing in the image matches."""
     seed: int = 0
     """Seed of the scenes."""
     train_split: Text = "train"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from PIL import ImageDraw
 from vlt.data.lazy import SceneReferrals
 from vlt.errors import DataError
 from vlt.synth.words import Scene, SceneObject, describe, standings
-from vlt.types import Expression, Image, Mask, Referral, Size
+from vlt.types import NO_CATEGORY, Expression, Image, Mask, Referral, Size
 
 Points = list[tuple[float, float]]
 
@@ -176,6 +177,59 @@ def place_shapes(rng: random.Random, size: Size, count: int) -> list[Shape]:
     return shapes
 
 
+def groups_of(scene: Scene) -> dict[str, list[int]]:
+    """List the objects of each noun, and of each colour and noun, by the words for one of them, such as "red circle".
+
+    Args:
+        scene: of shapes.
+
+    Returns:
+        Indices into `scene.objects`.
+    """
+    groups: dict[str, list[int]] = {}
+    for index, each in enumerate(scene.objects):
+        for name in (each.noun, *(f"{colour} {each.noun}" for colour in each.colours)):
+            groups.setdefault(name, []).append(index)
+    return groups
+
+
+def refer_to_several(referral: Referral, drawing: Drawing, rng: random.Random) -> Referral:
+    """Refer to all objects of a noun, or of a colour and noun, instead; unchanged where the scene has no two such."""
+    groups = [(name, members) for name, members in groups_of(drawing.scene).items() if len(members) > 1]
+    if not groups:
+        return referral
+    name, members = rng.choice(groups)
+    boxes = np.array([drawing.scene.objects[index].box for index in members])
+    left, top, right, bottom = map(float, (*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0)))
+    plural = name + ("es" if name.endswith("s") else "s")
+    return replace(
+        with_texts(referral, f"all {plural}", f"the {plural}"),
+        targets=tuple(drawing.masks[index] for index in members),
+        box=(left, top, right, bottom),
+        standing=None,
+    )
+
+
+def refer_to_none(referral: Referral, drawing: Drawing, rng: random.Random) -> Referral:
+    """Refer to a colour and noun instead of which the scene has only one: nothing in the image matches."""
+    there, objects = groups_of(drawing.scene), drawing.scene.objects
+    nouns, colours = {each.noun for each in objects}, {colour for each in objects for colour in each.colours}
+    absent = [
+        f"{colour} {noun}"
+        for noun in OUTLINES
+        for colour in PALETTE
+        if (noun in nouns or colour in colours) and f"{colour} {noun}" not in there
+    ]
+    name = rng.choice(absent)
+    return replace(with_texts(referral, name, f"the {name}"), targets=(), category=NO_CATEGORY, box=None, standing=None)
+
+
+def with_texts(referral: Referral, *texts: str) -> Referral:
+    """Replace the expressions of a referral."""
+    first = referral.expressions[0].sent_id
+    return replace(referral, expressions=tuple(Expression(first + i, text) for i, text in enumerate(texts)))
+
+
 class SyntheticReferrals(SceneReferrals):
     """Referrals to synthetic scenes, drawn when accessed; item i is the same at any time, in any process.
 
@@ -186,6 +240,8 @@ class SyntheticReferrals(SceneReferrals):
         split: such as "train"; each name gives other scenes.
         kinds: weight of each cue in expressions, see `vlt.synth.words.describe`; None: the default weights.
         referents: referrals per scene; they are next to each other and share the image.
+        several: share in [0, 1] of the referrals that are to all objects of a kind, where there are at least two.
+        absent: share in [0, 1] of the referrals that nothing in the image matches.
 
     Raises:
         DataError: the scenes are too small for shapes.
@@ -200,6 +256,8 @@ class SyntheticReferrals(SceneReferrals):
         *,
         kinds: Mapping[str, float] | None = None,
         referents: int = 1,
+        several: float = 0.0,
+        absent: float = 0.0,
     ) -> None:
         if min(size) < SMALLEST_SIDE:
             raise DataError(
@@ -210,6 +268,8 @@ class SyntheticReferrals(SceneReferrals):
         self._size = size
         self._stream = f"{seed} {split}"
         self._kinds = kinds
+        self._several = several
+        self._absent = absent
 
     def refer_to_scene(self, scene: int) -> list[Referral]:
         """Draw a scene and make the referrals to its first objects, in random order, that have an expression.
@@ -241,8 +301,15 @@ class SyntheticReferrals(SceneReferrals):
                     )
                 )
                 if len(referrals) == self._referents:
-                    return referrals
+                    return [self.varied(each, drawing, rng) for each in referrals]
         raise DataError(
             f"None of {ATTEMPTS} synthetic scenes has {self._referents} objects with an unambiguous expression of the "
             f"kinds {self._kinds}; allow more kinds, or fewer referents per scene."
         )
+
+    def varied(self, referral: Referral, drawing: Drawing, rng: random.Random) -> Referral:
+        """Refer to several objects or to none instead, as often as configured."""
+        draw = rng.random()
+        if draw < self._absent:
+            return refer_to_none(referral, drawing, rng)
+        return refer_to_several(referral, drawing, rng) if draw < self._absent + self._several else referral
