@@ -103,7 +103,8 @@ def test_any_multiple_of_the_coarsest_stride_is_a_size(model, size):
         (
             {"data": {"name": "synthetic", "root": "d", "flop": 0.5}},
             "unknown key 'data.root' (known here: absent, chatter, details, flip, kinds, light, name, referents, seed, "
-            "several, size, slips, train_scenes, train_split, val_scenes, val_split); unknown key 'data.flop' (did you mean 'flip'?)",
+            "several, size, slips, train_scenes, train_split, val_scenes, val_split); unknown key "
+            "'data.flop' (did you mean 'flip'?)",
         ),
     ],
 )
