@@ -13,6 +13,7 @@ from vlt.cli.pack import pack
 from vlt.cli.predict import predict
 from vlt.cli.prepare import prepare
 from vlt.cli.shell import SETTINGS, Shell, examples
+from vlt.cli.table import table
 from vlt.cli.test import test
 from vlt.cli.train import train
 from vlt.version import __version__
@@ -35,5 +36,5 @@ def main() -> None:
     """
 
 
-for command in (prepare, train, test, predict, adapt, info, pack, export, ablate, convert):
+for command in (prepare, train, test, table, predict, adapt, info, pack, export, ablate, convert):
     main.add_command(command)
