@@ -142,6 +142,15 @@ def test_reports_scored_in_different_ways_are_refused(record, changes, differenc
         paper_table([record("a.json"), record("b.json", **changes)])
 
 
+def test_a_protocol_whose_precision_leaves_out_absent_targets_says_so(record):
+    of_targets = {"name": "grefcoco", "precision_of": "targets"}
+    text = paper_table([record("a.json", protocol=of_targets, scores={"precision": {"0.7": 0.4}})], ["Pr@0.7"])
+    assert "Pr@t counts IoU above t among expressions with a target" in text
+    nothing = record("b.json", protocol=of_targets, scores={"precision": {"0.7": None}})
+    with pytest.raises(DataError, match=r"b\.json has no Pr@0\.7"):
+        paper_table([nothing], ["Pr@0.7"])
+
+
 def test_a_report_of_version_0_1_is_read(record):
     old = {"dataset": "photos", "split": "val", "half": "b", "checkpoint": "old", "mirrored": True, "flip": None}
     found = record("a.json", protocol={"size": "the photo's own"}, provenance=old)
@@ -175,5 +184,5 @@ def test_reports_that_are_written_are_read(tmp_path):
     origin = Provenance(dataset="photos", split="val", checkpoint="runs/a", flip=True, refined=False)
     for protocol in PROTOCOLS.values():
         Report.of([result], protocol, provenance=origin).write(tmp_path / "a.json")
-        lines = paper_table([read_record(tmp_path / "a.json")], ["mIoU", "Pr@0.5", "box"]).splitlines()
+        lines = paper_table([read_record(tmp_path / "a.json")], ["mIoU", "Pr@0.7", "box"]).splitlines()
         assert lines[2] == "| runs/a | 75.00 | 100.00 | 100.00 |"

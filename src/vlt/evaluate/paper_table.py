@@ -139,15 +139,16 @@ def caption(records: Sequence[Record], metrics: Sequence[str], *, has_best: bool
         numbers = ", ".join(f"{count:,} in {split}" for split, count in absent.items())
         parts.append(f"N-acc over those without a referent ({numbers}), T-acc over the others")
     reached = "above t" if protocol.comparison == ">" else "of at least t"
+    counted = " among expressions with a target" if protocol.precision_of == "targets" else ""
     smoothing = f", {protocol.smoothing:g} added to intersection and union" if protocol.smoothing else ""
     flip = {None: "flip not stated", True: "averaged with the flipped image", False: "without the flipped image"}
     refined = {None: "refinement not stated", True: "outlines refined", False: "outlines not refined"}
     files = ", ".join(f"{record.path} ({record.checkpoint}, {record.split})" for record in records)
     return (
         f"{'; '.join(parts)}. Protocol {protocol.name}: a pixel belongs to the mask where its probability is above "
-        f"{threshold}, at {settings['size of the masks']} size; Pr@t counts IoU {reached}; two empty masks have IoU "
-        f"{protocol.empty_iou:g}{smoothing}; {flip[records[0].flip]}, {refined[records[0].report.provenance.refined]}. "
-        f"Reports: {files}."
+        f"{threshold}, at {settings['size of the masks']} size; Pr@t counts IoU {reached}{counted}; "
+        f"two empty masks have IoU {protocol.empty_iou:g}{smoothing}; {flip[records[0].flip]}, "
+        f"{refined[records[0].report.provenance.refined]}. Reports: {files}."
     )
 
 

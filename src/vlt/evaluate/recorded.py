@@ -23,7 +23,7 @@ class RecordedScores(JsonObject):
     oiou: Share
     boundary: Share | None = None
     box: Share | None = None
-    precision: dict[str, Share]
+    precision: dict[str, Share | None]
     count: int
 
 
@@ -43,6 +43,7 @@ class RecordedProtocol(JsonObject):
     comparison: str
     empty_iou: float
     levels: list[float]
+    precision_of: str = "all"
     smoothing: float = 0.0
     is_bare: bool | None = None
     size: str
@@ -99,6 +100,7 @@ class Record:
             "comparison of Pr@t": protocol.comparison,
             "IoU of two empty masks": protocol.empty_iou,
             "levels of Pr@t": protocol.levels,
+            "expressions that Pr@t is a share of": protocol.precision_of,
             "smoothing": protocol.smoothing,
             "size of the masks": protocol.size.replace("photo", "image"),  # the wording of version 0.1
             "bare evaluation": protocol.is_bare,
