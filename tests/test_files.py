@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,10 @@ def test_the_digest_is_of_the_content_alone(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
     assert file_digest(tmp_path / "a") == file_digest(tmp_path / "b") != file_digest(tmp_path / "c")
     assert file_digest(tmp_path / "c") == "a1fce4363854ff888cff4b8e7875d600c2682390412a8cf79b37d0b11148b0fa"
+
+
+@pytest.mark.parametrize("read", [read_bytes, lambda path: read_json(path, TypeAdapter(list[str]), "x")])
+def test_a_pointer_of_git_lfs_is_refused_by_name(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    (tmp_path / "big.json").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0a\nsize 9\n")
+    with pytest.raises(DataError, match=r"big\.json is a pointer of Git LFS .*; run `git lfs pull` in its repository"):
+        read(tmp_path / "big.json")

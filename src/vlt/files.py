@@ -80,12 +80,36 @@ def make_folder(path: Path) -> None:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a UTF-8 file (JSON, YAML, a table) without the byte-order mark that Windows programs write first.
+    """Read a UTF-8 file (JSON, XML, a table) without the byte-order mark that Windows programs write first.
 
     Raises:
         OSError: the file is missing or cannot be read.
+        DataError: it is a pointer of Git LFS.
     """
-    return path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    content = path.read_bytes()
+    refuse_pointer(path, content)
+    return content.removeprefix(codecs.BOM_UTF8)
+
+
+LFS_POINTER = b"version https://git-lfs"
+"""Beginning of the small text file that stands for a large one in a repository cloned without Git LFS."""
+
+
+def refuse_pointer(path: Path, content: bytes) -> None:
+    """Check that a file of a data set is the file itself and not a pointer of Git LFS.
+
+    Args:
+        path: path of the file.
+        content: its content, or the beginning of it.
+
+    Raises:
+        DataError: it is a pointer.
+    """
+    if content.startswith(LFS_POINTER):
+        raise DataError(
+            f"{path} is a pointer of Git LFS and not the file itself; run `git lfs pull` in its repository, or "
+            "download the file."
+        )
 
 
 def read_text(path: Path) -> str:

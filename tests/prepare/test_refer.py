@@ -358,6 +358,8 @@ def test_what_is_not_there_is_refused(root: Path, tmp_path: Path, dataset: str, 
     [
         ("refs(unc).p", python2_pickle([ref(1, 1, 1, "train", "a")])[:-20], "is not a complete pickle"),
         ("refs(unc).p", b"", "is not a complete pickle"),
+        ("refs(unc).p", b"version https://git-lfs.github.com/spec/v1\n", r"refs\(unc\)\.p is a pointer of Git LFS"),
+        ("instances.json", b"version https://git-lfs.github.com/spec/v1\n", r"instances\.json is a pointer of Git LFS"),
         ("refs(unc).p", b"<html>404</html>", "is not a complete pickle"),
         (
             "refs(unc).p",

@@ -24,7 +24,7 @@ from pydantic import Field, PositiveInt, TypeAdapter, ValidationError, model_val
 
 from vlt.data.masks import encode_rle, mask_box, read_target, read_targets
 from vlt.errors import DataError
-from vlt.files import JsonObject, make_folder, malformed, read_json, replacing
+from vlt.files import JsonObject, make_folder, malformed, read_bytes, read_json, replacing
 from vlt.types import RLE, Expression, Referral, Standing, Target
 
 MASKS_FILE = "masks.json.gz"
@@ -283,7 +283,7 @@ def _read_masks(folder: Path) -> tuple[Path, dict[str, RLE | Path]]:
     if not path.exists():
         return folder, {png.stem: png for png in folder.glob("*.png")}
     try:
-        masks = _Masks.model_validate_json(gzip.decompress(path.read_bytes())).masks
+        masks = _Masks.model_validate_json(gzip.decompress(read_bytes(path))).masks
     except ValidationError as error:
         raise malformed(path, error, "run `vlt prepare` again") from None
     except (OSError, EOFError, zlib.error) as error:

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from vlt.errors import DataError
-from vlt.files import JsonObject, malformed, read_json
+from vlt.files import LFS_POINTER, JsonObject, malformed, read_json, refuse_pointer
 from vlt.prepare.instances import Id
 
 
@@ -75,11 +75,14 @@ def read_plain_pickle(path: Path) -> object:
     refused before it is looked up. Text of Python 2 is read as latin-1.
 
     Raises:
-        DataError: the file is missing, damaged, or made of anything else.
+        DataError: the file is missing, damaged, a pointer of Git LFS, or made of anything else.
     """
     try:
         with path.open("rb") as file:
+            refuse_pointer(path, file.peek(len(LFS_POINTER)))
             return PlainUnpickler(file, encoding="latin-1").load()
+    except DataError:
+        raise
     except RefusedError as error:
         raise DataError(
             f"{path} references {error}, but only plain containers are read, because a pickle can run code; "
