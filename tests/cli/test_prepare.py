@@ -171,3 +171,17 @@ def test_label_studio(instances):
     mask = np.asarray(PILImage.open(png)) > 0
     assert np.argwhere(mask).min(0).tolist() == [20, 10]
     assert np.argwhere(mask).max(0).tolist() == [39, 29]
+
+
+def test_seqtr(instances):
+    (instances / "images" / "1.png").rename(instances / "images" / "COCO_train2014_000000000001.jpg")
+    entry = {"image_id": 1, "height": 60, "width": 80, "bbox": [10, 20, 20, 20], "category_id": 0}
+    entry |= {"mask": [[10, 20, 30, 20, 30, 40, 10, 40]], "expressions": ["red one"]}
+    (instances / "seqtr.json").write_text(json.dumps({"testA": [entry]}))
+    options = ["--images", instances / "images", "--output-dir", instances / "out", "--name", "sq"]
+    result = prepare("seqtr", instances / "seqtr.json", *options, "--generate_mask")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("sq: refs / images / sentences")
+    assert [path.name for path in (instances / "out/masks/sq").iterdir()] == ["0.png"]
+    assert json.loads((instances / "out/anns/sq/testA.json").read_text())[0]["cat"] == 0
+    assert prepare("seqtr", instances / "none.json", *options).stderr.count("\n") == 1

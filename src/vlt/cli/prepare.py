@@ -1,4 +1,4 @@
-"""`vlt prepare`: make annotations and masks from published data sets and from instance files."""
+"""`vlt prepare`: make annotations and masks from published data sets, instance files and exports of tools."""
 
 from __future__ import annotations
 
@@ -71,6 +71,25 @@ def refer(
 
     report = prepare_refer(data_root, output_dir, dataset, split, generate_mask=generate_mask, images=images)
     click.echo(str(report))
+
+
+@prepare.command(
+    epilog=examples("vlt prepare seqtr instances.json --images train2014 --output-dir data --name refcoco_seqtr")
+)
+@click.argument("data", type=PATH)
+@images_option
+@output_dir_option
+@name_option
+@generate_mask_option
+def seqtr(data: Path, images: Path, output_dir: Path, name: str, generate_mask: bool) -> None:
+    """Prepare an annotation file of SeqTR and its successors: one JSON object of splits, each a list of entries.
+
+    Splits keep their names. Prints the counts beside the published ones where the set can be recognised by the names of
+    its folder or splits, and every defect.
+    """
+    from vlt.prepare.seqtr import prepare_seqtr
+
+    click.echo(str(prepare_seqtr(data, images, output_dir, name=name, generate_mask=generate_mask)))
 
 
 @prepare.command(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from vlt.data.prepared import annotation_folder
 from vlt.errors import DataError
 from vlt.prepare.folder import refuse_other, write_data_set
-from vlt.prepare.refer_set import photo_folder, read_refer
+from vlt.prepare.refer_set import ReferSet, photo_folder, read_refer
 from vlt.prepare.report import Counts, PrepareReport
 
 __all__ = ["EXPECTED", "PrepareReport", "folder_name", "prepare_refer"]
@@ -77,24 +78,73 @@ def prepare_refer(
         DataError: a file that is missing, malformed or refused; no ref that can be used; a folder or file that cannot
             be written; a folder that holds the same data set with another way of splitting; `images` is no folder.
     """
-    folder = annotation_folder(Path(output_dir), folder_name(dataset, split))
-    source = {"dataset": dataset, "split": split}
     photos = photo_folder(Path(data_root), dataset) if images is None else Path(images)
-    if images is not None and not photos.is_dir():
-        raise DataError(f"There is no folder of images {photos}; name the one that holds them.")
-    refuse_other(folder, source)
-    found = read_refer(Path(data_root), dataset, split, photos)
-    if not found.splits:
-        raise DataError(f"No ref of {dataset}, split by {split}, can be used: {found.defects.summary()}.")
-    return write_data_set(
+    if images is not None:
+        check_images(photos)
+    return prepare_refer_set(
+        lambda: read_refer(Path(data_root), dataset, split, photos)._replace(
+            expected=EXPECTED.get((dataset, split), {})
+        ),
         Path(output_dir),
-        folder.name,
+        folder_name(dataset, split),
+        source={"dataset": dataset, "split": split},
+        images=photos,
+        of=f"{dataset}, split by {split},",
+        generate_mask=generate_mask,
+    )
+
+
+def check_images(images: Path) -> None:
+    """Check that there is a folder of images.
+
+    Raises:
+        DataError: there is none.
+    """
+    if not images.is_dir():
+        raise DataError(f"There is no folder of images {images}; name the one that holds them.")
+
+
+def prepare_refer_set(
+    read: Callable[[], ReferSet],
+    output_dir: Path,
+    name: str,
+    *,
+    source: Mapping[str, Any],
+    images: Path,
+    of: str,
+    generate_mask: bool,
+    replaced: Collection[str] = (),
+) -> PrepareReport:
+    """Read a set of refs and write its annotations, masks, and `prepare.json` with the report.
+
+    Args:
+        read: reads the set; it is called after the folder of that name was found to hold no other.
+        output_dir: the folder that holds, or will hold, `anns/` and `masks/`.
+        name: name of the data set, the folder under both.
+        source: source of the data set, see `refuse_other`.
+        images: the folder of the images.
+        of: files or names of the set, for the message that nothing of it can be used.
+        generate_mask: write the masks as PNGs.
+        replaced: names of splits of an earlier run that are removed if the set no longer has them.
+
+    Raises:
+        DataError: from `read`; no ref that can be used; a folder or file that cannot be written; the folder of that
+            name holds a data set that was made in another way.
+    """
+    refuse_other(annotation_folder(output_dir, name), source)
+    found = read()
+    if not found.splits:
+        raise DataError(f"No ref of {of} can be used: {found.defects.summary()}.")
+    return write_data_set(
+        output_dir,
+        name,
         found.splits,
         source=source,
-        images=photos,
+        images=images,
         defects=found.defects,
         categories=found.categories,
         generate_mask=generate_mask,
-        expected=EXPECTED.get((dataset, split)),
+        expected=found.expected,
         notes=found.notes,
+        replaced=replaced,
     )

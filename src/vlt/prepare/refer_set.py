@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+import operator
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from vlt.data.masks import read_segmentation, rle_area
@@ -20,7 +22,7 @@ from vlt.prepare.instances import (
     read_instance_file,
 )
 from vlt.prepare.refer_files import Ref, read_refs
-from vlt.prepare.report import DefectKind, Defects
+from vlt.prepare.report import Counts, DefectKind, Defects
 from vlt.text.words import is_visible
 from vlt.types import NO_CATEGORY, RLE, Expression, Referral
 
@@ -53,6 +55,7 @@ DEGENERATE_POLYGON = DefectKind("degenerate polygon", "ref_id", "kept without th
 EMPTY_MASK = DefectKind("empty mask", "ref_id", "kept")
 UNKNOWN_CATEGORY = DefectKind("unknown category", "ref_id", f"kept as category {NO_CATEGORY}")
 EMPTY_SENTENCE = DefectKind("empty sentence", "sent_id", "kept")
+NO_OUTLINE = DefectKind("no outline", "ref_id", OUTCOME)
 NO_SENTENCE = DefectKind("no sentence", "ref_id", OUTCOME)
 REPEATED_REF = DefectKind("repeated ref_id", "ref_id", "all but the first left out")
 OTHER_SPLIT = DefectKind("split of another name", "ref_id", OUTCOME)
@@ -67,12 +70,14 @@ class ReferSet(NamedTuple):
         defects: all defects found.
         notes: sentences about the set as a whole.
         categories: names of the categories, by their contiguous index; empty where a name is missing.
+        expected: the published counts per split, where they are known.
     """
 
     splits: dict[str, list[Referral]]
     defects: Defects
     notes: list[str]
     categories: Sequence[str]
+    expected: Mapping[str, Counts] = MappingProxyType({})
 
 
 def photo_folder(data_root: Path, dataset: str) -> Path:
@@ -115,26 +120,7 @@ def read_refer(data_root: Path, dataset: str, split_by: str, images: Path) -> Re
     refs = read_refs(data_root / dataset, split_by)
     names = SPLITS[dataset][split_by]
     reader = ReferReader(dataset, read_instance_file(data_root / dataset / "instances.json", InstanceFile), images)
-    notes = reader.find_images(refs)
-    splits: dict[str, list[Referral]] = {split: [] for split in names}
-    seen: set[int] = set()
-    for ref in refs:
-        own = [split for split in names if belongs(ref.split, split)]
-        if not own:
-            reader.defects.add(OTHER_SPLIT, ref.ref_id)
-        elif ref.ref_id in seen:
-            reader.defects.add(REPEATED_REF, ref.ref_id)
-        elif not ref.sentences:
-            reader.defects.add(NO_SENTENCE, ref.ref_id)
-        elif referral := reader.referral(ref):
-            for split in own:
-                splits[split].append(referral)
-        seen.add(ref.ref_id)
-    for split in names:
-        if not splits[split]:
-            reader.defects.add(NO_SPLIT, split)
-    splits = {split: members for split, members in splits.items() if members}
-    return ReferSet(splits, reader.defects, notes, reader.names)
+    return reader.read(refs, names, belongs)
 
 
 def mixed_types(key: str, wanted: Id, known: Container[Id]) -> tuple[str, str]:
@@ -154,7 +140,7 @@ class ReferReader:
     """Turns refs into referrals and records their defects.
 
     Args:
-        dataset: name of the data set.
+        dataset: name of the data set, or of its file.
         instances: its images and objects.
         images: the folder of the images.
 
@@ -192,6 +178,37 @@ class ReferReader:
         self._skipped = SKIPPED_PHOTOS.get(dataset, frozenset())
         self._missing: dict[str, Missing] = {}
         self._misfits: dict[str, tuple[DefectKind, str] | None] = {}
+
+    def read(
+        self, refs: Sequence[Ref], names: Sequence[str], belongs: Callable[[str, str], bool] = operator.eq
+    ) -> ReferSet:
+        """Turn refs into the referrals of each split.
+
+        Args:
+            refs: the refs, in the order of the referrals.
+            names: names of the splits.
+            belongs: decides whether a ref whose split has the first name belongs to the split of the second.
+        """
+        notes = self.find_images(refs)
+        splits: dict[str, list[Referral]] = {split: [] for split in names}
+        seen: set[int] = set()
+        for ref in refs:
+            own = [split for split in names if belongs(ref.split, split)]
+            if not own:
+                self.defects.add(OTHER_SPLIT, ref.ref_id)
+            elif ref.ref_id in seen:
+                self.defects.add(REPEATED_REF, ref.ref_id)
+            elif not ref.sentences:
+                self.defects.add(NO_SENTENCE, ref.ref_id)
+            elif referral := self.referral(ref):
+                for split in own:
+                    splits[split].append(referral)
+            seen.add(ref.ref_id)
+        for split in names:
+            if not splits[split]:
+                self.defects.add(NO_SPLIT, split)
+        splits = {split: members for split, members in splits.items() if members}
+        return ReferSet(splits, self.defects, notes, self.names)
 
     def find_images(self, refs: Sequence[Ref]) -> list[str]:
         """Find out which images are missing.

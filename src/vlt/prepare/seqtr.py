@@ -1,0 +1,191 @@
+"""Reader of SeqTR's annotation files, which MCN and its successors share: one JSON object of split and entries.
+
+{"train": [{"image_id": 9, "height": 480, "width": 640, "bbox": [x, y, width, height], "category_id": 16,
+            "mask": polygons or run lengths, "expressions": ["left dog", "the dog that sits"]}, ...], "val": [...]}
+
+Source: https://github.com/seanzhuh/SeqTR
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import FiniteFloat, NonNegativeInt, PositiveInt, TypeAdapter
+
+from vlt.categories import COCO_CATEGORIES
+from vlt.data.prepared import split_names
+from vlt.errors import ConfigError, DataError
+from vlt.files import JsonObject, read_json
+from vlt.prepare.instances import Annotation, Category, InstanceFile, Photo
+from vlt.prepare.refer import EXPECTED, check_images, prepare_refer_set
+from vlt.prepare.refer_files import Ref, RefSentence
+from vlt.prepare.refer_set import COCO_IDS, NO_OUTLINE, ReferReader, ReferSet
+from vlt.prepare.report import Counts, PrepareReport
+from vlt.prepare.splits import check_name
+from vlt.types import NO_CATEGORY
+
+PHOTO_NAME = "COCO_train2014_{:012}.jpg"
+"""Name of an image by its id."""
+
+
+class Entry(JsonObject):
+    """An object of an image and the expressions that refer to it."""
+
+    image_id: NonNegativeInt
+    height: PositiveInt
+    width: PositiveInt
+    bbox: tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
+    expressions: list[str]
+    mask: Any = None
+    category_id: int | None = None
+    cat: int | None = None
+
+    @property
+    def category(self) -> int:
+        """The category under either key; `NO_CATEGORY` without one."""
+        given = self.category_id if self.cat is None else self.cat
+        return NO_CATEGORY if given is None else given
+
+    @property
+    def photo(self) -> Photo:
+        """The image."""
+        file_name = PHOTO_NAME.format(self.image_id)
+        return Photo(id=self.image_id, file_name=file_name, height=self.height, width=self.width)
+
+
+def read_seqtr(path: Path, images: Path) -> ReferSet:
+    """Read a file of splits and entries.
+
+    The ref_id of an entry is its number in the file, counted from 0 through all splits. Only the headers of images are
+    read; where none of the images exists, they are not checked.
+
+    Args:
+        path: path of the file.
+        images: the folder of the images, which are named by `PHOTO_NAME`.
+
+    Raises:
+        DataError: the file is missing or not of the format; it holds no entry; a split has no plain name.
+    """
+    remedy = (
+        "a file of splits is needed, each a list of bbox, image_id, height, width, expressions and mask "
+        "(REFER's instances.json is for `vlt prepare refer`)"
+    )
+    splits = read_json(path, TypeAdapter(dict[str, list[Entry]]), remedy)
+    for split in splits:
+        check_split(path, split)
+    entries = [(split, entry) for split, members in splits.items() for entry in members]
+    if not entries:
+        raise DataError(f"{path} holds no entry in any split; {remedy}.")
+    category_ids = number_categories(entry.category for _, entry in entries)
+    sent_ids = itertools.count()
+    refs = [
+        Ref(
+            ref_id=number,
+            ann_id=number,
+            category_id=category_ids.get(entry.category, NO_CATEGORY),
+            image_id=entry.image_id,
+            split=split,
+            sentences=[RefSentence(sent_id=next(sent_ids), sent=text) for text in entry.expressions],
+        )
+        for number, (split, entry) in enumerate(entries)
+    ]
+    instances = InstanceFile(
+        images=list(dict.fromkeys(entry.photo for _, entry in entries)),
+        annotations=[
+            Annotation(id=number, image_id=entry.image_id, bbox=entry.bbox, segmentation=entry.mask)
+            for number, (_, entry) in enumerate(entries)
+        ],
+        categories=[Category(id=each, name=name) for each, name in zip(COCO_IDS, COCO_CATEGORIES, strict=True)],
+    )
+    reader = ReferReader(path.name, instances, images)
+    outlined = []
+    for ref, (_, entry) in zip(refs, entries, strict=True):
+        if entry.mask:
+            outlined.append(ref)
+        else:
+            reader.defects.add(NO_OUTLINE, ref.ref_id, "entries without a mask, as files for boxes alone have them")
+    return reader.read(outlined, list(splits))._replace(expected=published_counts(path, splits))
+
+
+def check_split(path: Path, split: str) -> None:
+    """Check that the name of a split can be that of a file beside `prepare.json`.
+
+    Args:
+        path: path of the file that names the split, for messages.
+        split: the name.
+
+    Raises:
+        DataError: it cannot.
+    """
+    refusal = DataError(
+        f"{path} has a split {split[:40]!r}, which cannot be the name of a file beside prepare.json; rename it."
+    )
+    try:
+        check_name(split)
+    except ConfigError:
+        raise refusal from None
+    if split.lower() == "prepare":
+        raise refusal
+
+
+def number_categories(given: Iterable[int]) -> Mapping[int, int]:
+    """Find out how the categories of a file are numbered: from 0 to 79 as published, or by COCO's ids up to 90.
+
+    Args:
+        given: all categories of the file.
+
+    Returns:
+        Each possible number -> the id of the category by COCO.
+    """
+    if max(given) < len(COCO_IDS):
+        return dict(enumerate(COCO_IDS))
+    return {each: each for each in COCO_IDS}
+
+
+def published_counts(path: Path, splits: Iterable[str]) -> dict[str, Counts]:
+    """Find the published counts of a file's splits by the names of its folder and of the splits.
+
+    Args:
+        path: path of the file, whose folder is called refcoco-unc, refcocoplus-unc, refcocog-umd, ... as published.
+        splits: names of the splits; in files of several data sets they are called val_refcoco_unc, ...
+    """
+    published = {f"{dataset.replace('+', 'plus')}-{way}": counts for (dataset, way), counts in EXPECTED.items()}
+    found = dict(published.get(path.absolute().parent.name, {}))
+    for split in splits:
+        part, _, data_set = split.partition("_")
+        if counts := published.get(data_set.replace("_", "-"), {}).get(part):
+            found[split] = counts
+    return found
+
+
+def prepare_seqtr(
+    data: Path, images: Path, output_dir: Path, *, name: str, generate_mask: bool = False
+) -> PrepareReport:
+    """Prepare a file of splits and entries: annotations, masks, and `prepare.json` with the report.
+
+    Args:
+        data: path of the file.
+        images: the folder of the images.
+        output_dir: the folder that holds, or will hold, `anns/` and `masks/`.
+        name: name of the data set, the folder under both.
+        generate_mask: write the masks as PNGs, as the original's script does.
+
+    Raises:
+        ConfigError: `name` is no plain name.
+        DataError: see `read_seqtr`; `images` is no folder; no entry that can be used; a folder or file that cannot be
+            written; the folder of that name holds a data set that was made in another way.
+    """
+    check_images(images)
+    return prepare_refer_set(
+        lambda: read_seqtr(data, images),
+        output_dir,
+        check_name(name),
+        source={"seqtr": str(data)},
+        images=images,
+        of=str(data),
+        generate_mask=generate_mask,
+        replaced=split_names(output_dir, name),
+    )
