@@ -185,3 +185,21 @@ def test_seqtr(instances):
     assert [path.name for path in (instances / "out/masks/sq").iterdir()] == ["0.png"]
     assert json.loads((instances / "out/anns/sq/testA.json").read_text())[0]["cat"] == 0
     assert prepare("seqtr", instances / "none.json", *options).stderr.count("\n") == 1
+
+
+def test_mdetr(instances):
+    image = {"id": 0, "original_id": 1, "file_name": "1.png", "height": 60, "width": 80, "caption": "red one"}
+    target = {"id": 0, "image_id": 0, "original_id": 10, "bbox": [10, 20, 20, 20], "category_id": 1, "iscrowd": 0}
+    for split in ("train", "testA"):
+        content = {"images": [image], "annotations": [target], "categories": []}
+        (instances / f"finetune_{split}.json").write_text(json.dumps(content))
+        target = {**target, "original_id": 11}
+    files = [instances / f"finetune_{split}.json" for split in ("train", "testA")]
+    options = ["--images", instances / "images", "--output-dir", instances / "out", "--name", "md"]
+    result = prepare("mdetr", *files, *options)
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "--instances" in result.stderr
+    result = prepare("mdetr", *files, *options, "--instances", instances / "instances.json")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("md: refs / images / sentences")
+    assert json.loads((instances / "out/anns/md/testA.json").read_text())[0]["segment_id"] == 11

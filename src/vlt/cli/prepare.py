@@ -93,6 +93,32 @@ def seqtr(data: Path, images: Path, output_dir: Path, name: str, generate_mask: 
 
 
 @prepare.command(
+    epilog=examples(
+        "vlt prepare mdetr finetune_refcoco_train.json finetune_refcoco_val.json --images train2014 \\\n"
+        "    --instances refcoco/instances.json --output-dir data --name refcoco_mdetr"
+    )
+)
+@data_argument
+@images_option
+@click.option("--instances", type=PATH, help="Instance file of COCO's format with the outlines, where DATA has none.")
+@output_dir_option
+@name_option
+@generate_mask_option
+def mdetr(
+    data: tuple[Path, ...], images: Path, instances: Path | None, output_dir: Path, name: str, generate_mask: bool
+) -> None:
+    """Prepare MDETR's annotation files of RefCOCO, RefCOCO+ or RefCOCOg, one file per split.
+
+    The name of each file ends in that of its split (_train, _val, _testA, ...). Prints the counts beside the published
+    ones, and every defect.
+    """
+    from vlt.prepare.mdetr import prepare_mdetr
+
+    report = prepare_mdetr(data, images, output_dir, name=name, instances=instances, generate_mask=generate_mask)
+    click.echo(str(report))
+
+
+@prepare.command(
     epilog=examples("vlt prepare coco --instances coco/instances.json --images coco/images --output-dir data")
 )
 @instances_option
