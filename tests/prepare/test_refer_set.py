@@ -254,3 +254,34 @@ def test_ids_of_other_types_are_explained(tmp_path: Path) -> None:
 def test_sentences_of_invisible_characters_are_empty(tmp_path: Path) -> None:
     write_refer(tmp_path, [ref(1, 1, 1, "train", "\xad")], [photo(1, 90, 90)], [BOX])
     assert "empty sentence 1 time" in read(tmp_path).defects.summary()
+
+
+def test_ref_zom_has_several_targets_one_and_none(tmp_path: Path) -> None:
+    photos = [photo(1, 4, 6), photo(2, 4, 6, "COCO_val2014_000000000002.jpg")]
+    annotations = [annotation(i, [2 * i, 0, 2, 2], [rectangle(2 * i, 0, 2 * i + 2, 2)]) for i in (0, 1, 2)]
+    refs = [
+        ref(1, [0, 2], 1, "train", "both", category=[1, 1]),
+        ref(2, [], 2, "train", "a whale", category=[]),
+        ref(3, [-1], 2, "train", "a shark", category=[-1]),
+        ref(4, -1, 1, "test", "a squid", category=-1),
+        ref(5, 1, 2, "test", "the middle one"),
+        ref(6, [1], 2, "test", "the same", category=[18]),
+        ref(7, [1, 9], 2, "test", "one of them is nowhere", category=[1, 1]),
+    ]
+    write_refer(tmp_path, refs, photos, annotations, dataset="ref-zom", split_by="final")
+    write_photos(tmp_path / "images" / "trainval2014", photos)
+    found = read(tmp_path, "ref-zom", "final")
+    targets = {split: {one.ref_id: len(one.targets) for one in members} for split, members in found.splits.items()}
+    assert targets == {"train": {1: 2, 2: 0, 3: 0}, "test": {4: 0, 5: 1, 6: 1}}
+    assert found.splits["train"][0].box == (0, 0, 6, 2)
+    assert found.splits["test"][1].image == tmp_path / "images" / "trainval2014" / "COCO_val2014_000000000002.jpg"
+    assert {kind.name: ids for kind, ids in found.defects.items()} == {"missing annotation": [7]}
+    assert found.notes == []
+
+
+@pytest.mark.parametrize("there", [("ref_zom",), ("ref-zom",), ("ref_zom", "ref-zom")])
+def test_the_folder_of_ref_zom_has_either_name(tmp_path: Path, there: tuple[str, ...]) -> None:
+    for number, name in enumerate(there):
+        write_refer(tmp_path, [ref(number, 1, 1, "test", "x")], [photo(1, 3, 4)], [BOX], dataset=name, split_by="final")
+    [referral] = read(tmp_path, "ref-zom", "final").splits["test"]
+    assert referral.ref_id == len(there) - 1

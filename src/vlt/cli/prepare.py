@@ -51,10 +51,14 @@ def prepare() -> None:
 )
 @click.option("--data-root", type=PATH, required=True, help="REFER folder, with a folder per data set.")
 @output_dir_option
-@click.option("--dataset", type=click.Choice(["refcoco", "refcoco+", "refcocog", "refclef", "grefcoco"]), required=True)
+@click.option(
+    "--dataset",
+    type=click.Choice(["refcoco", "refcoco+", "refcocog", "refclef", "grefcoco", "ref-zom", "arefcoco"]),
+    required=True,
+)
 @click.option(
     "--split",
-    type=click.Choice(["unc", "umd", "google", "berkeley"]),
+    type=click.Choice(["unc", "umd", "google", "berkeley", "final"]),
     required=True,
     help="Which of the published splits, named after its authors.",
 )
@@ -63,7 +67,7 @@ def prepare() -> None:
 def refer(
     data_root: Path, output_dir: Path, dataset: str, split: str, generate_mask: bool, images: Path | None
 ) -> None:
-    """Prepare RefCOCO, RefCOCO+, RefCOCOg, RefCLEF or gRefCOCO, as published by REFER.
+    """Prepare RefCOCO, RefCOCO+, RefCOCOg, RefCLEF, gRefCOCO, Ref-ZOM or aRefCOCO, in REFER's layout.
 
     Prints the counts beside the published ones, and every defect; prepare.json beside the annotations lists them all.
     """

@@ -41,6 +41,10 @@ EXPECTED: Mapping[tuple[str, str], Mapping[str, Counts]] = {
         "val": Counts(5000, 4559, None),
         "test": Counts(5000, 4527, None),
     },
+    ("arefcoco", "unc"): {
+        "train": Counts(41417, 18496, 110818),
+        "test": Counts(4112, 2213, 7050),
+    },
 }
 """(dataset, way of splitting) -> split -> published counts, which complete files give."""
 
@@ -69,8 +73,8 @@ def prepare_refer(
     Args:
         data_root: the folder with a folder per data set.
         output_dir: the folder that holds, or will hold, `anns/` and `masks/`.
-        dataset: refcoco, refcoco+, refcocog, refclef or grefcoco.
-        split: its way of splitting, named after its authors: unc, umd, google or berkeley.
+        dataset: refcoco, refcoco+, refcocog, refclef, grefcoco, ref-zom or arefcoco.
+        split: its way of splitting, named after its authors: unc, umd, google or berkeley; of ref-zom, final.
         generate_mask: write the masks as PNGs, as the original's script does.
         images: the folder of the images; None: as REFER's authors lay it out under `data_root`.
 

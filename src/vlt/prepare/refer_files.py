@@ -37,10 +37,9 @@ class Ref(JsonObject):
 
     @property
     def targets(self) -> list[Id]:
-        """Ids of the target annotations: one; in gRefCOCO also several, or none, which it writes as [-1]."""
-        if isinstance(self.ann_id, list):
-            return [] if self.ann_id == [-1] else self.ann_id
-        return [self.ann_id]
+        """Ids of the target annotations: one; in gRefCOCO and Ref-ZOM also several, or none, written as [] or -1."""
+        given = self.ann_id if isinstance(self.ann_id, list) else [self.ann_id]
+        return [] if given == [-1] else given
 
 
 def read_refs(folder: Path, split_by: str) -> list[Ref]:

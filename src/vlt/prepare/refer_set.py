@@ -32,6 +32,8 @@ SPLITS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "refcocog": {"umd": ("train", "val", "test"), "google": ("train", "val")},
     "refclef": {"unc": ("train", "val", "testA", "testB", "testC"), "berkeley": ("train", "val", "test")},
     "grefcoco": {"unc": ("train", "val", "testA", "testB")},
+    "ref-zom": {"final": ("train", "test")},
+    "arefcoco": {"unc": ("train", "test")},
 }
 """dataset -> way of splitting, named after its authors -> splits."""
 
@@ -80,9 +82,24 @@ class ReferSet(NamedTuple):
     expected: Mapping[str, Counts] = MappingProxyType({})
 
 
+PHOTO_FOLDERS = {"refclef": "saiapr_tc-12", "ref-zom": "trainval2014"}
+"""Folders of the images of data sets that are not about COCO's train2014."""
+
+
 def photo_folder(data_root: Path, dataset: str) -> Path:
-    """Path of the images of `dataset` in the layout of REFER's authors."""
-    return data_root / "images" / ("saiapr_tc-12" if dataset == "refclef" else "train2014")
+    """Path of the images of `dataset` in the layout of its authors."""
+    return data_root / "images" / PHOTO_FOLDERS.get(dataset, "train2014")
+
+
+def annotation_files(data_root: Path, dataset: str) -> Path:
+    """Path of the folder with the files of `dataset`: its name, or the same with underscores where there is only that.
+
+    Example:
+        >>> annotation_files(Path("data"), "ref-zom").as_posix()
+        'data/ref-zom'
+    """
+    folder, other = data_root / dataset, data_root / dataset.replace("-", "_")
+    return other if other.is_dir() and not folder.is_dir() else folder
 
 
 def belongs(name: str, split: str) -> bool:
@@ -117,9 +134,10 @@ def read_refer(data_root: Path, dataset: str, split_by: str, images: Path) -> Re
         raise DataError(f"There is no REFER data set {dataset!r}; there are {', '.join(SPLITS)}.")
     if split_by not in SPLITS[dataset]:
         raise DataError(f"{dataset} has no split by {split_by!r}; it was split by {' and by '.join(SPLITS[dataset])}.")
-    refs = read_refs(data_root / dataset, split_by)
+    folder = annotation_files(data_root, dataset)
+    refs = read_refs(folder, split_by)
     names = SPLITS[dataset][split_by]
-    reader = ReferReader(dataset, read_instance_file(data_root / dataset / "instances.json", InstanceFile), images)
+    reader = ReferReader(dataset, read_instance_file(folder / "instances.json", InstanceFile), images)
     return reader.read(refs, names, belongs)
 
 
