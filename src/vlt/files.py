@@ -145,11 +145,11 @@ def read_json(path: Path, schema: TypeAdapter[Parsed], remedy: str) -> Parsed:
         raise malformed(path, error, remedy) from None
 
 
-def malformed(path: Path, error: ValidationError, remedy: str) -> DataError:
+def malformed(path: Path | str, error: ValidationError, remedy: str) -> DataError:
     """Make a `DataError` from the first error that validation found.
 
     Args:
-        path: path of the file.
+        path: path of the file, or a description of the place in it.
         error: raised by pydantic.
         remedy: advice, beginning in lower case.
 

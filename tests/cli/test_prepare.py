@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from parquet_fixture import image_row, object_row, ref_row, write_images, write_rows
 from PIL import Image as PILImage
 
 from vlt.cli import main
@@ -203,3 +204,41 @@ def test_mdetr(instances):
     assert result.exit_code == 0, result.stderr
     assert result.stdout.startswith("md: refs / images / sentences")
     assert json.loads((instances / "out/anns/md/testA.json").read_text())[0]["segment_id"] == 11
+
+
+def test_parquet(tmp_path):
+    folder = tmp_path / "refcoco" / "data"
+    write_rows(folder / "refcoco_unc_val-00000-of-00001.parquet", [image_row(11, (1, 101, "val", "the man"))])
+    write_rows(folder / "refcoco_unc_testA-00000-of-00001.parquet", [image_row(12, (3, 103, "testA", "a dog"))])
+    options = ["--output_dir", tmp_path / "out", "--name", "my", "--generate-mask"]
+    result = prepare("parquet", folder, *options, "--split", "val", "--split", "testA")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("my: refs / images / sentences")
+    assert "Differs: val: 1 refs, expected 3,811." in result.stdout
+    assert {path.name for path in (tmp_path / "out/anns/my").iterdir()} == {"prepare.json", "testA.json", "val.json"}
+    assert {path.name for path in (tmp_path / "out/masks/my").iterdir()} == {"1.png", "3.png"}
+    assert len(list((tmp_path / "out/images/my").iterdir())) == 2
+
+
+def test_parquet_without_pictures_takes_a_folder_of_images(tmp_path):
+    write_rows(tmp_path / "data/train.parquet", [ref_row(1, 101, "train", "the man")])
+    options = ["--output-dir", tmp_path / "out", "--name", "my"]
+    result = prepare("parquet", tmp_path / "data", *options)
+    assert (result.exit_code, result.stderr.count("\n"), result.stdout) == (1, 1, "")
+    assert "with --images." in result.stderr
+    result = prepare("parquet", tmp_path / "data", *options, "--images", write_images(tmp_path / "photos", 11))
+    assert result.exit_code == 0, result.stderr
+    assert "No defects." in result.stdout
+
+
+def test_parquet_of_mixed_layouts_or_without_pyarrow(tmp_path, monkeypatch):
+    write_rows(tmp_path / "data/train.parquet", [ref_row(1, 101, "train", "the man")])
+    write_rows(tmp_path / "data/val.parquet", [object_row(101, "the man")])
+    result = prepare("parquet", tmp_path / "data", "--output-dir", tmp_path / "out", "--name", "my")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "name the files of one data set." in result.stderr
+    monkeypatch.setattr("vlt.prepare.parquet_files.find_spec", lambda name: None)
+    result = prepare("parquet", tmp_path / "data", "--output-dir", tmp_path / "out", "--name", "my")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert '`pip install "vlt[parquet]"` adds it.' in result.stderr
+    assert not (tmp_path / "out").exists()

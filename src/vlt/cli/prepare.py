@@ -235,6 +235,29 @@ def label_studio(data: tuple[Path, ...], **given: Any) -> None:
     echo_prepared("label-studio", data, given)
 
 
+@prepare.command(
+    epilog=examples(
+        "vlt prepare parquet refcoco/data --images coco/train2014 --output-dir data --name refcoco",
+        "vlt prepare parquet refcoco-m/data --output-dir data --name refcoco-m --split val",
+    )
+)
+@data_argument
+@output_dir_option
+@name_option
+@click.option("--images", type=PATH, help="Folder of the images, where the files hold none.")
+@click.option("--split", "splits", multiple=True, help="Split to prepare; may be repeated.  [default: all]")
+@generate_mask_option
+def parquet(data: tuple[Path, ...], **given: Any) -> None:
+    """Prepare a RefCOCO set from the Parquet files, or folders of them, of a Hugging Face data set.
+
+    The layouts of jxu124/refcoco, jxu124/refcoco-benchmark, lmms-lab/RefCOCO and moondream/refcoco-m are recognised.
+    Pictures in the files are written to images/NAME/.
+    """
+    from vlt.prepare.parquet import prepare_parquet
+
+    click.echo(str(prepare_parquet(data, **given)))
+
+
 def echo_prepared(form: Form, data: tuple[Path, ...], given: dict[str, Any]) -> None:
     """Prepare files of one form and print the report.
 

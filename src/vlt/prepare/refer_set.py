@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -208,10 +208,21 @@ class ReferReader:
             belongs: decides whether a ref whose split has the first name belongs to the split of the second.
         """
         notes = self.find_images(refs)
+        placed = ((ref, [split for split in names if belongs(ref.split, split)]) for ref in refs)
+        return ReferSet(self.fill_splits(placed, names), self.defects, notes, self.names)
+
+    def fill_splits(
+        self, refs: Iterable[tuple[Ref, Sequence[str]]], names: Sequence[str]
+    ) -> dict[str, list[Referral]]:
+        """Make the referrals of each split; refs that cannot be used, and splits without any, are left out as defects.
+
+        Args:
+            refs: refs in the order of the files, each with the splits that it belongs to.
+            names: names of all splits.
+        """
         splits: dict[str, list[Referral]] = {split: [] for split in names}
         seen: set[int] = set()
-        for ref in refs:
-            own = [split for split in names if belongs(ref.split, split)]
+        for ref, own in refs:
             if not own:
                 self.defects.add(OTHER_SPLIT, ref.ref_id)
             elif ref.ref_id in seen:
@@ -225,8 +236,7 @@ class ReferReader:
         for split in names:
             if not splits[split]:
                 self.defects.add(NO_SPLIT, split)
-        splits = {split: members for split, members in splits.items() if members}
-        return ReferSet(splits, self.defects, notes, self.names)
+        return {split: members for split, members in splits.items() if members}
 
     def find_images(self, refs: Sequence[Ref]) -> list[str]:
         """Find out which images are missing.
