@@ -246,6 +246,8 @@ def test_the_report_names_parts_that_are_missing(refs):
         ("refcoco", ("refcoco", "unc")),
         ("datasets--jxu124--refcocoplus/snapshots/0a1b", ("refcoco+", "unc")),
         ("refcocog", ("refcocog", "umd")),
+        ("refcoco_g_umd", ("refcocog", "umd")),
+        ("refcoco_google", ("refcoco", "google")),
         ("mine", None),
     ],
 )
@@ -496,9 +498,7 @@ def test_a_file_that_is_given_twice_is_read_once(refs):
 
 def test_without_pyarrow_the_sentence_names_the_extra(refs, monkeypatch):
     monkeypatch.setattr("vlt.prepare.parquet_files.find_spec", lambda name: None)
-    with pytest.raises(
-        ConfigError, match=r'read with pyarrow, which is not installed; `pip install "vlt\[parquet\]"`\.'
-    ):
+    with pytest.raises(ConfigError, match=r'pyarrow, which is not installed; `pip install "vlt\[parquet\]"` adds it\.'):
         prepare(refs)
 
 
@@ -513,4 +513,5 @@ def test_pictures_are_published_or_removed(tmp_path):
         assert pictures.add(picture(11), "b.png", 1).file_name == "A.png"
         pictures.publish()
     assert sorted(path.name for path in (tmp_path / "kept/images/set").iterdir()) == sorted(names)
+    assert len({name.lower() for name in names}) == 2
     assert [path.name for path in (tmp_path / "kept/images").iterdir()] == ["set"]

@@ -55,10 +55,10 @@ def parse_set(text: str) -> Published | None:
         >>> parse_set("refcoco_plus_unc"), parse_set("datasets--jxu124--refcocog")
         (Published(dataset='refcoco+', split_by='unc'), Published(dataset='refcocog', split_by='umd'))
     """
-    known = re.search(r"refcoco(_?plus|\+|g)?(?![a-z0-9])", text.lower())
+    known = re.search(r"refcoco(_?plus|\+|_?g)?(?![a-z0-9])", text.lower())
     if known is None:
         return None
-    kind = {None: "", "g": "g"}.get(known[1], "+")
+    kind = "" if known[1] is None else "g" if known[1].endswith("g") else "+"
     return Published(f"refcoco{kind}", "google" if "google" in text.lower() else "umd" if kind == "g" else "unc")
 
 
