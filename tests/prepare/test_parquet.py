@@ -406,6 +406,10 @@ def scribble(path):
             "row 1, key 'raw_anns': ",
         ),
         (
+            lambda path: write_rows(path, [{**ref_row(1, 101, "train", "x"), "raw_anns": "[" * 100_000}]),
+            "row 1, key 'raw_anns': ",
+        ),
+        (
             lambda path: write_rows(path, [{**ref_row(1, 101, "train", "x"), "raw_image_info": "{}"}]),
             "row 1, key 'raw_image_info', key 'id': Field required; this is not the layout of jxu124/refcoco",
         ),

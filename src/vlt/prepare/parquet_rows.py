@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Collection, Iterator
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import BeforeValidator, Field, FiniteFloat
+from pydantic_core import from_json
 
 from vlt.errors import DataError
 from vlt.files import JsonObject
@@ -25,7 +25,7 @@ NO_BOX = (0.0, 0.0, 0.0, 0.0)
 
 def decode_json(value: Any) -> Any:
     """Decode a value that some layouts write as JSON text; others are returned unchanged."""
-    return json.loads(value) if isinstance(value, str) else value
+    return from_json(value) if isinstance(value, str) else value
 
 
 Value = TypeVar("Value")
