@@ -211,9 +211,7 @@ class ReferReader:
         placed = ((ref, [split for split in names if belongs(ref.split, split)]) for ref in refs)
         return ReferSet(self.fill_splits(placed, names), self.defects, notes, self.names)
 
-    def fill_splits(
-        self, refs: Iterable[tuple[Ref, Sequence[str]]], names: Sequence[str]
-    ) -> dict[str, list[Referral]]:
+    def fill_splits(self, refs: Iterable[tuple[Ref, Sequence[str]]], names: Sequence[str]) -> dict[str, list[Referral]]:
         """Make the referrals of each split; refs that cannot be used, and splits without any, are left out as defects.
 
         Args:
