@@ -6,8 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from vlt.checkpoint import load_checkpoint, save_checkpoint
+from vlt.checkpoint.describe import info_lines
 from vlt.cli import main
-from vlt.cli.info import info_lines
 from vlt.config import parse_config
 
 

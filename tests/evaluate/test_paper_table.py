@@ -6,10 +6,10 @@ import re
 
 import pytest
 
+from vlt.checkpoint.recorded import read_record
 from vlt.errors import ConfigError, DataError
 from vlt.evaluate import ExpressionResult, Provenance, Report
 from vlt.evaluate.paper_table import escape_latex, paper_table
-from vlt.evaluate.recorded import read_record
 from vlt.metrics import PROTOCOLS
 
 REPORT = {
@@ -154,7 +154,7 @@ def test_a_protocol_whose_precision_leaves_out_absent_targets_says_so(record):
 def test_a_report_of_version_0_1_is_read(record):
     old = {"dataset": "photos", "split": "val", "half": "b", "checkpoint": "old", "mirrored": True, "flip": None}
     found = record("a.json", protocol={"size": "the photo's own"}, provenance=old)
-    assert (found.split, found.flip) == ("photos val_b", True)
+    assert (found.split, found.report.flip) == ("photos val_b", True)
     new = record("b.json", provenance={"flip": True})
     assert "| **50.00** |" in paper_table([found, new], ["mIoU"])
 
@@ -173,7 +173,7 @@ def test_what_cannot_stand_in_a_table_is_refused(record):
         paper_table([record("b.json", scores={"box": None})], ["box"])
     with pytest.raises(ConfigError, match=r"^There is no metric 'IoU'; known: mIoU, .* Pr@t such as Pr@0.5\.$"):
         paper_table([first], ["IoU"])
-    with pytest.raises(DataError, match=r"^b.json states no checkpoint, "):
+    with pytest.raises(DataError, match=r"^b.json does not state a checkpoint, a data set, "):
         record("b.json", provenance={"checkpoint": None})
     with pytest.raises(DataError, match=r"b.json, key 'scores', key 'miou': .* name a report that `vlt test` wrote"):
         record("b.json", scores={"miou": 1.5})

@@ -27,10 +27,16 @@ LIGHT = [
     "vlt.infer.engine",
     "vlt.infer.predictor",
     "vlt.infer.prediction",
+    "vlt.evaluate",
+    "vlt.evaluate.paper_table",
+    "vlt.checkpoint.share",
     "vlt.refine",
     "vlt.cli",
 ]
-HEAVY = ("torch", "transformers", "torchmetrics", "accelerate", "tensorboard", "spacy", "matplotlib", "vlt.synth")
+HEAVY = (
+    *("torch", "transformers", "torchmetrics", "accelerate", "tensorboard", "spacy", "matplotlib", "vlt.synth"),
+    "huggingface_hub",
+)
 FOR_TRAINING = ("vlt.synth", "vlt.train", "vlt.evaluate", "vlt.prepare", "vlt.ablate", "accelerate", "torchmetrics")
 
 

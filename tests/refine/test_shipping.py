@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from vlt.checkpoint import load_checkpoint, open_checkpoint, pack_checkpoint
+from vlt.checkpoint.describe import describe_checkpoint
 from vlt.cli import main
-from vlt.cli.info import describe_checkpoint
 from vlt.dataset import load_referrals
 from vlt.errors import CheckpointError
 from vlt.evaluate import evaluate

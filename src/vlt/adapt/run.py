@@ -42,7 +42,7 @@ def adapt(
     *,
     images: Sequence[Path] = (),
     instances: Sequence[Path] = (),
-    checkpoint: Path | None = None,
+    checkpoint: Path | str | None = None,
     recipe: Recipe | None = None,
     device: str | None = None,
     progress: bool = False,

@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from vlt.checkpoint.read import load_checkpoint as load_checkpoint
     from vlt.checkpoint.read import load_weights as load_weights
     from vlt.checkpoint.read import usable_device as usable_device
+    from vlt.checkpoint.share import copy_checkpoint as copy_checkpoint
+    from vlt.checkpoint.share import push_checkpoint as push_checkpoint
     from vlt.checkpoint.write import save_checkpoint as save_checkpoint
     from vlt.checkpoint.write import source_commit as source_commit
 
 _MODULES = {
     "Checkpoint": "read",
     "OpenedCheckpoint": "opened",
+    "copy_checkpoint": "share",
     "find_checkpoint": "directory",
     "is_checkpoint": "directory",
     "load_checkpoint": "read",
@@ -32,6 +35,7 @@ _MODULES = {
     "open_checkpoint": "opened",
     "pack_checkpoint": "packing",
     "prune_checkpoints": "directory",
+    "push_checkpoint": "share",
     "read_pointer": "directory",
     "save_checkpoint": "write",
     "set_pointer": "directory",

@@ -11,9 +11,13 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Literal, TypeAlias
+
+from safetensors import SafetensorError
 
 from vlt.config.section import as_url, expand_home
 from vlt.errors import CheckpointError
@@ -27,6 +31,10 @@ IMAGE_GRAPH, EXPRESSION_GRAPH = "image.onnx", "expression.onnx"
 OUTLINE_IMAGE_GRAPH, OUTLINE_GRAPH = "outline_image.onnx", "outline.onnx"
 REFINER_FILES = (REFINER, OUTLINE_IMAGE_GRAPH, OUTLINE_GRAPH)
 CHECKPOINTS = "checkpoints"
+NOTICES = ("NOTICE*", "LICENSE*", "LICENCE*")
+"""Patterns of files about licences that belong to a checkpoint, too; a folder LICENSES is taken with its files."""
+HUB_SCHEME = "hf://"
+"""Beginning of the name of a checkpoint on the Hugging Face hub; a path without it is never sent anywhere."""
 
 Pointer: TypeAlias = Literal["best", "last"]
 POINTERS: tuple[Pointer, ...] = ("best", "last")
@@ -39,11 +47,12 @@ def find_checkpoint(path: Path | str | None) -> Path:
     """Find the checkpoint directory that a path refers to: itself, or the best or last one of a run.
 
     Args:
-        path: a checkpoint; a run (its best checkpoint is taken); a run's pointer file `best` or `last`; or None, the
-            model in the package. A leading `~` is the home folder.
+        path: a checkpoint; a run (its best checkpoint is taken); a run's pointer file `best` or `last`; None, the
+            model in the package; or `hf://OWNER/NAME` or `hf://OWNER/NAME@REVISION`, which is downloaded from the
+            Hugging Face hub. A leading `~` is the home folder.
 
     Raises:
-        CheckpointError: there is none, or `path` is not a path.
+        CheckpointError: there is none, `path` is not a path, or the download fails (`vlt.checkpoint.hub`).
     """
     if path is None:
         if not is_checkpoint(SHIPPED):
@@ -55,6 +64,10 @@ def find_checkpoint(path: Path | str | None) -> Path:
     if not isinstance(path, str | Path):
         raise CheckpointError(f"A checkpoint is named by its path, not by {path!r} ({type(path).__name__}).")
     if url := as_url(path):
+        if url.startswith(HUB_SCHEME):
+            from vlt.checkpoint.hub import download_checkpoint  # noqa: PLC0415 (it imports this module)
+
+            return download_checkpoint(url)
         raise CheckpointError(f"{url} is a URL, which is not supported; download the checkpoint and give its folder.")
     path = expand_home(Path(path))
     run_dir: Path | None = None
@@ -169,3 +182,32 @@ def sync(path: Path) -> None:
 def reason(error: BaseException) -> str:
     """Quote the message of a library's error on one line, without its full stop."""
     return " ".join(str(getattr(error, "strerror", None) or error).split()).rstrip(".")
+
+
+@contextmanager
+def whole_directory(folder: Path) -> Iterator[Path]:
+    """Yield a directory to fill; it takes the name `folder` once all of it is on the disk, and is removed on any error.
+
+    A crash between the two renames leaves an earlier checkpoint at `aside(folder)`.
+    """
+    temporary = partial(folder)
+    try:
+        if folder.exists() and not (folder.is_dir() and (is_checkpoint(folder) or not any(folder.iterdir()))):
+            raise CheckpointError(f"{folder} exists and is no checkpoint; name a folder that does not exist yet.")
+        shutil.rmtree(temporary, ignore_errors=True)  # of an earlier crash
+        temporary.mkdir(parents=True)
+        yield temporary
+        for path in [*temporary.rglob("*"), temporary]:
+            sync(path)
+        if is_checkpoint(folder):
+            shutil.rmtree(aside(folder), ignore_errors=True)
+            os.rename(folder, aside(folder))
+        os.rename(temporary, folder)
+        sync(folder.parent)
+        shutil.rmtree(aside(folder), ignore_errors=True)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"The checkpoint {folder} could not be written ({reason(error)}); what was there before is untouched."
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

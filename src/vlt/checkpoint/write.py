@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from vlt.checkpoint.directory import (
-    CONFIG,
-    FORMAT,
-    META,
-    REFINER,
-    WEIGHTS,
-    aside,
-    is_checkpoint,
-    partial,
-    reason,
-    sha256,
-    sync,
-)
+from vlt.checkpoint.directory import CONFIG, FORMAT, META, REFINER, WEIGHTS, sha256, whole_directory
 from vlt.config.reading import dump_config
 from vlt.config.run import Config
-from vlt.errors import CheckpointError
 from vlt.model.pretrained import resolve_architecture
 from vlt.model.vlt import VLT
 from vlt.text.reader import TextReader
@@ -130,32 +114,3 @@ def source_commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-@contextmanager
-def whole_directory(folder: Path) -> Iterator[Path]:
-    """Yield a directory to fill; it takes the name `folder` once all of it is on the disk, and is removed on any error.
-
-    A crash between the two renames leaves an earlier checkpoint at `aside(folder)`.
-    """
-    temporary = partial(folder)
-    try:
-        if folder.exists() and not (folder.is_dir() and (is_checkpoint(folder) or not any(folder.iterdir()))):
-            raise CheckpointError(f"{folder} exists and is no checkpoint; name a folder that does not exist yet.")
-        shutil.rmtree(temporary, ignore_errors=True)  # of an earlier crash
-        temporary.mkdir(parents=True)
-        yield temporary
-        for path in [*temporary.rglob("*"), temporary]:
-            sync(path)
-        if is_checkpoint(folder):
-            shutil.rmtree(aside(folder), ignore_errors=True)
-            os.rename(folder, aside(folder))
-        os.rename(temporary, folder)
-        sync(folder.parent)
-        shutil.rmtree(aside(folder), ignore_errors=True)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"The checkpoint {folder} could not be written ({reason(error)}); what was there before is untouched."
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

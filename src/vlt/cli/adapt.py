@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from vlt.cli.shell import PATH, Command, device_option, examples, set_threads, threads_option
+from vlt.cli.shell import CHECKPOINT, PATH, Command, device_option, examples, set_threads, threads_option
 
 
 @click.command(
@@ -30,7 +30,11 @@ from vlt.cli.shell import PATH, Command, device_option, examples, set_threads, t
 @click.option(
     "--instances", type=PATH, multiple=True, help="Instance file of COCO's format with outlines; may be repeated."
 )
-@click.option("--checkpoint", type=PATH, help="The checkpoint or run to start from.  [default: the package's]")
+@click.option(
+    "--checkpoint",
+    type=CHECKPOINT,
+    help="A checkpoint, a run or hf://OWNER/NAME to start from.  [default: the package's]",
+)
 @click.option(
     "--epochs", type=click.IntRange(min=1), help="Passes over the expressions.  [default: by their number, minutes]"
 )
@@ -46,7 +50,7 @@ def adapt(
     out: Path,
     images: tuple[Path, ...],
     instances: tuple[Path, ...],
-    checkpoint: Path | None,
+    checkpoint: Path | str | None,
     epochs: int | None,
     lr: float | None,
     seed: int,

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import click
 
-from vlt.cli.shell import PATH, Command, examples, set_threads, threads_option
+from vlt.cli.shell import CHECKPOINT, PATH, Command, examples, set_threads, threads_option
 
 
 @click.command(cls=Command, epilog=examples("vlt export runs/tiny exported", "vlt export --web page"))
-@click.argument("checkpoint", type=PATH, required=False)
+@click.argument("checkpoint", type=CHECKPOINT, required=False)
 @click.argument("out_dir", type=PATH, required=False)
 @click.option("--web", type=PATH, metavar="DIR", help="Write a page to DIR that runs CHECKPOINT's graphs in a browser.")
 @threads_option
-def export(checkpoint: Path | None, out_dir: Path | None, web: Path | None, threads: int | None) -> None:
+def export(checkpoint: Path | str | None, out_dir: Path | None, web: Path | None, threads: int | None) -> None:
     """Write CHECKPOINT, or the best one of a run, to OUT_DIR with graphs that ONNX Runtime runs without PyTorch.
 
     The graphs read their weights from the same files as PyTorch does, and are compared with the network at many sizes.

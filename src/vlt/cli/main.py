@@ -12,6 +12,7 @@ from vlt.cli.info import info
 from vlt.cli.pack import pack
 from vlt.cli.predict import predict
 from vlt.cli.prepare import prepare
+from vlt.cli.push import push
 from vlt.cli.shell import SETTINGS, Shell, examples
 from vlt.cli.table import table
 from vlt.cli.test import test
@@ -36,5 +37,5 @@ def main() -> None:
     """
 
 
-for command in (prepare, train, test, table, predict, adapt, info, pack, export, ablate, convert):
+for command in (prepare, train, test, table, predict, adapt, info, pack, push, export, ablate, convert):
     main.add_command(command)

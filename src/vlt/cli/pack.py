@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from vlt.cli.shell import PATH, Command, examples
+from vlt.cli.shell import CHECKPOINT, PATH, Command, examples
 
 
 @click.command(
@@ -16,7 +16,7 @@ from vlt.cli.shell import PATH, Command, examples
         'vlt pack runs/coco_mini packed --report results/coco_mini.val.json --licence "DINOv2: Apache-2.0"',
     ),
 )
-@click.argument("checkpoint", type=PATH)
+@click.argument("checkpoint", type=CHECKPOINT)
 @click.argument("out_dir", type=PATH)
 @click.option(
     "--report",
@@ -40,7 +40,7 @@ from vlt.cli.shell import PATH, Command, examples
     help="Change a key of the configuration that needs no other weights, such as inference.threshold; may be repeated.",
 )
 def pack(
-    checkpoint: Path,
+    checkpoint: Path | str,
     out_dir: Path,
     reports: tuple[Path, ...],
     licences: tuple[str, ...],

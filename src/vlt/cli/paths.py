@@ -1,4 +1,4 @@
-"""The type of every path on the command line."""
+"""The types of every path and of every name of a checkpoint on the command line."""
 
 from __future__ import annotations
 
@@ -19,3 +19,13 @@ class LocalPath(click.Path):
         if url := as_url(value):
             self.fail(f"{url} is a URL, which is not supported; download it and give its path.", param, ctx)
         return expand_home(Path(os.fsdecode(super().convert(value, param, ctx))))
+
+
+class CheckpointPath(LocalPath):
+    """A checkpoint or a run, as a path; or `hf://OWNER/NAME` of the Hugging Face hub, which stays text."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Convert an argument to a `Path`, or to text where it names a model of the hub."""
+        from vlt.checkpoint.directory import HUB_SCHEME
+
+        return value if str(value).startswith(HUB_SCHEME) else super().convert(value, param, ctx)

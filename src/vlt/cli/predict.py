@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from vlt.cli.shell import (
+    CHECKPOINT,
     PATH,
     Command,
     device_option,
@@ -67,7 +68,11 @@ class Job(NamedTuple):
     multiple=True,
     help="Predict this expression on several images: all arguments are then images. May be repeated.",
 )
-@click.option("--checkpoint", type=PATH, help="A run of `vlt train`, or a checkpoint.  [default: the package's own]")
+@click.option(
+    "--checkpoint",
+    type=CHECKPOINT,
+    help="A run of `vlt train`, a checkpoint, or hf://OWNER/NAME.  [default: the package's own]",
+)
 @click.option(
     "--output", type=PATH, help="Overlay with a legend; a folder for several images.  [default: ./NAME-vlt.png]"
 )
@@ -95,7 +100,7 @@ class Job(NamedTuple):
 def predict(
     arguments: tuple[str, ...],
     expressions: tuple[str, ...],
-    checkpoint: Path | None,
+    checkpoint: Path | str | None,
     output: Path | None,
     mask: Path | None,
     cutout: Path | None,
@@ -123,8 +128,8 @@ def predict(
         first = read_image(sys.stdin.buffer.read() if sources[0] == STDIN else sources[0])
     print_notes(texts, correct=not as_written)
     set_threads(threads)
+    from vlt.infer.checks import check_threshold
     from vlt.infer.loading import load
-    from vlt.infer.predictor import check_threshold
 
     if threshold is not None:
         check_threshold(threshold)  # click lets NaN pass

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from vlt.cli.paths import LocalPath
+from vlt.cli.paths import CheckpointPath, LocalPath
 from vlt.errors import VLTError, VLTWarning
 
 SETTINGS: dict[str, Any] = {
@@ -22,6 +22,7 @@ SETTINGS: dict[str, Any] = {
     "token_normalize_func": lambda name: name.replace("_", "-"),  # users of the original type --data_root
 }
 PATH = LocalPath()
+CHECKPOINT = CheckpointPath()
 
 set_option = click.option(
     "--set", "assignments", metavar="A.B=VALUE", multiple=True, help="Override a key of CONFIG; may be repeated."
@@ -173,6 +174,7 @@ def quiet_libraries() -> Iterator[None]:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -50,8 +50,8 @@ def table(results: tuple[Path, ...], metrics: tuple[str, ...], style: TableForma
     for path in results:
         if output and output.exists() and path.exists() and os.path.samefile(path, output):
             raise InputError(f"{path} is a report and would be overwritten; choose another file for --output.")
+    from vlt.checkpoint.recorded import read_record
     from vlt.evaluate.paper_table import USUAL, metric_name, paper_table
-    from vlt.evaluate.recorded import read_record
     from vlt.files import replacing
 
     names = [metric_name(metric) for metric in metrics or USUAL]

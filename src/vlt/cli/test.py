@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vlt.cli.shell import (
+    CHECKPOINT,
     PATH,
     Command,
     checked,
@@ -44,7 +45,11 @@ if TYPE_CHECKING:
     ),
 )
 @click.argument("config", type=PATH)
-@click.option("--checkpoint", type=PATH, help="A checkpoint or a run.  [default: the best of CONFIG's output_dir]")
+@click.option(
+    "--checkpoint",
+    type=CHECKPOINT,
+    help="A checkpoint, a run or hf://OWNER/NAME.  [default: the best of CONFIG's output_dir]",
+)
 @click.option("--split", "splits", multiple=True, help="May be repeated.  [default: CONFIG's data.val_split]")
 @click.option(
     "--protocol",
@@ -53,7 +58,10 @@ if TYPE_CHECKING:
     "[default: CONFIG's evaluate.protocol]",
 )
 @click.option(
-    "--output", type=PATH, callback=checked(writable_file), help="The report as JSON.  [default: beside the checkpoint]"
+    "--output",
+    type=PATH,
+    callback=checked(writable_file),
+    help="The report as JSON.  [default: beside the checkpoint; of hf://OWNER/NAME in the working folder]",
 )
 @click.option(
     "--per-sample",
@@ -78,7 +86,7 @@ if TYPE_CHECKING:
 @set_option
 def test(
     config: Path,
-    checkpoint: Path | None,
+    checkpoint: Path | str | None,
     splits: tuple[str, ...],
     protocol: str | None,
     output: Path | None,
@@ -106,6 +114,7 @@ def test(
         if assignment.strip().startswith("model."):
             raise ConfigError(f"--set {assignment}: `vlt test` takes the network from the checkpoint; leave this out.")
     set_threads(threads)
+    from vlt.checkpoint.hub import parse_hub_name
     from vlt.checkpoint.opened import open_checkpoint
     from vlt.checkpoint.write import source_commit
     from vlt.dataset import load_referrals
@@ -128,12 +137,16 @@ def test(
     used = parse_config(override(opened.config.model_dump(mode="json"), changes), f"{opened.path} with --set")
     changed_checkpoint = replace(opened, config=used)
     predictor = make_predictor(changed_checkpoint, device, engine=engine, refine=refine, threads=threads)
+    name, place = str(opened.path), opened.path
+    if isinstance(checkpoint, str):  # of a hub: the commit is named, and nothing is written into the cache
+        hub_name = parse_hub_name(checkpoint)._replace(revision=opened.path.name)
+        name, place = str(hub_name), Path(hub_name.repo.replace("/", "--"))
     reports = {}
     for split in chosen:
         changed = [change.strip().partition(".")[2].replace("/", "-") for change in changes]  # such as threshold=0.3
         protocols = [] if protocol == "vlt" else [protocol]
         parts = [split, *protocols, *([] if refine else ["no-refine"]), *changed, "json"]
-        beside = opened.path.with_name(".".join([opened.path.name, *parts]))
+        beside = place.with_name(".".join([place.name, *parts]))
         reports[split] = split_file(output, split, chosen) or writable_file(beside)
     if worst:
         make_folder(worst[1])
@@ -150,7 +163,7 @@ def test(
             provenance=Provenance(
                 dataset=run.data.dataset if run.data.name == "refer" else run.data.name,
                 split=split,
-                checkpoint=str(opened.path),
+                checkpoint=name,
                 commit=source_commit(),
                 seed=run.seed,
                 command=shlex.join(["vlt", *sys.argv[1:]]),

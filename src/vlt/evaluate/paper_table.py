@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
+from vlt.checkpoint.recorded import Record, RecordedReport, check_comparable
 from vlt.errors import ConfigError, DataError
-from vlt.evaluate.recorded import Record, RecordedReport, check_comparable
 
 TableFormat: TypeAlias = Literal["markdown", "latex"]
 
@@ -128,8 +128,7 @@ def caption(records: Sequence[Record], metrics: Sequence[str], *, has_best: bool
         metrics: names of the metrics of the table.
         has_best: whether the best score of a column is bold.
     """
-    protocol, settings = records[0].report.protocol, records[0].settings()
-    thresholds = [f"{record.report.protocol.threshold:g}" for record in records]
+    thresholds = [f"{record.protocol.threshold:g}" for record in records]
     each = "; ".join(f"{value} in {record.path}" for value, record in zip(thresholds, records, strict=True))
     threshold = thresholds[0] if len(set(thresholds)) == 1 else f"the threshold of the checkpoint ({each})"
     parts = ["Scores in percent" + (", the best of each column in bold" if has_best else "")]
@@ -138,18 +137,8 @@ def caption(records: Sequence[Record], metrics: Sequence[str], *, has_best: bool
     if {"N-acc", "T-acc"} & set(metrics):
         numbers = ", ".join(f"{count:,} in {split}" for split, count in absent.items())
         parts.append(f"N-acc over those without a referent ({numbers}), T-acc over the others")
-    reached = "above t" if protocol.comparison == ">" else "of at least t"
-    counted = " among expressions with a target" if protocol.precision_of == "targets" else ""
-    smoothing = f", {protocol.smoothing:g} added to intersection and union" if protocol.smoothing else ""
-    flip = {None: "flip not stated", True: "averaged with the flipped image", False: "without the flipped image"}
-    refined = {None: "refinement not stated", True: "outlines refined", False: "outlines not refined"}
     files = ", ".join(f"{record.path} ({record.checkpoint}, {record.split})" for record in records)
-    return (
-        f"{'; '.join(parts)}. Protocol {protocol.name}: a pixel belongs to the mask where its probability is above "
-        f"{threshold}, at {settings['size of the masks']} size; Pr@t counts IoU {reached}{counted}; "
-        f"two empty masks have IoU {protocol.empty_iou:g}{smoothing}; {flip[records[0].flip]}, "
-        f"{refined[records[0].report.provenance.refined]}. Reports: {files}."
-    )
+    return f"{'; '.join(parts)}. {records[0].report.conditions(threshold)} Reports: {files}."
 
 
 def markdown(rows: Sequence[str], splits: dict[str, int], columns: Sequence[Column], legend: str) -> str:

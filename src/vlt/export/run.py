@@ -10,9 +10,8 @@ from typing import Any
 
 import onnx_ir as ir
 
-from vlt.checkpoint.directory import IMAGE_GRAPH, META, sha256
+from vlt.checkpoint.directory import IMAGE_GRAPH, META, sha256, whole_directory
 from vlt.checkpoint.read import load_checkpoint
-from vlt.checkpoint.write import whole_directory
 from vlt.export.check import compare
 from vlt.export.parts import list_parts
 from vlt.export.trace import trace

@@ -8,6 +8,7 @@ Read in this order:
     predictor     images and expressions to predictions
     loading       a checkpoint to its predictor
     choice        which candidate an expression refers to
+    checks        of expressions and thresholds
     flip          test-time augmentation
     prediction    one prediction: mask, score, box, run lengths, overlay
 """

@@ -44,8 +44,8 @@ def load(
     """Load a predictor.
 
     Args:
-        checkpoint: the folder of a checkpoint or of a run (its best checkpoint is taken); None: the model that comes
-            with the package.
+        checkpoint: the folder of a checkpoint or of a run (its best checkpoint is taken); "hf://OWNER/NAME" or
+            "hf://OWNER/NAME@REVISION" for one of the Hugging Face hub; None: the model that comes with the package.
         device: such as "cpu" or "cuda:1", which takes PyTorch where ONNX Runtime cannot use it; None: a GPU that the
             engine can use, else the CPU.
         engine: "onnx" runs the graphs of an exported checkpoint with ONNX Runtime, "torch" its weights with PyTorch;
@@ -95,10 +95,13 @@ def make_predictor(
         ConfigError: see `load`; graphs are for images of another size than the configuration's.
     """
     if choose_engine(opened, engine, device) == "onnx":
-        return onnx_predictor(opened, device, refine=refine, threads=threads)
-    from vlt.infer.torch_engine import load_torch_predictor  # noqa: PLC0415 (torch is imported where it is used)
+        predictor = onnx_predictor(opened, device, refine=refine, threads=threads)
+    else:
+        from vlt.infer.torch_engine import load_torch_predictor  # noqa: PLC0415 (torch is imported where it is used)
 
-    return load_torch_predictor(opened, device, refine=refine)
+        predictor = load_torch_predictor(opened, device, refine=refine)
+    predictor.checkpoint = opened.path
+    return predictor
 
 
 def choose_engine(opened: OpenedCheckpoint, engine: EngineName | None = None, device: str | None = None) -> EngineName:

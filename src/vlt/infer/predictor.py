@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, overload
 
 import numpy as np
@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from vlt.config.inference import InferenceConfig
 from vlt.data.image import ImageSource, read_image
-from vlt.errors import ConfigError, InputError
+from vlt.errors import CheckpointError, ConfigError, InputError
 from vlt.geometry import Letterbox
+from vlt.infer.checks import check_expressions, check_threshold
 from vlt.infer.choice import Decision, Distribution, Outcome, View
 from vlt.infer.engine import Encoded, Engine, check_finite
 from vlt.infer.flip import merge_views
@@ -23,7 +24,7 @@ from vlt.refine.refiner import Outline, Refiner, RefinerFeatures
 from vlt.text.mirror import swap_left_right
 from vlt.text.reader import TextReader
 from vlt.text.spelling import correct_spelling
-from vlt.text.words import pad_words, split_words, warn_about
+from vlt.text.words import pad_words, warn_about
 from vlt.types import FloatArray, Image
 
 IMAGES_AT_ONCE = 4
@@ -74,6 +75,7 @@ class Predictor:
         antialias: low-pass images before shrinking, see `Letterbox`.
         pad_to: length that expressions are padded to; None: the longest of a batch.
         refiner: refines mask outlines where `settings.refine`; None: masks are the network's own.
+        checkpoint: folder of the checkpoint that it was loaded from, for `save_pretrained`; None: it has none.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Predictor:
         antialias: bool = True,
         pad_to: int | None = None,
         refiner: Refiner | None = None,
+        checkpoint: Path | None = None,
     ) -> None:
         self.engine = engine
         self.text = text
@@ -94,6 +97,68 @@ class Predictor:
         self.antialias = antialias
         self.pad_to = pad_to
         self.refiner = refiner
+        self.checkpoint = checkpoint
+
+    @classmethod
+    def from_pretrained(cls, name_or_folder: Path | str, *, revision: str | None = None, **options: Any) -> Predictor:
+        """Load a predictor as other libraries of the Hugging Face hub do; `vlt.load` with names of the hub unmarked.
+
+        Args:
+            name_or_folder: a folder that exists, or OWNER/NAME of a model of the hub.
+            revision: a branch, a tag or a commit of the hub; None: the newest.
+            options: of `vlt.load`.
+
+        Raises:
+            CheckpointError: see `vlt.load`; a revision of a folder.
+            ConfigError: see `vlt.load`.
+        """
+        from vlt.checkpoint.hub import local_or_hub_name  # noqa: PLC0415 (loads only where it is needed)
+        from vlt.infer.loading import load  # noqa: PLC0415 (it imports this module)
+
+        return load(local_or_hub_name(name_or_folder, revision), **options)
+
+    def save_pretrained(self, folder: Path | str) -> None:
+        """Copy the checkpoint of this predictor, unchanged, to a folder that `from_pretrained` and `vlt.load` read.
+
+        Settings changed after loading are not part of it; `vlt pack --set` writes a checkpoint with others. A model
+        card, README.md, is written beside the files.
+
+        Args:
+            folder: to be made; it may be an empty directory.
+
+        Raises:
+            CheckpointError: this predictor has no checkpoint, or the folder cannot be written.
+        """
+        from vlt.checkpoint.share import copy_checkpoint  # noqa: PLC0415 (loads only where it is needed)
+
+        copy_checkpoint(self._require_checkpoint(), folder)
+
+    def push_to_hub(self, name: str, *, private: bool = False, commit_message: str | None = None) -> str:
+        """Upload the checkpoint of this predictor to the Hugging Face hub, as `save_pretrained` copies it.
+
+        Args:
+            name: OWNER/NAME.
+            private: make a new repository private.
+            commit_message: message of the commit; None: the version of this package.
+
+        Returns:
+            The address of the repository.
+
+        Raises:
+            CheckpointError: this predictor has no checkpoint; see `vlt.checkpoint.share.push_checkpoint`.
+        """
+        from vlt.checkpoint.share import push_checkpoint  # noqa: PLC0415 (loads only where it is needed)
+
+        return push_checkpoint(self._require_checkpoint(), name, private=private, message=commit_message)
+
+    def _require_checkpoint(self) -> Path:
+        """Return the checkpoint; raises `CheckpointError` where there is none."""
+        if self.checkpoint is None:
+            raise CheckpointError(
+                "This predictor was not loaded from a checkpoint, so that there are no files to share; load one with "
+                "vlt.load."
+            )
+        return self.checkpoint
 
     @property
     def refines(self) -> bool:
@@ -125,6 +190,7 @@ class Predictor:
             antialias=self.antialias,
             pad_to=self.pad_to,
             refiner=self.refiner,
+            checkpoint=self.checkpoint,
         )
 
     def encode(self, image: ImageSource) -> ImageFeatures:
@@ -324,41 +390,3 @@ class Predictor:
             if rating > highest:
                 highest, selected = rating, (outcome, outline)
         return selected
-
-
-def check_expressions(expressions: Any, images: int, *, several: bool) -> list[list[str]]:
-    """Check the expressions given to `Predictor.predict`, and return them as a list for each image.
-
-    Args:
-        expressions: a text, some texts, or with several images a list of texts per image.
-        images: number of images.
-        several: whether a list of images was given.
-
-    Raises:
-        InputError: not text; blank or invisible; more or fewer lists than images.
-    """
-    is_list = isinstance(expressions, Sequence) and not isinstance(expressions, str)
-    nested = several and is_list and any(not isinstance(one, str) for one in expressions)
-    lists: list[Any] = list(expressions) if nested else [expressions if is_list else [expressions]]
-    for some in lists:
-        if not isinstance(some, Sequence) or isinstance(some, str | bytes):
-            form = "with several images give a list for each" if several else "give a text or a list of texts"
-            raise InputError(f"expressions holds {type(some).__name__}; {form}.")
-        for number, expression in enumerate(some, 1):
-            split_words(expression, f"Expression {number} of {len(some)}")
-    if nested and len(lists) != images:
-        raise InputError(f"There are {images} images but {len(lists)} lists of expressions; give one for each image.")
-    return [list(some) for some in lists] * (1 if nested else images)
-
-
-def check_threshold(threshold: object) -> float:
-    """Check a threshold given by a user.
-
-    Raises:
-        InputError: not a number from 0 to 1.
-    """
-    if isinstance(threshold, bool) or not isinstance(threshold, int | float | np.number) or math.isnan(threshold):
-        raise InputError(f"The threshold is {threshold!r}, not a number from 0 to 1.")
-    if not 0 <= threshold <= 1:
-        raise InputError(f"The threshold is {threshold}, but a probability lies between 0 and 1.")
-    return float(threshold)

@@ -1,4 +1,4 @@
-"""Reports of `vlt test` as their JSON files have them, and whether their scores can be compared. Needs no torch."""
+"""Reports of `vlt test` as their JSON files and meta.json have them, and whether their scores can be compared."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class RecordedPresence(JsonObject):
 
 
 class RecordedProtocol(JsonObject):
-    """Definition of the scores, as `vlt.metrics.EvaluationProtocol`; None where version 0.1 did not state it."""
+    """Definition of the scores, as `vlt.metrics.EvaluationProtocol`; None: not stated by version 0.1."""
 
     name: str
     threshold: float
@@ -47,6 +47,11 @@ class RecordedProtocol(JsonObject):
     smoothing: float = 0.0
     is_bare: bool | None = None
     size: str
+
+    @property
+    def image_size(self) -> str:
+        """Size at which masks are compared; version 0.1 wrote "photo" for "image"."""
+        return self.size.replace("photo", "image")
 
 
 class RecordedProvenance(JsonObject):
@@ -62,49 +67,80 @@ class RecordedProvenance(JsonObject):
 
 
 class RecordedReport(JsonObject):
-    """What a report states about all expressions together; its groups and baselines are left out."""
+    """Scores of all expressions together and what they depend on; groups and baselines are left out."""
 
     scores: RecordedScores
     presence: RecordedPresence | None = None
-    protocol: RecordedProtocol
+    protocol: RecordedProtocol | None = None
     provenance: RecordedProvenance
 
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A report with the names under which it stands in a table.
-
-    Attributes:
-        path: its file.
-        checkpoint: as the report names it.
-        split: data set and split, such as "natural val_b".
-        report: its content.
-    """
-
-    path: Path
-    checkpoint: str
-    split: str
-    report: RecordedReport
+    @property
+    def split(self) -> str:
+        """Data set and split, such as "natural val_b"."""
+        origin = self.provenance
+        parts = [part for part in (origin.split, origin.half) if part]
+        return f"{origin.dataset or 'data set not stated'} {'_'.join(parts) or 'split not stated'}"
 
     @property
     def flip(self) -> bool | None:
         """Whether test-time augmentation was used; None: not stated."""
-        origin = self.report.provenance
+        origin = self.provenance
         return origin.mirrored if origin.flip is None else origin.flip
+
+    def conditions(self, threshold: str | None = None) -> str:
+        """Describe the protocol, flip and refinement, for the text around a table.
+
+        Args:
+            threshold: description of the threshold; None: that of the protocol.
+        """
+        flip = {None: "flip not stated", True: "averaged with the flipped image", False: "without the flipped image"}
+        refined = {None: "refinement not stated", True: "outlines refined", False: "outlines not refined"}
+        ways = f"{flip[self.flip]}, {refined[self.provenance.refined]}"
+        if (protocol := self.protocol) is None:
+            return f"Protocol not stated; {ways}."
+        reached = "above t" if protocol.comparison == ">" else "of at least t"
+        counted = " among expressions with a target" if protocol.precision_of == "targets" else ""
+        smoothing = f", {protocol.smoothing:g} added to intersection and union" if protocol.smoothing else ""
+        return (
+            f"Protocol {protocol.name}: a pixel belongs to the mask where its probability is above "
+            f"{threshold or f'{protocol.threshold:g}'}, at {protocol.image_size} size; Pr@t counts IoU {reached}"
+            f"{counted}; two empty masks have IoU {protocol.empty_iou:g}{smoothing}; {ways}."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A report of which checkpoint, split and protocol are known.
+
+    Attributes:
+        path: its file.
+        checkpoint: as the report names it.
+        report: its content.
+        protocol: definition of its scores.
+    """
+
+    path: Path
+    checkpoint: str
+    report: RecordedReport
+    protocol: RecordedProtocol
+
+    @property
+    def split(self) -> str:
+        """Data set and split, such as "natural val_b"."""
+        return self.report.split
 
     def settings(self) -> dict[str, object]:
         """Return all that two reports must share before their scores are compared, by its name in messages."""
-        protocol = self.report.protocol
         return {
-            "protocol": protocol.name,
-            "comparison of Pr@t": protocol.comparison,
-            "IoU of two empty masks": protocol.empty_iou,
-            "levels of Pr@t": protocol.levels,
-            "expressions that Pr@t is a share of": protocol.precision_of,
-            "smoothing": protocol.smoothing,
-            "size of the masks": protocol.size.replace("photo", "image"),  # the wording of version 0.1
-            "bare evaluation": protocol.is_bare,
-            "flip": self.flip,
+            "protocol": self.protocol.name,
+            "comparison of Pr@t": self.protocol.comparison,
+            "IoU of two empty masks": self.protocol.empty_iou,
+            "levels of Pr@t": self.protocol.levels,
+            "expressions that Pr@t is a share of": self.protocol.precision_of,
+            "smoothing": self.protocol.smoothing,
+            "size of the masks": self.protocol.image_size,
+            "bare evaluation": self.protocol.is_bare,
+            "flip": self.report.flip,
             "refined": self.report.provenance.refined,
         }
 
@@ -117,15 +153,16 @@ def read_record(path: Path) -> Record:
     """Read a report that `vlt test` wrote, of this version or of 0.1.
 
     Raises:
-        DataError: it cannot be read, is no report, or states no checkpoint, data set or split.
+        DataError: it cannot be read, is no report, or states no checkpoint, data set, split or protocol.
     """
     report = read_json(path, REPORT, REMEDY)
-    origin = report.provenance
-    for name, value in (("checkpoint", origin.checkpoint), ("data set", origin.dataset), ("split", origin.split)):
-        if not value:
-            raise DataError(f"{path} states no {name}, so that it has no place in a table; {REMEDY}.")
-    split = f"{origin.split}_{origin.half}" if origin.half else origin.split
-    return Record(path, str(origin.checkpoint), f"{origin.dataset} {split}", report)
+    origin, protocol = report.provenance, report.protocol
+    if not (origin.checkpoint and origin.dataset and origin.split and protocol):
+        raise DataError(
+            f"{path} does not state a checkpoint, a data set, a split and a protocol, so that it has no place in a "
+            f"table; {REMEDY}."
+        )
+    return Record(path, origin.checkpoint, report, protocol)
 
 
 def check_comparable(records: Sequence[Record]) -> None:
