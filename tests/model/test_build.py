@@ -101,6 +101,12 @@ def test_keys_that_shape_nothing_stay_out_of_the_architecture(folders: dict[str,
     build_model(config, pretrained=False)
 
 
+def test_damaged_weights_of_a_folder_are_refused_in_one_sentence(folders: dict[str, str]) -> None:
+    (Path(folders["swin"]) / "model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match=rf"^The pretrained part '{folders['swin']}' cannot be loaded \(.*header"):
+        build_model(_config(folders, "swin"))
+
+
 @pytest.mark.parametrize("name", ["parts/dinov2-small", "minilm", "./parts/x", "/no/where"])
 def test_a_missing_folder_is_never_looked_up_on_a_hub(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name like parts/dinov2-small has the form OWNER/NAME of a hub, where a stranger could own it."""

@@ -32,7 +32,7 @@ FLOORS = [
     {"infer"},
     {"evaluate", "convert", "export"},
     {"train"},
-    {"ablate", "adapt"},
+    {"ablate", "adapt", "doctor"},
     ENTRANCES,
 ]
 """Rooms from the bottom to the top: a room imports those of lower floors, and none of its own floor."""

@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 NEEDS_TORCH = {
     "vlt train configs/tiny.yaml": "train",
+    "vlt doctor configs/tiny.yaml": "train",
     "vlt test configs/tiny.yaml --checkpoint src/vlt/weights": "train",
     "vlt adapt examples/photos.jsonl adapted": "train",
     "vlt pack src/vlt/weights packed": "train",

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from vlt.adapt.data import AdaptData
 from vlt.evaluate.report import Report
@@ -102,14 +99,3 @@ class AdaptReport:
         """
         with replacing(path) as file:
             file.write((json.dumps(self.to_dict(), indent=1) + "\n").encode())
-
-
-def peak_memory() -> int | None:
-    """Read the largest memory that this process has used so far, in bytes, that of the GPU added; None on Windows."""
-    if sys.platform == "win32":
-        return None
-    import resource  # noqa: PLC0415 (Windows does not have it)
-
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
-    on_gpu = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit + on_gpu

@@ -15,7 +15,7 @@ from accelerate.utils import patch_environment, set_seed
 from vlt.adapt.data import AdaptData, read_adapt_data
 from vlt.adapt.folder import move, refuse_target, workspace
 from vlt.adapt.recipe import Recipe, RepeatedData, adapted_config
-from vlt.adapt.report import AdaptReport, peak_memory
+from vlt.adapt.report import AdaptReport
 from vlt.checkpoint.directory import REFINER
 from vlt.checkpoint.packing import pack, pack_checkpoint
 from vlt.checkpoint.read import Checkpoint, load_checkpoint
@@ -30,6 +30,7 @@ from vlt.model.vlt import VLT
 from vlt.train.data import views_per_referral
 from vlt.train.learner import Learner
 from vlt.train.loop import Training
+from vlt.train.memory import peak_memory
 from vlt.train.setup import RunFolder, build_network, start_accelerator
 
 REPORT = "adapt.json"

@@ -7,6 +7,7 @@ import click
 from vlt.cli.ablate import ablate
 from vlt.cli.adapt import adapt
 from vlt.cli.convert import convert
+from vlt.cli.doctor import doctor
 from vlt.cli.export import export
 from vlt.cli.info import info
 from vlt.cli.pack import pack
@@ -37,5 +38,5 @@ def main() -> None:
     """
 
 
-for command in (prepare, train, test, table, predict, adapt, info, pack, push, export, ablate, convert):
+for command in (prepare, doctor, train, test, table, predict, adapt, info, pack, push, export, ablate, convert):
     main.add_command(command)

@@ -50,7 +50,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 NOISY = ("transformers", "torch", "accelerate", "PIL")
 DEBUG = "vlt.debug"
 OPTIONAL = {
-    *("accelerate", "h5py", "tensorboard", "torch", "torchmetrics", "tqdm", "transformers"),
+    *("accelerate", "h5py", "packaging", "tensorboard", "torch", "torchmetrics", "tqdm", "transformers"),
     *("onnx", "onnx_ir", "onnxscript"),
 }
 """Modules that a plain installation need not have."""

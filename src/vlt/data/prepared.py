@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image as PILImage
@@ -76,6 +76,20 @@ class _Masks(JsonObject):
 
 
 _ANNOTATIONS = TypeAdapter(list[_Annotation])
+
+
+class SplitContent(NamedTuple):
+    """Counts of a prepared split, and its images.
+
+    Attributes:
+        referrals: number of referrals.
+        expressions: number of their expressions.
+        images: names of the images, relative to their folder, sorted.
+    """
+
+    referrals: int
+    expressions: int
+    images: tuple[str, ...]
 
 
 def annotation_folder(root: Path, dataset: str) -> Path:
@@ -209,19 +223,7 @@ def read_prepared(root: Path, dataset: str, split: str, images: Path) -> list[Re
     """
     path = annotation_folder(root, dataset) / f"{split}.json"
     annotations = _read_annotations(path)
-    keys = {each.segment_id: mask_keys(each.segment_id, each.targets_num) for each in annotations}
-    where, targets = _read_masks(mask_folder(root, dataset))
-    if not targets and not where.is_file() and any(keys.values()):
-        raise DataError(
-            f"{path} has no masks: neither {where / MASKS_FILE} nor PNGs lie in {where}; run `vlt prepare` again, "
-            "or copy the masks folder beside the annotations."
-        )
-    without = [segment_id for segment_id, own in keys.items() if any(key not in targets for key in own)]
-    if without:
-        raise DataError(
-            f"{where} has no mask for segment_id {_first_ids(without)} ({len(without)} of {len(annotations)} are "
-            "missing); run `vlt prepare` again."
-        )
+    keys, targets = _find_masks(path, annotations, mask_folder(root, dataset))
     if not images.is_dir():
         raise DataError(f"There is no folder of images {images}; name the one with {annotations[0].img_name} in it.")
     names = sorted({annotation.img_name for annotation in annotations})
@@ -244,6 +246,29 @@ def read_prepared(root: Path, dataset: str, split: str, images: Path) -> list[Re
         )
         for each in annotations
     ]
+
+
+def read_content(root: Path, dataset: str, split: str) -> SplitContent:
+    """Count the referrals, expressions and images of a prepared split; neither masks nor images need exist.
+
+    Raises:
+        DataError: no such data set or split; a file that is damaged or not of the schema.
+    """
+    annotations = _read_annotations(annotation_folder(root, dataset) / f"{split}.json")
+    names = sorted({annotation.img_name for annotation in annotations})
+    return SplitContent(len(annotations), sum(len(each.sentences) for each in annotations), tuple(names))
+
+
+def mask_files(root: Path, dataset: str, split: str) -> list[Path]:
+    """List the PNGs with the masks of a prepared split; none where all masks are in one file, which is read whole.
+
+    Raises:
+        DataError: no masks, or one that is missing; a file that is damaged or not of the schema.
+    """
+    path = annotation_folder(root, dataset) / f"{split}.json"
+    keys, targets = _find_masks(path, _read_annotations(path), mask_folder(root, dataset))
+    found = (targets[key] for own in keys.values() for key in own)
+    return [target for target in found if isinstance(target, Path)]
 
 
 def images_of_other_splits(root: Path, dataset: str, split: str) -> set[str]:
@@ -275,6 +300,26 @@ def _read_annotations(path: Path) -> list[_Annotation]:
             )
         seen.add(annotation.segment_id)
     return annotations
+
+
+def _find_masks(
+    path: Path, annotations: Sequence[_Annotation], folder: Path
+) -> tuple[dict[int, list[str]], dict[str, RLE | Path]]:
+    """Find the masks of a split: their keys by segment_id, and all masks of the data set by key."""
+    keys = {each.segment_id: mask_keys(each.segment_id, each.targets_num) for each in annotations}
+    where, targets = _read_masks(folder)
+    if not targets and not where.is_file() and any(keys.values()):
+        raise DataError(
+            f"{path} has no masks: neither {where / MASKS_FILE} nor PNGs lie in {where}; run `vlt prepare` again, "
+            "or copy the masks folder beside the annotations."
+        )
+    without = [segment_id for segment_id, own in keys.items() if any(key not in targets for key in own)]
+    if without:
+        raise DataError(
+            f"{where} has no mask for segment_id {_first_ids(without)} ({len(without)} of {len(annotations)} are "
+            "missing); run `vlt prepare` again."
+        )
+    return keys, targets
 
 
 def _read_masks(folder: Path) -> tuple[Path, dict[str, RLE | Path]]:

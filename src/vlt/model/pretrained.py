@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from torch.overrides import TorchFunctionMode
 
 from vlt.config.model import BertConfig, Dinov2Config, ReferenceConfig, SwinConfig, VLTConfig
@@ -83,7 +84,7 @@ def load_pretrained(factory: Any, source: str, **options: Any) -> Any:
     where = resolve_source(source)
     try:
         network, report = factory.from_pretrained(where, output_loading_info=True, **options)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise _not_loadable(source, error) from None
     missing = sorted(key for key in report["missing_keys"] if not key.startswith(NEW_WEIGHTS))
     if missing:

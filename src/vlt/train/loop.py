@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object, set_seed
 
 from vlt.checkpoint.directory import prune_checkpoints, set_pointer
+from vlt.checkpoint.read import Checkpoint
 from vlt.checkpoint.write import save_checkpoint
 from vlt.config.reading import dump_config
 from vlt.config.run import Config
@@ -70,7 +71,26 @@ def prepare(config: Config, accelerator: Accelerator, folder: RunFolder) -> Trai
     """
     start = load_start(config.train.start_from)
     config = config.model_copy(update={"model": resolve_model(config.model, start)})
-    data = load_data(config, start_text(config, start))
+    return build_training(config, accelerator, folder, load_data(config, start_text(config, start)), start)
+
+
+def build_training(
+    config: Config, accelerator: Accelerator, folder: RunFolder, data: TrainData, start: Checkpoint | None
+) -> Training:
+    """Build the network and its optimiser and restore the state that an interrupted run saved; nothing is written.
+
+    Args:
+        config: configuration of the run, its architecture resolved.
+        accelerator: accelerator of this process.
+        folder: folder of the run; need not be entered, nor exist, where the training is not run.
+        data: training and validation data.
+        start: the checkpoint that the run starts from; None: none.
+
+    Raises:
+        CheckpointError: pretrained parts or a state that cannot be read, weights that do not fit.
+        ConfigError: a warm-up, a feature cache or a saved state that does not fit the configuration.
+        DataError: a folder for the feature cache that cannot be made.
+    """
     set_seed(config.seed)  # all processes start from the same weights
     learner = Learner(build_network(config, start), config, accelerator, data.steps_per_epoch(config))
     set_seed(config.seed, device_specific=True)  # but each has its own dropout

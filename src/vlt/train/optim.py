@@ -44,8 +44,8 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimi
     return OPTIMIZERS[config.optimizer](parameter_groups(model, config), lr=config.lr, fused=True)
 
 
-def build_scheduler(optimizer: torch.optim.Optimizer, config: TrainConfig, steps_per_epoch: int) -> LambdaLR:
-    """Build the schedule that multiplies the rates of all groups by one factor, once per optimiser step.
+def count_steps(config: TrainConfig, steps_per_epoch: int) -> int:
+    """Count the optimiser steps of a run.
 
     Raises:
         ConfigError: the warm-up is not over when the run ends.
@@ -56,6 +56,16 @@ def build_scheduler(optimizer: torch.optim.Optimizer, config: TrainConfig, steps
             f"train.schedule.warmup_steps is {warmup}, but the run has only {total_steps} steps "
             f"({config.epochs} epochs of {steps_per_epoch}); warm up for fewer."
         )
+    return total_steps
+
+
+def build_scheduler(optimizer: torch.optim.Optimizer, config: TrainConfig, steps_per_epoch: int) -> LambdaLR:
+    """Build the schedule that multiplies the rates of all groups by one factor, once per optimiser step.
+
+    Raises:
+        ConfigError: the warm-up is not over when the run ends.
+    """
+    total_steps = count_steps(config, steps_per_epoch)
     return LambdaLR(
         optimizer,
         lambda step: rate_factor(step, config.schedule, steps_per_epoch=steps_per_epoch, total_steps=total_steps),

@@ -7,7 +7,7 @@ import warnings
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar, cast
+from typing import Literal, TypeVar, cast
 
 import torch
 from accelerate import Accelerator, PartialState
@@ -255,9 +255,7 @@ def build_network(config: Config, start: Checkpoint | None = None) -> VLT:
         load_start_weights(model, start, config)
     elif isinstance(backbone, Darknet53Config) and backbone.pretrained is not None:
         load_keras_backbone(backbone.pretrained, cast(Darknet53, model.backbone))
-    if config.train.only is not None:
-        parts = {name for name, _ in model.named_children()}
-        model.train_only(CANDIDATE_PARTS if config.train.only == "candidates" else parts - {*CANDIDATE_PARTS})
+    freeze_untrained(model, config.train.only)
     if config.train.map_cache is not None:
         # The cache depends on the architecture of the backbone, not on where its weights were stored.
         shape = resolve_model(config.model, start).backbone.model_dump_json(exclude={"pretrained", "trainable_blocks"})
@@ -270,6 +268,13 @@ def build_network(config: Config, start: Checkpoint | None = None) -> VLT:
         if isinstance(language, BertEncoder) and not any(x.requires_grad for x in language.network.parameters()):
             model.language = CachedLanguage(language)
     return model
+
+
+def freeze_untrained(model: VLT, only: Literal["candidates", "masks"] | None) -> None:
+    """Freeze the parts of a network that `train.only` leaves out; None: none."""
+    if only is not None:
+        parts = {name for name, _ in model.named_children()}
+        model.train_only(CANDIDATE_PARTS if only == "candidates" else parts - {*CANDIDATE_PARTS})
 
 
 def load_start_weights(model: VLT, start: Checkpoint, config: Config) -> None:

@@ -1,0 +1,189 @@
+"""Checks of the data: splits, masks, photos, photos in two splits; and of the folder of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from vlt.checkpoint.opened import listed
+from vlt.config.data import ReferDataConfig
+from vlt.config.run import Config
+from vlt.data.image import open_image
+from vlt.data.prepared import SplitContent, images_of_other_splits, mask_files, read_content
+from vlt.doctor.diagnosis import Diagnosis, counted, divide
+from vlt.errors import VLTError
+from vlt.train.setup import RunFolder
+
+PREPARE = "prepare the data again (docs/data.md)"
+"""Remedy of data whose error names none."""
+
+
+class Split(NamedTuple):
+    """A split that a run uses.
+
+    Attributes:
+        label: its name in lines and findings.
+        dataset: name of its data set.
+        name: name of the split.
+        images: folder of its images.
+    """
+
+    label: str
+    dataset: str
+    name: str
+    images: Path
+
+
+def splits_of(config: ReferDataConfig) -> list[Split]:
+    """List the splits that a run with prepared data uses: train, validation, then those that are mixed in."""
+    names = dict.fromkeys((config.train_split, config.val_split))
+    own = [Split(name, config.dataset, name, config.images) for name in names]
+    mixed = (
+        Split(f"{each.dataset}/{config.train_split}", each.dataset, config.train_split, each.images)
+        for each in config.mixed_with
+    )
+    return [*own, *mixed]
+
+
+def check_data(config: Config, diagnosis: Diagnosis, *, most: int | None) -> None:
+    """Check that every split, mask and photo of a run is there and can be read, and that no photo is in two splits.
+
+    Args:
+        config: configuration of the run.
+        diagnosis: receives the results.
+        most: number of photos, and of masks in files of their own, that are opened; None: all. All are looked for.
+    """
+    data = config.data
+    if not isinstance(data, ReferDataConfig):
+        for name, scenes in ((data.train_split, data.train_scenes), (data.val_split, data.val_scenes)):
+            diagnosis.report("data", f"{name}: {counted(scenes, 'drawn scene')}", scenes=scenes)
+        return
+    contents: dict[Split, SplitContent] = {}
+    photos: list[Path] = []
+    for split in splits_of(data):
+        content = check_split(data.root, split, diagnosis, most=most)
+        if content is not None:
+            contents[split] = content
+            photos += find_photos(split, content, diagnosis)
+    there = sorted(set(photos))
+    opened, unreadable = check_files(there, "data photos", "photo", diagnosis, most=most)
+    diagnosis.report(
+        "photos",
+        f"{counted(len(there), 'photo')} there, {opened:,} opened, {unreadable:,} of them unreadable",
+        there=len(there),
+        opened=opened,
+        unreadable=unreadable,
+    )
+    check_overlap(data, contents, diagnosis)
+
+
+def check_split(root: Path, split: Split, diagnosis: Diagnosis, *, most: int | None) -> SplitContent | None:
+    """Check the annotations and the masks of a split, and count what it holds; None: the annotations are unusable."""
+    subject = f"data {split.label}"
+    content = diagnosis.attempt(subject, lambda: read_content(root, split.dataset, split.name), PREPARE)
+    if content is None:
+        diagnosis.report("data", f"{split.label}: cannot be read")
+        return None
+    counts = {"referral": content.referrals, "expression": content.expressions, "photo": len(content.images)}
+    line = ", ".join(counted(number, noun) for noun, number in counts.items())
+    values = {f"{noun}s": number for noun, number in counts.items()}
+    diagnosis.report("data", f"{split.label}: {line}", **values)
+    masks = diagnosis.attempt(subject, lambda: mask_files(root, split.dataset, split.name), PREPARE)
+    check_files(masks or [], subject, "mask", diagnosis, most=most)
+    return content
+
+
+def find_photos(split: Split, content: SplitContent, diagnosis: Diagnosis) -> Iterator[Path]:
+    """Yield the photos of a split that are there; those that are not become one finding."""
+    missing = [name for name in content.images if not (split.images / name).is_file()]
+    if missing:
+        diagnosis.find(
+            "error",
+            f"data {split.label}",
+            f"{split.images} lacks {len(missing):,} of the {counted(len(content.images), 'photo')}: {listed(missing)}.",
+            "add them, or run `vlt prepare` again to leave them out",
+        )
+    yield from (split.images / name for name in content.images if name not in set(missing))
+
+
+def check_files(
+    paths: Sequence[Path], subject: str, noun: str, diagnosis: Diagnosis, *, most: int | None
+) -> tuple[int, int]:
+    """Open image files and read their headers; those that cannot be opened become one finding.
+
+    Args:
+        paths: the files, all of which exist.
+        subject: see `Finding`.
+        noun: name of a file.
+        diagnosis: receives the finding.
+        most: number of files that are opened, evenly spread over `paths`; None: all.
+
+    Returns:
+        The numbers of files opened, and of those that cannot be.
+    """
+    chosen = paths if most is None or len(paths) <= most else [paths[i * len(paths) // most] for i in range(most)]
+    failed: dict[Path, VLTError] = {}
+    for path in chosen:
+        try:
+            open_image(path).close()
+        except VLTError as error:
+            failed[path] = error
+    if failed:
+        first, *others = failed
+        sentence, remedy = divide(str(failed[first]), "")
+        also = f" Others: {listed([str(path) for path in others])}." if others else ""
+        diagnosis.find(
+            "error",
+            subject,
+            f"{len(failed):,} of {counted(len(chosen), noun)} cannot be read. {sentence}{also}",
+            remedy or "copy them again, or run `vlt prepare` again to leave them out",
+        )
+    return len(chosen), len(failed)
+
+
+def check_overlap(config: ReferDataConfig, contents: dict[Split, SplitContent], diagnosis: Diagnosis) -> None:
+    """Check that no photo that is trained on is validated on, and none that is mixed in is held out."""
+    paths = {split: {(split.images / name).resolve() for name in each.images} for split, each in contents.items()}
+    train, val, *mixed = splits_of(config) if config.train_split != config.val_split else [*splits_of(config)[:1]] * 2
+    if shared := sorted(path.name for path in paths.get(train, set()) & paths.get(val, set())):
+        diagnosis.find(
+            "warning",
+            "data leakage",
+            f"{len(shared):,} of the {counted(len(paths[val]), 'photo')} of {val.label} are also in {train.label}: "
+            f"{listed(shared)}; the scores that select the best checkpoint will be too high.",
+            "split by photo, as `vlt prepare` does, or set data.val_split to a split of other photos",
+        )
+    if not mixed:
+        return
+    names = diagnosis.attempt(
+        "data leakage", lambda: images_of_other_splits(config.root, config.dataset, config.train_split), PREPARE
+    )
+    held_out = {(config.images / name).resolve() for name in names or ()}
+    for split in mixed:
+        if shared := sorted(path.name for path in paths.get(split, set()) & held_out):
+            diagnosis.find(
+                "error",
+                "data leakage",
+                f"{split.label} has {counted(len(shared), 'photo')} that {config.dataset} holds out: {listed(shared)}.",
+                "prepare both with the same share of validation images",
+            )
+
+
+def check_output(config: Config, diagnosis: Diagnosis, *, is_main: bool) -> None:
+    """Check that the folder of a run can be written to and that no other run uses it; nothing is left in it.
+
+    Args:
+        config: configuration of the run.
+        diagnosis: receives the results.
+        is_main: whether this is the main process; others do not look at the folder.
+    """
+    path = config.output_dir
+    state = path / "resume" / "state.pt"
+
+    def enter() -> str:
+        with RunFolder(path, is_main=is_main):
+            return "holds a run, which would be continued" if state.exists() else "can be written to"
+
+    result = diagnosis.attempt("output_dir", enter, "set output_dir to another folder")
+    diagnosis.report("output", f"{path}: {result or 'cannot be used'}")
