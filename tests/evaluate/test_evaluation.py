@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -325,59 +326,68 @@ def test_processes_together_report_what_one_does(predictor, referrals, world):
     assert report == evaluate(predictor, referrals)
 
 
-TWO_PROCESSES = """
+SEVERAL_PROCESSES = """
 import json
 import sys
 import torch
+from dataclasses import replace
 from accelerate import Accelerator
+import vlt
 from vlt.synth.shapes import SyntheticReferrals
 from vlt.evaluate import Shard, evaluate, whole_image
 from vlt.metrics import ReferringMetrics
 
-referrals = SyntheticReferrals(7, (48, 64), 0, "val")
 accelerator = Accelerator(cpu=True)
-outcomes = []
-report = evaluate(whole_image, referrals, shard=Shard.of(accelerator), on_outcome=outcomes.append)
-metrics = ReferringMetrics(report.protocol)  # the other way: each process counts its own, torchmetrics adds them up
+shard = Shard.of(accelerator)
+network = vlt.load(sys.argv[2], device="cpu")
+seven, two = (list(SyntheticReferrals(count, (48, 64), 0, "val")) for count in (7, 2))
+single = [replace(two[0], expressions=two[0].expressions[:1])]
+outcomes, found = [], {}
+for name, predictor in {"whole image": whole_image, "network": network}.items():
+    for count, referrals in {"seven": seven, "two": two, "one expression": single}.items():
+        seen = outcomes.append if (name, count) == ("whole image", "seven") else None
+        report = evaluate(predictor, referrals, shard=shard, on_outcome=seen)
+        rows = [[r.sent_id, r.iou, r.intersection, r.union, r.boundary, r.box] for r in report.results]
+        found[f"{name}, {count}"] = [report.to_dict(), rows]
+        if seen:
+            whole = report
+metrics = ReferringMetrics(whole.protocol)  # the other way: each process counts its own, torchmetrics adds them up
 for outcome in outcomes:
     result = outcome.result
     counts = result.intersection, result.union, result.boundary, result.box, result.target
     metrics.update(*(torch.tensor([count]) for count in counts))
 synchronised = metrics.compute()
-assert (synchronised.count, synchronised.oiou) == (report.scores.count, report.scores.oiou)
-assert abs(synchronised.miou - report.scores.miou) < 1e-12
-sent_ids = [result.sent_id for result in report.results]
-# A file for each: what two processes print at once may be mixed.
+assert (synchronised.count, synchronised.oiou) == (whole.scores.count, whole.scores.oiou)
+assert abs(synchronised.miou - whole.scores.miou) < 1e-12
+# A file for each: what several processes print at once may be mixed.
 with open(f"{sys.argv[1]}.{accelerator.process_index}.json", "w") as file:
-    json.dump([accelerator.num_processes, report.to_dict(), sent_ids], file)
+    json.dump([accelerator.num_processes, found], file)
 accelerator.end_training()
 """
 
 
 @pytest.mark.slow
-def test_two_real_processes_report_what_one_does(tmp_path):
+def test_real_processes_report_exactly_what_one_does(tmp_path, tiny_checkpoint):
+    """Two and three, of more images than processes, of fewer, and of a single expression."""
     script = tmp_path / "shard.py"
-    script.write_text(textwrap.dedent(TWO_PROCESSES))
+    script.write_text(textwrap.dedent(SEVERAL_PROCESSES))
 
     def run(name, *launcher):
-        command = [sys.executable, *launcher, str(script), str(tmp_path / name)]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        command = [sys.executable, *launcher, str(script), str(tmp_path / name), str(tiny_checkpoint)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
         assert result.returncode == 0, result.stderr
         return [json.loads(path.read_text()) for path in sorted(tmp_path.glob(f"{name}.*.json"))]
 
-    ((one, *alone),) = run("alone")
-    both = run(
-        "both",
-        "-m",
-        "torch.distributed.run",
-        "--nproc-per-node=2",
-        "--rdzv-backend=c10d",
-        "--rdzv-endpoint=localhost:0",
-    )
-    assert one == 1
-    assert [processes for processes, *_ in both] == [2, 2]
-    assert all(together == alone for _, *together in both)
-    assert len(alone[1]) > 7
+    ((number, alone),) = run("alone")
+    assert number == 1
+    counts = {name: len(rows) for name, (_, rows) in alone.items()}
+    assert counts["network, one expression"] == 1
+    assert any(count % 2 and count > 7 for count in counts.values())
+    assert any(count % 3 for count in counts.values())
+    for processes in (2, 3):
+        launcher = ("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}")
+        assert run(f"{processes} processes", *launcher) == [[processes, alone]] * processes
 
 
 def test_results_are_plain_values(predictor, referrals):

@@ -35,11 +35,12 @@ def test_pretrained_parts_come_in_eval_mode_and_are_set_to_train(small, tmp_path
     assert all(module.training for module in network.modules())
 
 
-def test_accumulated_passes_make_the_step_of_one_pass(small, tmp_path):
+@pytest.mark.parametrize("parts", [[2, 2], [1, 3], [1, 1, 2]])
+def test_accumulated_passes_make_the_step_of_one_pass(small, tmp_path, parts):
     options = {"model": {"backbone": SWIN, "dropout": 0.0}, "loss": {"conv_l2": 1e-3}}
-    whole, parted = small(tmp_path, **options), small(tmp_path, **options, train={"accumulate": 2})
+    whole, parted = small(tmp_path, **options), small(tmp_path, **options, train={"accumulate": len(parts)})
     found = []
-    for config, sizes in ((whole, [4]), (parted, [2, 2])):
+    for config, sizes in ((whole, [4]), (parted, parts)):
         learner = make(config)
         gradient = learner.gradient(batches(config, sizes), StopRequest())
         gradients = {name: p.grad for name, p in learner.network.named_parameters()}

@@ -68,6 +68,28 @@ def test_every_pass_holds_both_readings_of_whatever_it_holds(count, share, accum
         assert len({index // 2 for index in batch}) == len(batch) / 2
 
 
+@given(
+    referrals=st.integers(1, 9),
+    accumulate=st.integers(1, 3),
+    world=st.integers(1, 4),
+    views=st.integers(1, 2),
+    count=st.integers(0, 40),
+)
+def test_a_step_that_cannot_be_divided_evenly_has_the_same_samples(referrals, accumulate, world, views, count):
+    order = repeat_views(epoch_order(count, seed=0, epoch=0), views)
+    batch_size = max(referrals, accumulate * world) * views
+    options = {"batch_size": batch_size, "accumulate": accumulate, "world": world, "views": views}
+    ranks = [micro_batches(order, rank=rank, **options) for rank in range(world)]
+    whole = micro_batches(order, batch_size=batch_size, accumulate=1, rank=0, world=1)
+    for step, samples in enumerate(whole):
+        parts = [ranks[rank][step * accumulate + part] for part in range(accumulate) for rank in range(world)]
+        assert list(chain(*parts)) == samples
+        sizes = {len(part) for part in parts}
+        assert min(sizes) >= views
+        assert max(sizes) - min(sizes) <= views
+        assert all(size % views == 0 for size in sizes)
+
+
 def test_an_epoch_leaves_out_less_than_a_batch_and_repeats_nothing():
     batches = micro_batches(epoch_order(23, seed=0, epoch=0), batch_size=4, accumulate=1, rank=0, world=1)
     seen = list(chain(*batches))

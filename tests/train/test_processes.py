@@ -1,4 +1,4 @@
-"""Two processes on one machine make the same run as one."""
+"""Several processes on one machine make the same run as one, also where their number changes as it continues."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from vlt.checkpoint import load_checkpoint
 from vlt.config import dump_config
@@ -37,12 +38,22 @@ accelerator.end_training()
 STOP_THE_SECOND = """training.stop.requested = os.environ["RANK"] == "1\""""
 
 
-def launch(config, folder, before=""):
-    """Runs the script in two processes that talk over gloo."""
+STOP_AFTER = """
+count_step, stop_at = training.progress.count_step, {step}
+def count(losses):
+    count_step(losses)
+    training.stop.requested = training.steps_done == stop_at - 1
+training.progress.count_step = count
+"""
+"""Stops the run after a step, counted over the whole run."""
+
+
+def launch(config, folder, before="", processes=2):
+    """Runs the script in processes that talk over gloo."""
     folder.mkdir(exist_ok=True)
     (folder / "config.yaml").write_text(dump_config(config))
-    (folder / "script.py").write_text(SCRIPT.format(before=before))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    (folder / "script.py").write_text(SCRIPT.format(before=before.replace("\n", "\n    ")))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     return subprocess.run(
         [*command, str(folder / "script.py"), str(folder / "config.yaml"), str(folder)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -87,3 +98,38 @@ def test_a_stop_reaches_all_processes_and_two_go_on_as_two(small, tmp_path):
     for rank in (0, 1):
         one, other = (torch.load(tmp_path / name / f"rank{rank}.pt", weights_only=True) for name in ("ranks", "again"))
         assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+def step_losses(config):
+    """(step, loss) of every step, as TensorBoard shows them."""
+    events = EventAccumulator(str(config.output_dir / "log")).Reload()
+    return [(event.step, event.value) for event in events.Scalars("train/total")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("numbers", [(1, 2, 1), (2, 3, 1)])
+def test_a_run_continues_on_another_number_of_processes(small, tmp_path, numbers):
+    """A batch of five: 2 + 3 samples on two processes, 1 + 2 + 2 on three."""
+    train_options = {"lr": 1e-4, "log_every_steps": 1, "batch_size": 5, "epochs": 3, "ema": 0.5}
+    options = {"model": {"backbone": SWIN, "dropout": 0.0}, "train": train_options}
+    whole, parted = small(tmp_path / "whole", **options), small(tmp_path / "parted", **options)
+    train(whole)
+    first, second, third = numbers
+    stopped = launch(parted, tmp_path / "first", STOP_AFTER.format(step=2), first)
+    assert "Stopped as requested at epoch 1, step 2 of 2" in stopped.stderr, stopped.stderr
+    stopped = launch(parted, tmp_path / "second", STOP_AFTER.format(step=5), second)
+    assert "Continuing at epoch 1, step 2 of 2: 12 referrals, batches of 5" in stopped.stderr, stopped.stderr
+    assert f"on {second} x cpu" in stopped.stderr
+    assert "Stopped as requested at epoch 3, step 1 of 2" in stopped.stderr
+    finished = launch(parted, tmp_path / "third", processes=third)
+    assert finished.returncode == 0, finished.stderr
+    one, other = step_losses(whole), step_losses(parted)
+    assert [step for step, _ in other] == [step for step, _ in one] == [1, 2, 3, 4, 5, 6]
+    assert [loss for _, loss in other] == pytest.approx([loss for _, loss in one], rel=1e-4)
+    assert len({loss for _, loss in one}) == 6, "steps with equal losses would prove no order"
+    for alone, together in zip(history(whole), history(parted), strict=True):
+        assert together["losses"] == pytest.approx(alone["losses"], rel=1e-4)
+        assert (together["step"], together["count"]) == (alone["step"], alone["count"])
+    for name, tensor in load_checkpoint(whole.output_dir / "last").model.state_dict().items():
+        found = load_checkpoint(parted.output_dir / "last").model.state_dict()[name]
+        torch.testing.assert_close(found, tensor, rtol=0, atol=1e-4)

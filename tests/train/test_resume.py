@@ -1,5 +1,6 @@
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -122,13 +123,31 @@ def test_other_data_are_refused_with_both_fingerprints(config, tmp_path):
         make(config, tmp_path / "state.pt", fingerprint="other")[0].load()
 
 
-def test_another_number_of_processes_is_refused(config, tmp_path):
+def test_each_process_takes_its_own_random_state_and_one_more_process_keeps_its_own(config, tmp_path):
     state, _ = make(config, tmp_path / "state.pt")
-    state.save(Progress())
+    states = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        states.append((random_state(CPU), torch.rand(1)))
+    state.save(Progress(epoch=1))
     content = torch.load(state.path, weights_only=True)
-    torch.save({**content, "random": content["random"] * 3}, state.path)
-    with pytest.raises(ConfigError, match="started on 3 processes and cannot continue on 1; use 3"):
-        state.load()
+    torch.save({**content, "random": [each for each, _ in states]}, state.path)
+    for rank, (_, drawn) in enumerate(states):
+        of_rank = make(config, state.path, accelerator=SimpleNamespace(process_index=rank, device=CPU))[0]
+        assert of_rank.load() == Progress(epoch=1)
+        assert torch.equal(torch.rand(1), drawn)
+    third = make(config, state.path, accelerator=SimpleNamespace(process_index=2, device=CPU))[0]
+    before = torch.get_rng_state()
+    assert third.load() == Progress(epoch=1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_state_of_a_gpu_continues_on_a_cpu(config, tmp_path):
+    state, _ = make(config, tmp_path / "state.pt")
+    state.save(Progress(epoch=1))
+    content = torch.load(state.path, weights_only=True)
+    torch.save({**content, "random": [{**content["random"][0], "device": torch.zeros(16)}]}, state.path)
+    assert state.load() == Progress(epoch=1)
 
 
 def test_a_newer_format_is_refused(config, tmp_path):

@@ -54,19 +54,17 @@ def test_bf16_trains_on_the_cpu(small, tmp_path):
     assert all(tensor.dtype != torch.bfloat16 for tensor in state["parts"]["network"].values())
 
 
-def test_a_batch_that_cannot_be_shared_is_refused_with_the_numbers(small, tmp_path):
-    config = small(tmp_path, train={"batch_size": 10, "accumulate": 4})
-    with pytest.raises(
-        ConfigError, match=r"batch_size is 10, not a multiple of 4 \(1 processes x .* 4\); take 8 or 12"
-    ):
+def test_a_batch_with_fewer_samples_than_passes_is_refused_with_the_numbers(small, tmp_path):
+    config = small(tmp_path, train={"batch_size": 3, "accumulate": 4})
+    with pytest.raises(ConfigError, match=r"batch_size is 3, too few for 1 processes x .* 4; take at least 4"):
         start_accelerator(config.train)
 
 
 def test_processes_count_in_sharing_a_batch(small, tmp_path, monkeypatch):
     state = SimpleNamespace(num_processes=3, device=torch.device("cpu"))
     monkeypatch.setattr(setup, "PartialState", lambda **_: state)
-    with pytest.raises(ConfigError, match=r"batch_size is 4, not a multiple of 3 .* take 3 or 6"):
-        start_accelerator(small(tmp_path).train)
+    with pytest.raises(ConfigError, match=r"batch_size is 2, too few for 3 processes x .* or use fewer processes"):
+        start_accelerator(small(tmp_path, train={"batch_size": 2}).train)
 
 
 def test_a_run_on_cuda_does_without_the_attention_that_prepares_itself_for_each_shape(small, tmp_path, monkeypatch):
@@ -141,10 +139,13 @@ def test_scenes_are_kept_where_memory_allows_and_are_the_same_either_way(small, 
 
 
 def test_both_readings_of_a_thing_must_fit_into_a_pass(small, tmp_path):
-    options = {"train": {"batch_size": 6, "accumulate": 2}, "loss": {"contrast": {"weight": 1.0}}}
-    sentence = r"batch_size is 6, not a multiple of 4 \(1 processes x .* 2 x 2 samples per referral .*\); take 4 or 8"
+    contrast = {"contrast": {"weight": 1.0}}
+    sentence = "batch_size is 5, not a multiple of 2, the samples per referral for loss.contrast; take 4 or 6"
     with pytest.raises(ConfigError, match=sentence):
-        train(small(tmp_path / "run", **options))
+        train(small(tmp_path / "run", train={"batch_size": 5}, loss=contrast))
+    sentence = r"batch_size is 2, too few for 1 processes x .* 2 x 2 samples per referral .*; take at least 4"
+    with pytest.raises(ConfigError, match=sentence):
+        train(small(tmp_path / "run", train={"batch_size": 2, "accumulate": 2}, loss=contrast))
 
 
 def test_with_two_readings_an_epoch_is_twice_as_long(small, tmp_path):

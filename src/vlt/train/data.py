@@ -187,6 +187,7 @@ class RunBatches(Sequence[list[int]]):
             accumulate=train.accumulate,
             rank=self.rank,
             world=self.world,
+            views=views_per_referral(self.config),
         )
         return [[begin + index for index in batch] for batch in batches]
 
@@ -319,26 +320,30 @@ def repeat_views(order: Iterable[int], count: int) -> list[int]:
     return [index * count + view for index in order for view in range(count)]
 
 
-def micro_batches(order: Sequence[int], *, batch_size: int, accumulate: int, rank: int, world: int) -> list[list[int]]:
+def micro_batches(
+    order: Sequence[int], *, batch_size: int, accumulate: int, rank: int, world: int, views: int = 1
+) -> list[list[int]]:
     """Divide an epoch among processes and forward passes.
 
-    The samples of an optimiser step do not depend on how many processes and passes share them. Samples that do not
-    fill a last step are left out; the order of another epoch leaves out others.
+    The samples of an optimiser step do not depend on how many processes and passes share them. Where they cannot be
+    divided evenly, some passes have `views` more than others. Samples that do not fill a last step are left out; the
+    order of another epoch leaves out others.
 
     Args:
         order: indices of samples of the epoch.
         batch_size: samples per optimiser step, over all processes and passes.
         accumulate: passes per optimiser step.
         rank: number of this process.
-        world: number of processes; `accumulate` times this divides `batch_size`.
+        world: number of processes; `batch_size` holds at least `accumulate` times this, times `views`.
+        views: number of neighbouring samples that stay in one pass; divides `batch_size`.
 
     Returns:
         The indices of this process's passes, `accumulate` entries per optimiser step.
     """
-    share = batch_size // (accumulate * world)
-    starts = (
-        step * batch_size + (part * world + rank) * share
-        for step in range(len(order) // batch_size)
-        for part in range(accumulate)
-    )
-    return [list(order[start : start + share]) for start in starts]
+    parts = accumulate * world
+    bounds = [batch_size // views * part // parts * views for part in range(parts + 1)]
+    return [
+        list(order[start + bounds[part] : start + bounds[part + 1]])
+        for start in range(0, len(order) // batch_size * batch_size, batch_size)
+        for part in range(rank, parts, world)
+    ]

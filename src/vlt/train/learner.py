@@ -28,7 +28,7 @@ class Gradient(NamedTuple):
     """Result of the passes of an optimiser step, before it changes anything; the same in all processes.
 
     Attributes:
-        losses: "total" and its parts, averaged over all samples of the step.
+        losses: "total" and its parts, averaged over the passes of all processes, each weighted by its samples.
         norm: norm of the gradient, before clipping.
         stop: whether any process received a request to stop.
     """
@@ -146,6 +146,8 @@ class Learner:
         self.accelerator = accelerator
         self.base_rate = config.train.lr
         self.clip_norm = config.train.clip_norm or math.inf
+        passes = accelerator.num_processes * config.train.accumulate
+        self.pass_size = config.train.batch_size / passes  # samples per pass, on average
         self.network = network.to(accelerator.device).train()  # pretrained parts are loaded in eval mode
         self.average = build_average(self.network, config.train.ema)  # a copy: made before `prepare` wraps the network
         optimizer = build_optimizer(self.network, config.train)
@@ -192,8 +194,9 @@ class Learner:
         for batch in batches:
             with self.accelerator.accumulate(self.objective):
                 loss = self.objective(batch.to(self.accelerator.device))
-                self.accelerator.backward(loss["total"])
-            losses.append({name: part.detach() for name, part in loss.items()})
+                weight = len(batch) / self.pass_size
+                self.accelerator.backward(weight * loss["total"])
+            losses.append({name: weight * part.detach() for name, part in loss.items()})
         norm = self.accelerator.clip_grad_norm_(self.objective.parameters(), self.clip_norm)
         names = list(losses[0])
         means = [torch.stack([loss[name] for loss in losses]).mean() for name in names]

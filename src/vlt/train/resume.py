@@ -130,7 +130,7 @@ class ResumeState:
 
     Attributes:
         path: path of the file; replaced as a whole, so that a crash while saving leaves the earlier one.
-        accelerator: gathers the random states of all processes.
+        accelerator: gathers the random states of all processes, whose number may change.
         config: configuration of the run; must not change, except for the keys in `HARMLESS`.
         data_fingerprint: fingerprint of the training data; must not change either.
         parts: the parts whose state is saved and restored, by name.
@@ -173,12 +173,14 @@ class ResumeState:
     def load(self) -> Progress | None:
         """Restore the saved state of the parts and of the random generators.
 
+        A process that the saved run did not have keeps the random state that it has.
+
         Returns:
             The progress of the run; None if nothing has been saved.
 
         Raises:
             CheckpointError: the file is damaged, or of a newer format.
-            ConfigError: the configuration, the data or the number of processes changed.
+            ConfigError: the configuration or the data changed.
         """
         if not self.path.exists():
             return None
@@ -186,11 +188,12 @@ class ResumeState:
         self.refuse_changes(content)
         for name, part in self.parts.items():
             part.load_state_dict(content["parts"][name])
-        restore_random_state(content["random"][self.accelerator.process_index], self.accelerator.device)
+        if self.accelerator.process_index < len(content["random"]):
+            restore_random_state(content["random"][self.accelerator.process_index], self.accelerator.device)
         return Progress(**content["progress"])
 
     def refuse_changes(self, content: Mapping[str, Any]) -> None:
-        """Check that configuration, data and number of processes are those of the saved state.
+        """Check that configuration and data are those of the saved state.
 
         Raises:
             ConfigError: one of them changed.
@@ -206,12 +209,6 @@ class ResumeState:
                 f"The data of the run in {self.config.output_dir} changed since it was started (fingerprint "
                 f"{content['data_fingerprint']}, now {self.data_fingerprint}); restore them to continue it, "
                 f"or, {remedy}."
-            )
-        before, now = len(content["random"]), self.accelerator.num_processes
-        if before != now:
-            raise ConfigError(
-                f"The run in {self.config.output_dir} was started on {before} processes and cannot continue on {now}; "
-                f"use {before}, or, {remedy}."
             )
 
 
@@ -280,9 +277,9 @@ def random_state(device: torch.device) -> dict[str, Any]:
 
 
 def restore_random_state(state: Mapping[str, Any], device: torch.device) -> None:
-    """Restore what `random_state` returned."""
+    """Restore what `random_state` returned; the generator of a GPU only where this process has one, too."""
     random.setstate(state["python"])
     np.random.set_state(state["numpy"])
     torch.set_rng_state(state["torch"])
-    if state["device"] is not None:
+    if state["device"] is not None and device.type != "cpu":
         torch.get_device_module(device).set_rng_state(state["device"])

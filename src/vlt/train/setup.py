@@ -142,14 +142,18 @@ def start_accelerator(config: TrainConfig, views: int = 1) -> Accelerator:
     """
     state = join_processes()
     check_precision(config.precision, state.device, "train.precision")
-    parts = state.num_processes * config.accumulate * views
-    if config.batch_size % parts:
-        contrasted = f" x {views} samples per referral for loss.contrast" if views > 1 else ""
-        below = config.batch_size // parts * parts
+    if config.batch_size % views:
+        below = config.batch_size // views * views
         raise ConfigError(
-            f"train.batch_size is {config.batch_size}, not a multiple of {parts} "
-            f"({state.num_processes} processes x train.accumulate {config.accumulate}{contrasted}); "
-            f"take {f'{below} or {below + parts}' if below else parts}."
+            f"train.batch_size is {config.batch_size}, not a multiple of {views}, the samples per referral for "
+            f"loss.contrast; take {f'{below} or {below + views}' if below else views}."
+        )
+    parts = state.num_processes * config.accumulate * views
+    if config.batch_size < parts:
+        contrasted = f" x {views} samples per referral for loss.contrast" if views > 1 else ""
+        raise ConfigError(
+            f"train.batch_size is {config.batch_size}, too few for {state.num_processes} processes x "
+            f"train.accumulate {config.accumulate}{contrasted}; take at least {parts}, or use fewer processes."
         )
     if state.device.type == "cuda":  # cuDNN's attention would prepare itself anew, for a second, for each batch shape
         torch.backends.cuda.enable_cudnn_sdp(False)
