@@ -1,4 +1,3 @@
-import json
 import resource
 import signal
 import subprocess
@@ -7,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from run_fixture import assert_same, during_pass, history, state, terminate, weights
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from vlt.checkpoint import load_checkpoint, read_pointer
@@ -25,62 +24,9 @@ EVERYTHING = {
 """What could make a continued run differ: dropout, moving average, accumulation, loading processes."""
 
 
-def history(config):
-    lines = (config.output_dir / "history.jsonl").read_text().splitlines()
-    return [
-        {key: value for key, value in json.loads(line).items() if key not in ("seconds", "waited")} for line in lines
-    ]
-
-
-def state(config):
-    return torch.load(config.output_dir / "resume" / "state.pt", weights_only=True)["parts"]
-
-
-def weights(config, pointer="last"):
-    name = read_pointer(config.output_dir, pointer)
-    return load_file(config.output_dir / "checkpoints" / name / "weights.safetensors")
-
-
-def assert_same(one, other):
-    """Equal to the last bit, through any nesting."""
-    if isinstance(one, torch.Tensor):
-        assert torch.equal(one, other)
-    elif isinstance(one, dict):
-        assert one.keys() == other.keys()
-        for key in one:
-            assert_same(one[key], other[key])
-    elif isinstance(one, list | tuple):
-        for left, right in zip(one, other, strict=True):
-            assert_same(left, right)
-    else:
-        assert one == other
-
-
 def prepared(config):
     """A run that is ready to begin, without its folder."""
     return prepare(config, start_accelerator(config.train), RunFolder(config.output_dir, is_main=False))
-
-
-@contextmanager
-def during_pass(number, act):
-    """Lets `act` happen in the forward pass of that number, 1-based, over all steps and epochs."""
-    passes = 0
-    loss = learner.segmentation_loss
-
-    def counting(*args, **kwargs):
-        nonlocal passes
-        passes += 1
-        if passes == number:
-            act()
-        return loss(*args, **kwargs)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(learner, "segmentation_loss", counting)
-        yield
-
-
-def terminate():
-    signal.raise_signal(signal.SIGTERM)
 
 
 # ---------------------------------------------------------------- what a run leaves
@@ -355,7 +301,7 @@ def full_disk(room):
     ("moment", "error", "sentence"),
     [
         ("train_epoch", TrainingError, "state.pt cannot be written: .*; make room and run the same command again"),
-        ("finish_epoch", CheckpointError, "could not be written"),
+        ("validate", CheckpointError, "could not be written"),
     ],
 )
 def test_a_full_disk_leaves_the_checkpoint_before_and_the_run_goes_on(

@@ -172,5 +172,5 @@ def test_progress_counts():
     progress.count_step({"total": 1.0, "bce": 0.5})
     progress.count_step({"total": 2.0, "bce": 0.25})
     assert progress.mean_losses() == {"total": 1.5, "bce": 0.375}
-    progress.finish_epoch({"epoch": 1})
-    assert progress == Progress(epoch=1, history=[{"epoch": 1}])
+    progress.finish_epoch()
+    assert progress == Progress(epoch=1)

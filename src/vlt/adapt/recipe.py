@@ -94,6 +94,7 @@ def adapted_config(start: Config, data: AdaptData, recipe: Recipe, *, source: Pa
         "map_cache": str(folder / "features"),
         "start_from": str(source),
         "workers": 0,
+        "validate_every_steps": None,
         "save_every_steps": None,
     }
     return parse_config(values | {"seed": recipe.seed, "output_dir": str(folder / "run")}, f"an adaptation of {source}")

@@ -148,12 +148,14 @@ class TrainConfig(Section):
     """Processes that load data; 0: a thread of the main process does, one batch ahead."""
     validate_every: Positive = 1
     """Epochs between two validations, each of which saves a checkpoint; the last epoch is always validated."""
+    validate_every_steps: Positive | None = None
+    """Optimiser steps between two more validations, counted over the whole run, for long epochs; null: none."""
     save_every_steps: Positive | None = None
     """Optimiser steps between two saved resume states; null: one at the end of each epoch."""
     log_every_steps: Positive = 20
     """Optimiser steps between two logged losses."""
     pictures: Count = 4
-    """Validation images with masks written to TensorBoard per epoch."""
+    """Validation images with masks written to TensorBoard per validation."""
 
 
 class EvaluateConfig(Section):

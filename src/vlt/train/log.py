@@ -157,7 +157,7 @@ class RunLog:
         self.history(history)
 
     def history(self, entries: Sequence[Mapping[str, Any]]) -> None:
-        """Write history.jsonl anew, a line per validated epoch, so that an interruption neither doubles nor loses one.
+        """Write history.jsonl anew, a line per validation, so that an interruption neither doubles nor loses one.
 
         Raises:
             DataError: the file cannot be written.

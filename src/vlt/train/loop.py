@@ -33,9 +33,9 @@ def train(config: Config) -> Path:
 
     The run's folder holds `config.yaml`, `checkpoints/` with the pointers `best` and `last`, `history.jsonl`, `log/`
     for TensorBoard, and `resume/`. A run killed at any moment and started again continues from the last saved state
-    (every `train.save_every_steps`, at the end of each epoch, and after each validation); on a CPU it ends with exactly
-    the same parameters (up to rounding where several threads compute the word states that `train.map_cache` keeps in
-    memory). A run that fails before its first optimiser step leaves nothing behind.
+    (every `train.save_every_steps`, at the end of each epoch, before and after each validation); on a CPU it ends with
+    exactly the same parameters (up to rounding where several threads compute the word states that `train.map_cache`
+    keeps in memory). A run that fails before its first optimiser step leaves nothing behind.
 
     Args:
         config: configuration of the run.
@@ -110,6 +110,8 @@ class Training:
         resume: the file from which an interrupted run continues.
         progress: epochs and steps done.
         stop: set by the first Ctrl-C or SIGTERM.
+        began: time as of `time.monotonic` at which this part of the epoch began: its start, or the last validation.
+        waited: seconds in which the network waited for data since then.
     """
 
     config: Config
@@ -120,6 +122,8 @@ class Training:
     resume: ResumeState
     progress: Progress
     stop: StopRequest = field(default_factory=StopRequest)
+    began: float = field(default_factory=time.monotonic)
+    waited: float = 0.0
 
     @classmethod
     def begin(
@@ -157,8 +161,18 @@ class Training:
 
     @property
     def best(self) -> dict[str, Any]:
-        """History entry of the epoch with the highest score; of equal ones the first."""
+        """History entry of the validation with the highest score; of equal ones the first."""
         return max(self.progress.history, key=lambda entry: float(entry[self.config.evaluate.select_by]))
+
+    @property
+    def is_validation_due(self) -> bool:
+        """Whether the network is to be validated after the last step that was done, and has not been yet."""
+        train, history, epoch = self.config.train, self.progress.history, self.progress.epoch + 1
+        if not self.progress.step or (history and history[-1]["step"] == self.steps_done):
+            return False
+        ends_epoch = self.progress.step == self.steps_per_epoch
+        by_epochs = ends_epoch and (epoch % train.validate_every == 0 or epoch == train.epochs)
+        return by_epochs or bool(train.validate_every_steps and self.steps_done % train.validate_every_steps == 0)
 
     def run(self) -> None:
         """Train and validate until all epochs are done."""
@@ -173,14 +187,13 @@ class Training:
             log.begin(dump_config(self.config), self.progress.history)
             while self.progress.epoch < epochs:
                 log.describe(f"epoch {self.progress.epoch + 1}/{epochs}")
-                began = time.monotonic()
+                self.began, self.waited = time.monotonic(), 0.0
                 try:
-                    waited = self.train_epoch(log, steps)
-                    epoch = self.progress.epoch + 1
-                    if epoch % self.config.train.validate_every == 0 or epoch == epochs:
-                        self.finish_epoch(log, began, waited)
+                    self.train_epoch(log, steps)
+                    if self.is_validation_due:
+                        self.validate(log)
                     else:
-                        self.progress.finish_epoch(None)  # its state is saved already
+                        self.progress.finish_epoch()  # its state is saved already
                 except DataError:
                     # A signal to the whole process group also ends the processes that load data.
                     if self.stop.requested and self.accelerator.num_processes == 1:
@@ -207,21 +220,22 @@ class Training:
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
         yield from self.data.batches(self.config, done_steps=self.steps_done, rank=rank, world=world)
 
-    def train_epoch(self, log: RunLog, steps: Iterator[list[Batch]]) -> float:
+    def train_epoch(self, log: RunLog, steps: Iterator[list[Batch]]) -> None:
         """Make the optimiser steps of the epoch that are not done yet, and save the state after the last.
+
+        Validations within the epoch are made here; one after its last step is not.
 
         Args:
             log: log of the run.
             steps: see `steps`.
-
-        Returns:
-            Seconds in which the network waited for data.
         """
-        every, waited = self.config.train.save_every_steps, 0.0
+        every = self.config.train.save_every_steps
         for _ in range(self.progress.step, self.steps_per_epoch):
+            if self.is_validation_due:  # before the next step, so that a continued run makes up for one that was lost
+                self.validate(log)
             began = time.monotonic()
             batches = next(steps)
-            waited += time.monotonic() - began
+            self.waited += time.monotonic() - began
             rate = self.learner.rate
             gradient = self.learner.gradient(batches, self.stop)
             if not self.learner.is_sound(gradient):
@@ -232,42 +246,51 @@ class Training:
             log.step(self.steps_done, gradient.losses, rate=rate, gradient_norm=gradient.norm)
             if gradient.stop:
                 self.leave()
-            if every and self.progress.step % every == 0 and self.progress.step < self.steps_per_epoch:
+            is_save_due = self.is_validation_due or (every and self.progress.step % every == 0)
+            if is_save_due and self.progress.step < self.steps_per_epoch:
                 self.resume.save(self.progress)
         self.resume.save(self.progress)
-        return waited
 
-    def finish_epoch(self, log: RunLog, began: float, waited: float) -> None:
-        """Validate, save the checkpoint, and save the state after it.
+    def validate(self, log: RunLog) -> None:
+        """Validate, save the checkpoint, and save the state after it; after the last step of an epoch, count the epoch.
 
         Args:
             log: log of the run.
-            began: time at which the epoch began or was continued, as of `time.monotonic`.
-            waited: see `train_epoch`.
         """
-        trained = time.monotonic() - began
+        ends_epoch = self.progress.step == self.steps_per_epoch
+        trained = time.monotonic() - self.began
         network = self.learner.averaged_network
         report = validate(network, self.data, self.config, self.accelerator, log, step=self.steps_done)
         entry = {
             "epoch": self.progress.epoch + 1,
             "step": self.steps_done,
-            "seconds": round(time.monotonic() - began, 1),
-            "waited": round(waited / trained, 4),
+            "seconds": round(time.monotonic() - self.began, 1),
+            "waited": round(self.waited / trained, 4),
             "losses": self.progress.mean_losses(),
             **report.scores.to_dict(),
         }
         select_by = self.config.evaluate.select_by
         is_best = not self.progress.history or entry[select_by] > self.best[select_by]
+        name = f"epoch-{entry['epoch']:03d}" + ("" if ends_epoch else f"-step-{entry['step']:06d}")
         if self.accelerator.is_main_process:
-            self.save_epoch(entry, is_best=is_best)
-        self.progress.finish_epoch(entry)
+            self.keep_checkpoint(name, entry, is_best=is_best)
+        self.progress.history.append(entry)
+        if ends_epoch:
+            self.progress.finish_epoch()
         self.resume.save(self.progress)
         log.history(self.progress.history)
-        log.say(describe_epoch(entry) + (" (best so far)" if is_best else ""))
+        log.say(self.describe(entry) + (" (best so far)" if is_best else ""))
+        self.began, self.waited = time.monotonic(), 0.0
 
-    def save_epoch(self, entry: dict[str, Any], *, is_best: bool) -> None:
-        """Save the checkpoint of an epoch, set the pointers, and remove checkpoints without a pointer."""
-        run_dir, name = self.folder.path, f"epoch-{entry['epoch']:03d}"
+    def keep_checkpoint(self, name: str, entry: dict[str, Any], *, is_best: bool) -> None:
+        """Save the checkpoint of a validation, set the pointers, and remove checkpoints without a pointer.
+
+        Args:
+            name: of the checkpoint.
+            entry: history entry of the validation.
+            is_best: whether its score is higher than all before.
+        """
+        run_dir = self.folder.path
         save_checkpoint(
             run_dir / "checkpoints" / name,
             model=self.learner.averaged_network,
@@ -319,14 +342,15 @@ class Training:
         )
 
     def summary(self) -> str:
-        """Describe the result in one line: number of finished epochs, and the best one."""
-        return f"Finished {self.progress.epoch} epochs in {self.folder.path}; best: {describe_epoch(self.best)}"
+        """Describe the result in one line: number of finished epochs, and the best validation."""
+        return f"Finished {self.progress.epoch} epochs in {self.folder.path}; best: {self.describe(self.best)}"
 
-
-def describe_epoch(entry: dict[str, Any]) -> str:
-    """Describe a finished epoch on one line."""
-    return (
-        f"epoch {entry['epoch']}: loss {entry['losses']['total']:.4f}, val mIoU {100 * entry['miou']:.2f}, "
-        f"oIoU {100 * entry['oiou']:.2f} over {entry['count']} expressions, {entry['seconds']:.0f} s"
-        + (f", {100 * entry['waited']:.1f} % of the training waiting for data" if "waited" in entry else "")
-    )
+    def describe(self, entry: dict[str, Any]) -> str:
+        """Describe a validation on one line, by its history entry."""
+        step = entry["step"] % self.steps_per_epoch
+        return (
+            f"epoch {entry['epoch']}{f', step {step}' if step else ''}: "
+            f"loss {entry['losses']['total']:.4f}, val mIoU {100 * entry['miou']:.2f}, "
+            f"oIoU {100 * entry['oiou']:.2f} over {entry['count']} expressions, {entry['seconds']:.0f} s"
+            + (f", {100 * entry['waited']:.1f} % of the training waiting for data" if "waited" in entry else "")
+        )

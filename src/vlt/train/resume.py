@@ -39,6 +39,7 @@ HARMLESS = (
     "data.compose.people",
     "train.workers",
     "train.validate_every",
+    "train.validate_every_steps",
     "train.save_every_steps",
     "train.log_every_steps",
     "train.pictures",
@@ -87,7 +88,7 @@ class Progress:
         epoch: number of epochs finished; one that is validated counts after its validation.
         step: number of optimiser steps done since.
         sums: sum of each loss over those steps.
-        history: entry of each epoch that was validated, as in history.jsonl.
+        history: entry of each validation, as in history.jsonl.
     """
 
     epoch: int = 0
@@ -104,13 +105,8 @@ class Progress:
         """Return each loss averaged over the steps since the last finished epoch."""
         return {name: total / self.step for name, total in self.sums.items()}
 
-    def finish_epoch(self, entry: dict[str, Any] | None) -> None:
-        """Count one epoch.
-
-        Args:
-            entry: its entry in the history; None where it was not validated.
-        """
-        self.history += [] if entry is None else [entry]
+    def finish_epoch(self) -> None:
+        """Count one epoch."""
         self.epoch, self.step, self.sums = self.epoch + 1, 0, {}
 
 

@@ -1,4 +1,4 @@
-"""Validation after an epoch: scores of the network that is being trained, and a few pictures for TensorBoard."""
+"""Validation during a run: scores of the network that is being trained, and a few pictures for TensorBoard."""
 
 from __future__ import annotations
 
