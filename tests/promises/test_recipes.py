@@ -137,9 +137,10 @@ def train_killed(recipe):
 @pytest.mark.filterwarnings("ignore::vlt.errors.VLTWarning")  # random weights; what is held out
 def test_a_recipe_from_its_files_to_scores(recipe, data, monkeypatch):
     monkeypatch.chdir(data)
+    config = ROOT / "configs" / f"{recipe}.yaml"
+    assert "Nothing is wrong" in run("doctor", config, *settings(recipe))
     if recipe != "swin_joint":
         train_killed(recipe)
-    config = ROOT / "configs" / f"{recipe}.yaml"
     said = run("train", config, *settings(recipe))
     assert ("Continuing" in said) == (recipe != "swin_joint")
     test_split = "test" if "cocog" in recipe else "testA"
@@ -147,6 +148,8 @@ def test_a_recipe_from_its_files_to_scores(recipe, data, monkeypatch):
     report = json.loads(Path(f"{recipe}.json").read_bytes())
     assert report["scores"]["count"] > 0
     assert report["provenance"]["split"] == test_split
+    table = run("table", f"{recipe}.json", "--metric", "mIoU")
+    assert f" | {100 * report['scores']['miou']:.2f} |" in table
 
 
 @pytest.mark.filterwarnings("ignore::vlt.errors.VLTWarning")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +11,8 @@ from vlt.checkpoint.opened import listed
 from vlt.config.data import ReferDataConfig
 from vlt.config.run import Config
 from vlt.data.image import open_image
-from vlt.data.prepared import SplitContent, images_of_other_splits, mask_files, read_content
+from vlt.data.prepared import SplitContent, mask_files, read_content
+from vlt.dataset import images_held_out
 from vlt.doctor.diagnosis import Diagnosis, counted, divide
 from vlt.errors import VLTError
 from vlt.train.setup import RunFolder
@@ -144,9 +146,12 @@ def check_files(
 
 def check_overlap(config: ReferDataConfig, contents: dict[Split, SplitContent], diagnosis: Diagnosis) -> None:
     """Check that no photo that is trained on is validated on, and none that is mixed in is held out."""
+    left_out: set[Path] = set()
+    for dataset in config.hold_out:
+        left_out |= diagnosis.attempt("data.hold_out", partial(images_held_out, dataset, config), PREPARE) or set()
     paths = {split: {(split.images / name).resolve() for name in each.images} for split, each in contents.items()}
     train, val, *mixed = splits_of(config) if config.train_split != config.val_split else [*splits_of(config)[:1]] * 2
-    if shared := sorted(path.name for path in paths.get(train, set()) & paths.get(val, set())):
+    if shared := sorted(path.name for path in (paths.get(train, set()) - left_out) & paths.get(val, set())):
         diagnosis.find(
             "warning",
             "data leakage",
@@ -156,17 +161,14 @@ def check_overlap(config: ReferDataConfig, contents: dict[Split, SplitContent], 
         )
     if not mixed:
         return
-    names = diagnosis.attempt(
-        "data leakage", lambda: images_of_other_splits(config.root, config.dataset, config.train_split), PREPARE
-    )
-    held_out = {(config.images / name).resolve() for name in names or ()}
+    held_out = diagnosis.attempt("data leakage", lambda: images_held_out(config.dataset, config), PREPARE) or set()
     for split in mixed:
-        if shared := sorted(path.name for path in paths.get(split, set()) & held_out):
+        if shared := sorted(path.name for path in (paths.get(split, set()) - left_out) & held_out):
             diagnosis.find(
                 "error",
                 "data leakage",
                 f"{split.label} has {counted(len(shared), 'photo')} that {config.dataset} holds out: {listed(shared)}.",
-                "prepare both with the same share of validation images",
+                f"prepare both with the same share of validation images, or set data.hold_out to [{config.dataset}]",
             )
 
 
