@@ -242,3 +242,17 @@ def test_parquet_of_mixed_layouts_or_without_pyarrow(tmp_path, monkeypatch):
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert '`pip install "vlt[parquet]"` adds it.' in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_cvat(instances):
+    region = (
+        '<box label="box" xtl="10" ytl="20" xbr="30" ybr="40"><attribute name="expression">red one</attribute></box>'
+    )
+    content = f'<annotations><image id="0" name="1.png" width="80" height="60">{region}</image></annotations>'
+    (instances / "annotations.xml").write_text(content)
+    options = ["--images", instances / "images", "--output-dir", instances / "out", "--name", "cv", "--val_share", "0"]
+    result = prepare("cvat", instances / "annotations.xml", *options)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("cv: refs / images / sentences")
+    [entry] = json.loads((instances / "out/anns/cv/train.json").read_text())
+    assert (entry["bbox"], entry["sentences"][0]["sent"]) == ([10, 20, 30, 40], "red one")

@@ -15,7 +15,20 @@ from vlt.cli import main
 from vlt.cli.shell import Shell, set_threads, writable_file
 from vlt.errors import InputError, VLTWarning
 
-COMMANDS = ["prepare refer", "prepare coco", "prepare scenes", "train", "test", "predict", "info", "pack", "convert"]
+COMMANDS = [
+    "prepare refer",
+    "prepare seqtr",
+    "prepare mdetr",
+    "prepare coco",
+    "prepare cvat",
+    "prepare scenes",
+    "train",
+    "test",
+    "predict",
+    "info",
+    "pack",
+    "convert",
+]
 
 
 def run(*arguments):

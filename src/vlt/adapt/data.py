@@ -74,7 +74,7 @@ def read_adapt_data(path: Path, images: Sequence[Path] = (), instances: Sequence
     splits prepared data sets (`vlt.prepare.splits`).
 
     Args:
-        path: JSON lines, a JSON export of Label Studio, or COCO instances with expressions, see `vlt.prepare`.
+        path: JSON lines, an export of Label Studio or CVAT, or COCO instances with expressions, see `vlt.prepare`.
         images: folders of the images; none: that of `path`.
         instances: instance files with outlines.
 
@@ -85,7 +85,9 @@ def read_adapt_data(path: Path, images: Sequence[Path] = (), instances: Sequence
     from vlt.prepare.record_set import read_records, read_referrals  # noqa: PLC0415 (its chain of imports is long)
 
     if path.is_dir():
-        raise DataError(f"{path} is a folder; name a file of JSON lines, a Label Studio export or COCO instances.")
+        raise DataError(
+            f"{path} is a folder; name a file of JSON lines, an export of Label Studio or CVAT, or COCO instances."
+        )
     found = read_referrals(read_records([path]), images or [path.parent], instances)
     refuse_defects(path, found.defects)
     total = count(found.referrals).sentences or 0

@@ -60,9 +60,10 @@ def adapt(
 ) -> None:
     """Adapt a model to your own images: train it for minutes on the expressions of DATA, and write it to OUT.
 
-    DATA is a file of JSON lines, a JSON export of Label Studio, or COCO instances with expressions, as `vlt prepare`
-    reads them. A fifth of the images is held out, and the scores on them before and after are printed and written to
-    OUT/adapt.json. If the adapted model is worse than before, no checkpoint is written and the exit code is 1.
+    DATA is a file of JSON lines, an export of Label Studio (JSON) or CVAT (XML), or COCO instances with expressions, as
+    `vlt prepare` reads them. A fifth of the images is held out, and the scores on them before and after are printed and
+    written to OUT/adapt.json. If the adapted model is worse than before, no checkpoint is written and the exit code is
+    1.
     """
     set_threads(threads)
     from vlt.adapt import Recipe, read_adapt_data

@@ -236,6 +236,25 @@ def label_studio(data: tuple[Path, ...], **given: Any) -> None:
 
 
 @prepare.command(
+    epilog=examples("vlt prepare cvat annotations.xml --images photos --output-dir data --name my"),
+)
+@data_argument
+@folders_option
+@files_option
+@output_dir_option
+@name_option
+@val_share_option
+@generate_mask_option
+def cvat(data: tuple[Path, ...], **given: Any) -> None:
+    """Make a referring data set from an export "CVAT for images 1.1": rectangles, polygons and masks.
+
+    Expressions are the text attributes of a region that are called expression, caption or description, or else its
+    label.
+    """
+    echo_prepared("cvat", data, given)
+
+
+@prepare.command(
     epilog=examples(
         "vlt prepare parquet refcoco/data --images coco/train2014 --output-dir data --name refcoco",
         "vlt prepare parquet refcoco-m/data --output-dir data --name refcoco-m --split val",

@@ -8,7 +8,6 @@ Source: https://labelstud.io/guide/task_format
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,6 +28,8 @@ from vlt.prepare.records import (
     RecordOutline,
     Segmentation,
     check_expressions,
+    path_ends,
+    rotated_box,
 )
 from vlt.types import Size
 
@@ -228,9 +229,7 @@ def read_outline(shape: Result, size: Size, where: str) -> RecordOutline:
     along, down = given.width * width / 100, given.height * height / 100
     if not given.rotation % 360:
         return FilledBox((x, y, x + along, y + down))
-    cosine, sine = math.cos(math.radians(given.rotation)), math.sin(math.radians(given.rotation))
-    corners = ((0.0, 0.0), (along, 0.0), (along, down), (0.0, down))
-    return Segmentation([[side for a, b in corners for side in (x + a * cosine - b * sine, y + a * sine + b * cosine)]])
+    return Segmentation([rotated_box((x, y, x + along, y + down), given.rotation, (x, y))])
 
 
 def listed(value: Mapping[str, Any], key: str) -> list[str]:
@@ -257,6 +256,5 @@ def image_names(url: str) -> tuple[str, ...]:
     parts = urlsplit(url)
     local = parse_qs(parts.query).get("d")
     path = local[0] if local else unquote(parts.path)
-    steps = [step for step in path.replace("\\", "/").split("/") if step not in ("", ".", "..")] or [url]
-    names = ["/".join(steps[start:]) for start in range(len(steps))]
+    names = path_ends(path) or [url]
     return tuple(dict.fromkeys([*names, re.sub(r"^[0-9a-f]{8}-(?=.)", "", names[-1])]))

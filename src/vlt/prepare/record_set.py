@@ -14,6 +14,7 @@ from vlt.data.prepared import annotation_folder
 from vlt.errors import DataError
 from vlt.prepare.annotated import AnnotatedObjects, plain_noun
 from vlt.prepare.captioned import read_captioned
+from vlt.prepare.cvat import read_cvat
 from vlt.prepare.draw import Drawer, Drawn
 from vlt.prepare.folder import SPLITS, refuse_other, write_data_set
 from vlt.prepare.instances import Id
@@ -25,14 +26,19 @@ from vlt.prepare.report import Defects, PrepareReport
 from vlt.prepare.splits import VAL_SHARE, check_name, check_share, split_by_image
 from vlt.types import NO_CATEGORY, Expression, Referral
 
-Form: TypeAlias = Literal["lines", "label-studio", "coco"]
+Form: TypeAlias = Literal["lines", "label-studio", "cvat", "coco"]
 
 READERS: Mapping[Form, Callable[[Path], list[Record]]] = {
     "lines": read_lines,
     "label-studio": read_label_studio,
+    "cvat": read_cvat,
     "coco": read_captioned,
 }
 """Form of a file -> its reader."""
+
+
+FIRST_SIGNS: Mapping[bytes, Form] = {b"[": "label-studio", b"<": "cvat"}
+"""First byte of a file -> its form."""
 
 
 class RecordSet(NamedTuple):
@@ -85,7 +91,7 @@ class Target(NamedTuple):
 
 
 def form_of(path: Path) -> Form:
-    """Recognise the form of a file: JSON lines by its ending, else a list of tasks or an instance file by its content.
+    """Recognise the form of a file: JSON lines by its ending, else tasks, XML or an instance file by its content.
 
     Raises:
         DataError: the file is missing or cannot be read.
@@ -97,7 +103,7 @@ def form_of(path: Path) -> Form:
             start = file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
-    return "label-studio" if start.startswith(b"[") else "coco"
+    return FIRST_SIGNS.get(start[:1], "coco")
 
 
 def read_records(files: Iterable[Path], form: Form | None = None) -> list[Record]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,3 +97,38 @@ def check_expressions(texts: Iterable[str], where: str) -> tuple[str, ...]:
         except InputError as error:
             raise DataError(f"{where}: {error}") from None
     return stripped
+
+
+def path_ends(path: str) -> list[str]:
+    """List the ends of a path that may name an image below a folder of images, the longest first.
+
+    Args:
+        path: path as an annotation tool writes it, with slashes or back-slashes.
+
+    Example:
+        >>> path_ends("/upload/3/cat.jpg"), path_ends("..")
+        (['upload/3/cat.jpg', '3/cat.jpg', 'cat.jpg'], [])
+    """
+    steps = [step for step in path.replace("\\", "/").split("/") if step not in ("", ".", "..")]
+    return ["/".join(steps[start:]) for start in range(len(steps))]
+
+
+def rotated_box(box: Box, degrees: float, pivot: tuple[float, float]) -> list[float]:
+    """Make the polygon of a rotated box.
+
+    Args:
+        box: xyxy in pixels, before it is rotated.
+        degrees: angle, clockwise.
+        pivot: the point (x, y) around which it is rotated.
+
+    Returns:
+        The corners [x, y, x, y, ...] in pixels.
+
+    Example:
+        >>> [round(side) for side in rotated_box((0, 0, 4, 2), 90, (2, 1))]
+        [3, -1, 3, 3, 1, 3, 1, -1]
+    """
+    x0, y0, x1, y1 = box
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    corners = [(x - pivot[0], y - pivot[1]) for x, y in ((x0, y0), (x1, y0), (x1, y1), (x0, y1))]
+    return [side for x, y in corners for side in (pivot[0] + x * cosine - y * sine, pivot[1] + x * sine + y * cosine)]
