@@ -16,18 +16,8 @@ from vlt.cli.shell import Shell, set_threads, writable_file
 from vlt.errors import InputError, VLTWarning
 
 COMMANDS = [
-    "prepare refer",
-    "prepare seqtr",
-    "prepare mdetr",
-    "prepare coco",
-    "prepare cvat",
-    "prepare scenes",
-    "train",
-    "test",
-    "predict",
-    "info",
-    "pack",
-    "convert",
+    *(f"prepare {form}" for form in ("refer", "seqtr", "mdetr", "coco", "label-studio", "cvat", "scenes")),
+    *("train", "test", "predict", "info", "pack", "convert"),
 ]
 
 
