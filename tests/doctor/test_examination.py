@@ -8,6 +8,7 @@ import torch
 from click.testing import CliRunner
 
 from vlt.cli import main
+from vlt.errors import VLTWarning
 from vlt.train.learner import Learner
 from vlt.train.loop import train
 from vlt.train.setup import RunFolder
@@ -210,6 +211,19 @@ def test_a_run_that_is_there_is_recognised(configure, examined, results, found):
     [finding] = found(diagnosis, severity="error")
     assert (code, finding["subject"]) == (1, "output_dir")
     assert "was started with another configuration (train.lr: 0.0005 -> 0.01)" in finding["sentence"]
+
+
+def test_a_run_with_a_feature_cache_that_is_there_can_be_measured(configure, examined, found, tmp_path):
+    model = configure().model.model_dump(mode="json")
+    model["backbone"]["trainable_blocks"] = 0
+    keys = {"map_cache": str(tmp_path / "features"), "pictures": 0, "schedule": {"name": "constant"}}
+    with pytest.warns(VLTWarning, match="keeps the others at random weights"):
+        train(configure(model=model, train={**keys, "epochs": 1}))
+    before = files_below(tmp_path / "features")
+    _, diagnosis = examined(configure(model=model, train={**keys, "epochs": 2}))
+    assert found(diagnosis, severity="error") == []
+    assert step_values(diagnosis)["seconds"] > 0
+    assert files_below(tmp_path / "features") == before
 
 
 def test_a_folder_in_use_is_found(configure, examined):

@@ -48,6 +48,17 @@ def test_frozen_parts_have_no_optimiser_state(configure):
     assert frozen[1] < trained[1]
 
 
+def test_parts_that_are_not_trained_have_none_either(configure):
+    model = configure().model.model_dump(mode="json")
+    model["candidates"] = {"dim": 16, "heads": 2, "layers": 1, "detector_width": 0.0625, "grid": 2, "num_queries": 2}
+    sizes = {}
+    for only in (None, "candidates"):
+        config = configure(model=model, loss={"candidate": 1.0}, train={"only": only})
+        sizes[only] = machine.estimate_sizes(machine.build_untrained(config), ema=False)
+    assert sizes["candidates"][0] == sizes[None][0]
+    assert sizes["candidates"][1] < sizes[None][1]
+
+
 @pytest.mark.parametrize(
     ("name", "version", "sentence"),
     [
@@ -103,7 +114,7 @@ def test_a_step_that_nearly_fills_the_memory_is_a_warning(peak, count):
     diagnosis = Diagnosis()
     step.check_memory("memory", peak, 10_000_000_000, diagnosis)
     assert diagnosis.count("warning") == len(diagnosis.findings) == count
-    assert diagnosis.checks[0].result == f"{peak / 1e9:.1f} GB at the peak, of 10.0 GB"
+    assert diagnosis.checks[0].result == f"{peak / 1e9:.1f} GB at the peak of a process, of 10.0 GB"
 
 
 def test_the_nearest_folder_that_exists_is_looked_at(tmp_path):

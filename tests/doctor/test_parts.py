@@ -130,6 +130,13 @@ def test_a_start_that_is_missing_or_of_other_parts_is_found(configure, examined,
     assert "do not fit the network of this run's configuration" in finding["sentence"]
 
 
+def test_a_start_that_is_missing_does_not_hide_a_detector_that_is(pretrained, examined, found, parts):
+    (parts / "nano" / "weights.safetensors").unlink()
+    _, diagnosis = examined(pretrained(start_from=str(parts / "gone")), "--quick")
+    errors = found(diagnosis, severity="error")
+    assert [finding["subject"] for finding in errors] == ["parts start_from", "parts detector"]
+
+
 # ---------------------------------------------------------------- licences
 
 

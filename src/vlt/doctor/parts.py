@@ -93,11 +93,11 @@ def check_start(config: Config, diagnosis: Diagnosis) -> Checkpoint | None:
 
 
 def parts_of(config: Config, start: Checkpoint | None) -> Iterator[Part]:
-    """List the parts that a run needs; a checkpoint to start from, loadable or not, replaces all that it holds.
+    """List the parts that a run needs; a checkpoint to start from replaces those that it holds.
 
     Args:
         config: configuration of the run.
-        start: see `check_start`.
+        start: see `check_start`; whether one that cannot be loaded holds a detector is not known.
     """
     model, is_fresh = config.model, config.train.start_from is None
     backbone, language = model.backbone, getattr(model, "language", None)
@@ -110,14 +110,10 @@ def parts_of(config: Config, start: Checkpoint | None) -> Iterator[Part]:
     words = word_source(model)
     if not isinstance(words, BertConfig) and words.path is not None:
         yield Part("words", words.path, lambda: build_text(config.model, ()))
-    candidates = getattr(model, "candidates", None)
-    if candidates is not None and candidates.detector is not None and needs_detector(config, start):
+    holds_detector = start is not None and start.model.detector is not None
+    candidates = None if holds_detector else getattr(model, "candidates", None)
+    if candidates is not None and candidates.detector is not None:
         yield Part("detector", str(candidates.detector), lambda: load_candidates(candidates))
-
-
-def needs_detector(config: Config, start: Checkpoint | None) -> bool:
-    """Return whether the detector's own weights are loaded: unless the checkpoint to start from holds some."""
-    return config.train.start_from is None or (start is not None and start.model.detector is None)
 
 
 def load_backbone(config: BackboneConfig) -> object:

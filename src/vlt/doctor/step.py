@@ -92,7 +92,9 @@ def check_memory(name: str, peak: int | None, total: int | None, diagnosis: Diag
     if peak is None or total is None:
         diagnosis.report(name, "not measured, since the system does not tell")
         return
-    diagnosis.report(name, f"{sized(peak)} at the peak, of {sized(total)}", peak_bytes=peak, total_bytes=total)
+    diagnosis.report(
+        name, f"{sized(peak)} at the peak of a process, of {sized(total)}", peak_bytes=peak, total_bytes=total
+    )
     if peak > FULL * total:
         diagnosis.find("warning", name, f"A step takes {sized(peak)}, more than {FULL:.0%} of {sized(total)}.", REMEDY)
 
