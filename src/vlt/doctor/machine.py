@@ -55,8 +55,9 @@ def check_devices(config: Config, diagnosis: Diagnosis) -> Accelerator | None:
     diagnosis.report("devices", f"{cores}, {counted(torch.get_num_threads(), 'thread')}{size}")
     for line in describe_gpus():
         diagnosis.report("devices", line)
-    processes = counted(state.num_processes, "process").replace("processs", "processes")
-    diagnosis.report("devices", f"{processes} on {state.device}, train.precision {config.train.precision}")
+    noun = "process" if state.num_processes == 1 else "processes"
+    precision = f"train.precision {config.train.precision}"
+    diagnosis.report("devices", f"{state.num_processes} {noun} on {state.device.type}, {precision}")
     if state.device.type == "cuda" and torch.cuda.device_count() > state.num_processes:
         diagnosis.find(
             "note",
