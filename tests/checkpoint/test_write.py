@@ -174,12 +174,12 @@ STEPS = ["save_file", "dump_config", "sync", "os.rename 1", "os.rename 2"]
 KILLED = """
 import os, signal, sys
 import torch
-from vlt.checkpoint import load_checkpoint, save_checkpoint, write
+from vlt.checkpoint import directory, load_checkpoint, save_checkpoint, write
 
 def save_and_die(folder, step):
     '''Saves zeros over the checkpoint, and is killed in the given call of the given function.'''
     name, _, count = step.partition(" ")
-    owner, calls = (write.os if name.startswith("os.") else write), []
+    owner, calls = (os if name.startswith("os.") else write if hasattr(write, name) else directory), []
     original = getattr(owner, name.removeprefix("os."))
 
     def deadly(*arguments, **options):
