@@ -348,7 +348,9 @@ for name, predictor in {"whole image": whole_image, "network": network}.items():
         seen = outcomes.append if (name, count) == ("whole image", "seven") else None
         report = evaluate(predictor, referrals, shard=shard, on_outcome=seen)
         rows = [[r.sent_id, r.iou, r.intersection, r.union, r.boundary, r.box] for r in report.results]
-        found[f"{name}, {count}"] = [report.to_dict(), rows]
+        values = report.to_dict()
+        confidences = [level["score"] for level in values.pop("reliability", [])]
+        found[f"{name}, {count}"] = [values, rows, confidences]
         if seen:
             whole = report
 metrics = ReferringMetrics(whole.protocol)  # the other way: each process counts its own, torchmetrics adds them up
@@ -368,7 +370,10 @@ accelerator.end_training()
 
 @pytest.mark.slow
 def test_real_processes_report_exactly_what_one_does(tmp_path, tiny_checkpoint):
-    """Two and three, of more images than processes, of fewer, and of a single expression."""
+    """Two and three, of more images than processes, of fewer, and of a single expression.
+
+    Confidences, which are no part of a score, depend on the batch of an expression in the last bits.
+    """
     script = tmp_path / "shard.py"
     script.write_text(textwrap.dedent(SEVERAL_PROCESSES))
 
@@ -381,13 +386,18 @@ def test_real_processes_report_exactly_what_one_does(tmp_path, tiny_checkpoint):
 
     ((number, alone),) = run("alone")
     assert number == 1
-    counts = {name: len(rows) for name, (_, rows) in alone.items()}
+    counts = {name: len(rows) for name, (_, rows, _) in alone.items()}
     assert counts["network, one expression"] == 1
     assert any(count % 2 and count > 7 for count in counts.values())
     assert any(count % 3 for count in counts.values())
     for processes in (2, 3):
         launcher = ("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}")
-        assert run(f"{processes} processes", *launcher) == [[processes, alone]] * processes
+        ranks = run(f"{processes} processes", *launcher)
+        assert [number for number, _ in ranks] == [processes] * processes
+        for _, together in ranks:
+            for name, (values, rows, confidences) in alone.items():
+                assert together[name][:2] == [values, rows], name
+                assert together[name][2] == pytest.approx(confidences, abs=1e-6)
 
 
 def test_results_are_plain_values(predictor, referrals):
