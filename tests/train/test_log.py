@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from vlt.train.log import EventFile
+from vlt.train.trackers import EventFile
 
 
 def points(folder, name):
@@ -13,8 +13,8 @@ def points(folder, name):
 
 def test_tensorboard_reads_back_what_was_written(tmp_path):
     curves = EventFile(tmp_path / "log", hidden_from=1)
-    curves.add_scalars(1, {"loss": 0.5, "rate": 2.0})
-    curves.add_scalars(3, {"loss": 0.25})
+    curves.log({"loss": 0.5, "rate": 2.0}, step=1)
+    curves.log({"loss": 0.25}, step=3)
     assert points(tmp_path / "log", "loss") == [(1, 0.5), (3, 0.25)]
     assert points(tmp_path / "log", "rate") == [(1, 2.0)]
 
@@ -22,7 +22,7 @@ def test_tensorboard_reads_back_what_was_written(tmp_path):
 def test_pictures_stay_as_they_are(tmp_path):
     picture = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)
     curves = EventFile(tmp_path / "log", hidden_from=1)
-    curves.add_image(4, "val/1", picture)
+    curves.log_images({"val/1": [picture]}, step=4)
     (event,) = EventAccumulator(str(tmp_path / "log")).Reload().Images("val/1")
     (tmp_path / "picture.png").write_bytes(event.encoded_image_string)
     assert event.step == 4
@@ -32,9 +32,9 @@ def test_pictures_stay_as_they_are(tmp_path):
 def test_what_was_lost_is_hidden(tmp_path):
     killed = EventFile(tmp_path / "log", hidden_from=1)
     for step in (1, 2, 3):
-        killed.add_scalars(step, {"loss": float(step)})
+        killed.log({"loss": float(step)}, step=step)
     continued = EventFile(tmp_path / "log", hidden_from=3)
-    continued.add_scalars(3, {"loss": 30.0})
+    continued.log({"loss": 30.0}, step=3)
     assert points(tmp_path / "log", "loss") == [(1, 1.0), (2, 2.0), (3, 30.0)]
 
 

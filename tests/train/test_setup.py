@@ -67,6 +67,14 @@ def test_processes_count_in_sharing_a_batch(small, tmp_path, monkeypatch):
         start_accelerator(small(tmp_path, train={"batch_size": 2}).train)
 
 
+@pytest.mark.parametrize(("variable", "option"), setup.SHARDED.items())
+def test_a_launch_that_divides_the_weights_is_refused(small, tmp_path, monkeypatch, variable, option):
+    monkeypatch.setenv(variable, "true")
+    with pytest.raises(ConfigError, match=f"accelerate launch {option} divides the weights .* leave it out"):
+        train(small(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_on_cuda_does_without_the_attention_that_prepares_itself_for_each_shape(small, tmp_path, monkeypatch):
     enabled = []
     monkeypatch.setattr(torch.backends.cuda, "enable_cudnn_sdp", enabled.append)

@@ -96,5 +96,6 @@ def adapted_config(start: Config, data: AdaptData, recipe: Recipe, *, source: Pa
         "workers": 0,
         "validate_every_steps": None,
         "save_every_steps": None,
+        "trackers": [],
     }
     return parse_config(values | {"seed": recipe.seed, "output_dir": str(folder / "run")}, f"an adaptation of {source}")

@@ -152,10 +152,13 @@ class TrainConfig(Section):
     """Optimiser steps between two more validations, counted over the whole run, for long epochs; null: none."""
     save_every_steps: Positive | None = None
     """Optimiser steps between two saved resume states; null: one at the end of each epoch."""
+    trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)
+    """Programs that show losses, scores and settings, beside `history.jsonl`; the validation images go to TensorBoard
+    and wandb. wandb and mlflow are installed on their own."""
     log_every_steps: Positive = 20
     """Optimiser steps between two logged losses."""
     pictures: Count = 4
-    """Validation images with masks written to TensorBoard per validation."""
+    """Validation images with masks sent to the trackers per validation."""
 
 
 class EvaluateConfig(Section):

@@ -1,77 +1,48 @@
-"""Log of a run: a progress bar and lines on stderr, TensorBoard events, and history.jsonl."""
+"""Log of a run: a progress bar and lines on stderr, points and pictures for trackers, and history.jsonl."""
 
 from __future__ import annotations
 
 import json
-import socket
 import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-from tensorboard.summary.writer.record_writer import RecordWriter
-from torch.utils.tensorboard.summary import image, scalar
 from tqdm import tqdm
 
 from vlt.files import replacing
+from vlt.train.trackers import Tracker
 from vlt.types import Image
-
-
-class EventFile:
-    """A new event file in a TensorBoard folder, written without buffering in the calling thread.
-
-    `SummaryWriter` writes in its own thread, where the error of a full disk cannot be caught.
-
-    Args:
-        folder: made if it does not exist.
-        hidden_from: optimiser step from which on TensorBoard hides the points of earlier files in the folder.
-
-    Raises:
-        OSError: the file cannot be written; every method may raise it, too.
-    """
-
-    def __init__(self, folder: Path, *, hidden_from: int) -> None:
-        folder.mkdir(exist_ok=True)
-        # Nanoseconds, since TensorBoard reads the files of a folder in the order of their names.
-        self.path = folder / f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}"
-        start = SessionLog(status=SessionLog.START)
-        self.append({"file_version": "brain.Event:2"}, {"step": hidden_from, "session_log": start})
-
-    def add_scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Write one point on each of several curves."""
-        self.append(*({"step": step, "summary": scalar(name, value)} for name, value in values.items()))
-
-    def add_image(self, step: int, name: str, picture: Image) -> None:
-        """Write an image, (height, width, 3) uint8 RGB."""
-        self.append({"step": step, "summary": image(name, picture, dataformats="HWC")})
-
-    def append(self, *events: dict[str, Any]) -> None:
-        """Write events, each given by the fields of TensorBoard's `Event`."""
-        with self.path.open("ab") as file:
-            records = RecordWriter(file)
-            for event in events:
-                records.write(Event(wall_time=time.time(), **event).SerializeToString())
 
 
 class RunLog:
     """Everything that a run logs; only the main process writes.
 
-    If TensorBoard events cannot be written, one line says so and the run continues without them.
+    If a tracker fails, one line says so and the run continues without it.
 
     Args:
-        run_dir: the run's folder, where the main process writes `log/` and `history.jsonl`.
+        run_dir: the run's folder, where the main process writes `history.jsonl`.
         is_main: whether this is the main process.
+        trackers: started; closed at the end. None in other processes.
         total_steps: optimiser steps of the whole run.
-        done_steps: optimiser steps done before; TensorBoard hides later ones of an interrupted part that was lost.
+        done_steps: optimiser steps done before.
         every: number of optimiser steps between scalars.
     """
 
-    def __init__(self, run_dir: Path, *, is_main: bool, total_steps: int, done_steps: int, every: int) -> None:
+    def __init__(
+        self,
+        run_dir: Path,
+        *,
+        is_main: bool,
+        trackers: Sequence[Tracker],
+        total_steps: int,
+        done_steps: int,
+        every: int,
+    ) -> None:
         self.run_dir = run_dir
         self.is_main = is_main
+        self.trackers = [*trackers]
         self.every = every
         self.bar = tqdm(
             total=total_steps,
@@ -81,12 +52,6 @@ class RunLog:
             dynamic_ncols=True,
             disable=not is_main,
         )
-        self.events: EventFile | None = None
-        if is_main:
-            try:
-                self.events = EventFile(run_dir / "log", hidden_from=done_steps + 1)
-            except OSError as error:
-                self.give_up_events(error)
 
     def __enter__(self) -> RunLog:
         return self
@@ -94,6 +59,7 @@ class RunLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.track(lambda tracker: tracker.finish())
         self.bar.close()
 
     def say(self, line: str) -> None:
@@ -121,25 +87,27 @@ class RunLog:
             self.scalars(number, {**values, "train/rate": rate, "train/gradient_norm": gradient_norm})
 
     def scalars(self, number: int, values: Mapping[str, float]) -> None:
-        """Write points for TensorBoard, by optimiser step."""
-        if self.events is not None:
-            try:
-                self.events.add_scalars(number, values)
-            except OSError as error:
-                self.give_up_events(error)
+        """Send points to the trackers, by optimiser step."""
+        self.track(lambda tracker: tracker.log(dict(values), step=number))
 
     def picture(self, number: int, name: str, picture: Image) -> None:
-        """Write an image for TensorBoard, (height, width, 3) uint8 RGB, by optimiser step."""
-        if self.events is not None:
-            try:
-                self.events.add_image(number, name, picture)
-            except OSError as error:
-                self.give_up_events(error)
+        """Send an image to the trackers that show some, (height, width, 3) uint8 RGB, by optimiser step."""
 
-    def give_up_events(self, error: OSError) -> None:
-        """Write no more TensorBoard events in this run, and say why."""
-        self.events = None
-        self.say(f"{self.run_dir / 'log'} cannot be written ({error.strerror}); no more curves for TensorBoard.")
+        def send(tracker: Tracker) -> None:
+            if hasattr(tracker, "log_images"):
+                tracker.log_images({name: [picture]}, step=number)
+
+        self.track(send)
+
+    def track(self, send: Callable[[Tracker], None]) -> None:
+        """Call a function with each tracker; one that fails is used no more in this run, and a line says why."""
+        for tracker in [*self.trackers]:
+            try:
+                send(tracker)
+            except Exception as error:  # each program raises errors of its own, and none may end a run
+                self.trackers.remove(tracker)
+                reason = " ".join(str(getattr(error, "strerror", None) or error).split()).rstrip(".")[:200]
+                self.say(f"The tracker {tracker.name} failed ({reason}); nothing more is sent to it.")
 
     def begin(self, config: str, history: Sequence[Mapping[str, Any]]) -> None:
         """Write the configuration and the epochs that earlier parts of the run have finished.

@@ -24,6 +24,7 @@ from vlt.train.learner import Gradient, Learner
 from vlt.train.log import RunLog
 from vlt.train.resume import Progress, ResumeState, StopRequest
 from vlt.train.setup import RunFolder, build_network, load_start, resolve_model, start_accelerator, start_text
+from vlt.train.trackers import start_trackers
 from vlt.train.validation import validate
 from vlt.types import Batch
 
@@ -45,7 +46,7 @@ def train(config: Config) -> Path:
 
     Raises:
         ConfigError: a folder, batch, precision or warm-up that cannot work; a run started with another configuration;
-            a folder that another run is using.
+            a folder that another run is using; a tracker that is not installed or cannot be started.
         DataError: data that cannot be read; a process that loads data failed.
         CheckpointError: pretrained parts or a resume state that cannot be read; a checkpoint that cannot be written.
         DivergedError: the loss is no longer finite.
@@ -206,10 +207,14 @@ class Training:
 
         Args:
             total_steps: optimiser steps of the whole run.
+
+        Raises:
+            ConfigError: a tracker cannot be started.
         """
         return RunLog(
             self.folder.path,
             is_main=self.accelerator.is_main_process,
+            trackers=start_trackers(self.accelerator, self.config, self.folder.path, done_steps=self.steps_done),
             total_steps=total_steps,
             done_steps=self.steps_done,
             every=self.config.train.log_every_steps,

@@ -41,6 +41,7 @@ HARMLESS = (
     "train.validate_every",
     "train.validate_every_steps",
     "train.save_every_steps",
+    "train.trackers",
     "train.log_every_steps",
     "train.pictures",
     "inference.batch_size",

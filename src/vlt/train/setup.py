@@ -12,6 +12,7 @@ from typing import Literal, TypeVar, cast
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
+from accelerate.tracking import get_available_trackers
 from accelerate.utils import parse_flag_from_env
 from filelock import FileLock, Timeout
 
@@ -38,8 +39,14 @@ NEW_PARTS = (*CANDIDATE_PARTS, "detector", "choice_guide")
 """Parts of a network with candidates that one without does not have."""
 SHIPPED = Path("default")
 """Value of `train.start_from` that names the model in the package."""
-RUN_ENTRIES = ("config.yaml", "history.jsonl", "log", "resume")
+RUN_ENTRIES = ("config.yaml", "history.jsonl", "log", "resume", "wandb")
 """Names of what a run writes before its first checkpoint."""
+SHARDED = {
+    "ACCELERATE_USE_FSDP": "--use_fsdp",
+    "ACCELERATE_USE_DEEPSPEED": "--use_deepspeed",
+    "ACCELERATE_USE_MEGATRON_LM": "--use_megatron_lm",
+}
+"""Environment variables by which `accelerate launch` requests that processes share the weights, and their options."""
 
 
 class RunFolder:
@@ -138,8 +145,11 @@ def start_accelerator(config: TrainConfig, views: int = 1) -> Accelerator:
         views: number of samples of one referral that must share a forward pass.
 
     Raises:
-        ConfigError: the device does not have the precision; processes and passes cannot share the batch.
+        ConfigError: the device does not have the precision; processes and passes cannot share the batch; the weights
+            are to be divided among processes; a tracker is not installed.
     """
+    refuse_sharded_weights()
+    services = installed_services(config)
     state = join_processes()
     check_precision(config.precision, state.device, "train.precision")
     if config.batch_size % views:
@@ -158,7 +168,40 @@ def start_accelerator(config: TrainConfig, views: int = 1) -> Accelerator:
     if state.device.type == "cuda":  # cuDNN's attention would prepare itself anew, for a second, for each batch shape
         torch.backends.cuda.enable_cudnn_sdp(False)
     AcceleratorState._reset_state()  # global state, which would refuse another precision in the next run
-    return Accelerator(mixed_precision=config.precision, gradient_accumulation_steps=config.accumulate)
+    return Accelerator(
+        mixed_precision=config.precision, gradient_accumulation_steps=config.accumulate, log_with=services or None
+    )
+
+
+def refuse_sharded_weights() -> None:
+    """Refuse a launch that divides the weights among processes.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    for variable, option in SHARDED.items():
+        if parse_flag_from_env(variable):
+            raise ConfigError(
+                f"accelerate launch {option} divides the weights among processes, but resume state, moving average "
+                "and validation need all of them in each; leave it out, or set distributed_type to MULTI_GPU or "
+                "MULTI_CPU in the file of `accelerate config`."
+            )
+
+
+def installed_services(config: TrainConfig) -> list[str]:
+    """Return the `train.trackers` that are programs of their own, all but TensorBoard.
+
+    Raises:
+        ConfigError: one is not installed.
+    """
+    services: list[str] = [name for name in config.trackers if name != "tensorboard"]
+    missing = sorted({*services} - {str(name) for name in get_available_trackers()})
+    if missing:
+        raise ConfigError(
+            f"train.trackers has {' and '.join(missing)}, not installed here; "
+            f"run `pip install {' '.join(missing)}`, or leave it out."
+        )
+    return services
 
 
 def load_start(path: Path | None) -> Checkpoint | None:
