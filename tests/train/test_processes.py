@@ -69,7 +69,8 @@ def history(config):
 
 @pytest.mark.slow
 def test_two_processes_make_the_run_of_one(small, tmp_path):
-    options = {"model": {"backbone": SWIN, "dropout": 0.0}, "train": {"lr": 1e-4, "log_every_steps": 1}}
+    changes = {"lr": 1e-4, "log_every_steps": 1, "validate_every_steps": 2}
+    options = {"model": {"backbone": SWIN, "dropout": 0.0}, "train": changes}
     one, two = small(tmp_path / "one", **options), small(tmp_path / "two", **options)
     train(one)
     result = launch(two, tmp_path / "ranks")

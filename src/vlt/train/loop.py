@@ -34,9 +34,10 @@ def train(config: Config) -> Path:
 
     The run's folder holds `config.yaml`, `checkpoints/` with the pointers `best` and `last`, `history.jsonl`, `log/`
     for TensorBoard, and `resume/`. A run killed at any moment and started again continues from the last saved state
-    (every `train.save_every_steps`, at the end of each epoch, before and after each validation); on a CPU it ends with
-    exactly the same parameters (up to rounding where several threads compute the word states that `train.map_cache`
-    keeps in memory). A run that fails before its first optimiser step leaves nothing behind.
+    (every `train.save_every_steps`, at the end of each epoch, before and after each validation), on as many processes
+    as it has then; on a CPU and the same number of processes it ends with exactly the same parameters (up to rounding
+    where several threads compute the word states that `train.map_cache` keeps in memory). A run that fails before its
+    first optimiser step leaves nothing behind.
 
     Args:
         config: configuration of the run.

@@ -183,8 +183,7 @@ def refuse_sharded_weights() -> None:
         if parse_flag_from_env(variable):
             raise ConfigError(
                 f"accelerate launch {option} divides the weights among processes, but resume state, moving average "
-                "and validation need all of them in each; leave it out, or set distributed_type to MULTI_GPU or "
-                "MULTI_CPU in the file of `accelerate config`."
+                "and validation need all of them in each; leave it out, there and in the file of `accelerate config`."
             )
 
 
