@@ -211,7 +211,10 @@ def refer_to_several(referral: Referral, drawing: Drawing, rng: random.Random) -
 
 
 def refer_to_none(referral: Referral, drawing: Drawing, rng: random.Random) -> Referral:
-    """Refer to a colour and noun instead of which the scene has only one: nothing in the image matches."""
+    """Refer to a colour and noun instead of which the scene has only one: nothing in the image matches.
+
+    The wording is that of objects that are there, so that it gives nothing away.
+    """
     there, objects = groups_of(drawing.scene), drawing.scene.objects
     nouns, colours = {each.noun for each in objects}, {colour for each in objects for colour in each.colours}
     absent = [
@@ -221,7 +224,7 @@ def refer_to_none(referral: Referral, drawing: Drawing, rng: random.Random) -> R
         if (noun in nouns or colour in colours) and f"{colour} {noun}" not in there
     ]
     name = rng.choice(absent)
-    return replace(with_texts(referral, name, f"the {name}"), targets=(), category=NO_CATEGORY, box=None, standing=None)
+    return replace(with_texts(referral, name), targets=(), category=NO_CATEGORY, box=None, standing=None)
 
 
 def with_texts(referral: Referral, *texts: str) -> Referral:
