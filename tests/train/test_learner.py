@@ -18,7 +18,7 @@ SWIN = {
 
 def make(config):
     torch.manual_seed(0)
-    return Learner(build_network(config), config, start_accelerator(config.train), steps_per_epoch=3)
+    return Learner(build_network(config), config, start_accelerator(config), steps_per_epoch=3)
 
 
 def batches(config, sizes):
@@ -31,7 +31,7 @@ def batches(config, sizes):
 def test_pretrained_parts_come_in_eval_mode_and_are_set_to_train(small, tmp_path):
     config = small(tmp_path)
     network = build_network(config).eval()
-    Learner(network, config, start_accelerator(config.train), steps_per_epoch=3)
+    Learner(network, config, start_accelerator(config), steps_per_epoch=3)
     assert all(module.training for module in network.modules())
 
 

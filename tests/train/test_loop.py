@@ -26,7 +26,7 @@ EVERYTHING = {
 
 def prepared(config):
     """A run that is ready to begin, without its folder."""
-    return prepare(config, start_accelerator(config.train), RunFolder(config.output_dir, is_main=False))
+    return prepare(config, start_accelerator(config), RunFolder(config.output_dir, is_main=False))
 
 
 # ---------------------------------------------------------------- what a run leaves

@@ -23,10 +23,9 @@ SCRIPT = """
 import os, sys, torch
 from vlt.config import read_config
 from vlt.train import loop
-from vlt.train.data import views_per_referral
 from vlt.train.setup import RunFolder, start_accelerator
 config = read_config(sys.argv[1])
-accelerator = start_accelerator(config.train, views_per_referral(config))
+accelerator = start_accelerator(config)
 with RunFolder(config.output_dir, is_main=accelerator.is_main_process) as folder:
     training = loop.prepare(config, accelerator, folder)
     {before}

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from vlt.checkpoint import load_checkpoint
+from vlt.config.reading import parse_config
 from vlt.errors import CheckpointError, ConfigError, DataError, VLTWarning
 from vlt.model.language import BertEncoder
 from vlt.train import data as training_data
@@ -39,12 +40,12 @@ def test_a_checkpoint_is_no_run_folder(tiny_checkpoint):
 
 def test_half_precision_needs_a_gpu(small, tmp_path):
     with pytest.raises(ConfigError, match="'fp16', which needs a GPU, but this is the CPU"):
-        start_accelerator(small(tmp_path, train={"precision": "fp16"}).train)
+        start_accelerator(small(tmp_path, train={"precision": "fp16"}))
 
 
 def test_precision_may_differ_from_run_to_run(small, tmp_path):
     for precision in ("no", "bf16", "no"):
-        assert start_accelerator(small(tmp_path, train={"precision": precision}).train).mixed_precision == precision
+        assert start_accelerator(small(tmp_path, train={"precision": precision})).mixed_precision == precision
 
 
 def test_bf16_trains_on_the_cpu(small, tmp_path):
@@ -57,14 +58,23 @@ def test_bf16_trains_on_the_cpu(small, tmp_path):
 def test_a_batch_with_fewer_samples_than_passes_is_refused_with_the_numbers(small, tmp_path):
     config = small(tmp_path, train={"batch_size": 3, "accumulate": 4})
     with pytest.raises(ConfigError, match=r"batch_size is 3, too few for 1 processes x .* 4; take at least 4"):
-        start_accelerator(config.train)
+        start_accelerator(config)
+
+
+def test_batch_normalisation_of_the_reference_network_needs_two_samples_in_a_pass(small, tmp_path):
+    model = {"name": "reference", "words": {"source": "hash", "dim": 8}}
+    train = {"batch_size": 3, "accumulate": 2}
+    data = {"name": "synthetic"}
+    config = parse_config({"model": model, "data": data, "train": train, "output_dir": str(tmp_path)}, "here")
+    with pytest.raises(ConfigError, match=r"batch_size is 3, too few for .* x 2 samples for batch normalisation; take"):
+        start_accelerator(config)
 
 
 def test_processes_count_in_sharing_a_batch(small, tmp_path, monkeypatch):
     state = SimpleNamespace(num_processes=3, device=torch.device("cpu"))
     monkeypatch.setattr(setup, "PartialState", lambda **_: state)
     with pytest.raises(ConfigError, match=r"batch_size is 2, too few for 3 processes x .* or use fewer processes"):
-        start_accelerator(small(tmp_path, train={"batch_size": 2}).train)
+        start_accelerator(small(tmp_path, train={"batch_size": 2}))
 
 
 @pytest.mark.parametrize(("variable", "option"), setup.SHARDED.items())
@@ -78,11 +88,11 @@ def test_a_launch_that_divides_the_weights_is_refused(small, tmp_path, monkeypat
 def test_a_run_on_cuda_does_without_the_attention_that_prepares_itself_for_each_shape(small, tmp_path, monkeypatch):
     enabled = []
     monkeypatch.setattr(torch.backends.cuda, "enable_cudnn_sdp", enabled.append)
-    start_accelerator(small(tmp_path).train)
+    start_accelerator(small(tmp_path))
     assert enabled == []
     state = SimpleNamespace(num_processes=1, device=torch.device("cuda"))
     monkeypatch.setattr(setup, "PartialState", lambda **_: state)
-    start_accelerator(small(tmp_path).train)
+    start_accelerator(small(tmp_path))
     assert enabled == [False]
 
 

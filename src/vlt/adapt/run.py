@@ -27,7 +27,6 @@ from vlt.evaluate.evaluation import evaluate
 from vlt.evaluate.report import Provenance, Report
 from vlt.infer.torch_engine import torch_predictor
 from vlt.model.vlt import VLT
-from vlt.train.data import views_per_referral
 from vlt.train.learner import Learner
 from vlt.train.loop import Training
 from vlt.train.memory import peak_memory
@@ -138,7 +137,7 @@ def train_head(start: Checkpoint, data: AdaptData, config: Config, work: Path) -
             stack.enter_context(patch_environment(accelerate_use_cpu="true"))
         elif device.type == "cuda":
             torch.cuda.set_device(device)
-        accelerator = start_accelerator(config.train, views_per_referral(config))
+        accelerator = start_accelerator(config)
         folder = stack.enter_context(RunFolder(config.output_dir, is_main=True))
         found = RepeatedData(data.train, data.held_out, start.text, data.fingerprint)
         set_seed(config.seed)

@@ -20,7 +20,6 @@ from vlt.doctor.diagnosis import Diagnosis, counted, sized
 from vlt.model.build import build_model
 from vlt.model.pretrained import SkipInitialisation
 from vlt.model.vlt import VLT
-from vlt.train.data import views_per_referral
 from vlt.train.memory import machine_memory
 from vlt.train.setup import freeze_untrained, join_processes, start_accelerator
 
@@ -67,7 +66,7 @@ def check_devices(config: Config, diagnosis: Diagnosis) -> Accelerator | None:
         )
     return diagnosis.attempt(
         "devices",
-        lambda: start_accelerator(config.train, views_per_referral(config)),
+        lambda: start_accelerator(config),
         "change train.batch_size, train.accumulate or train.precision",
     )
 

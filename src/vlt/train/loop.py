@@ -19,7 +19,7 @@ from vlt.checkpoint.write import save_checkpoint
 from vlt.config.reading import dump_config
 from vlt.config.run import Config
 from vlt.errors import DataError, DivergedError, TrainingError
-from vlt.train.data import TrainData, load_data, views_per_referral
+from vlt.train.data import TrainData, load_data
 from vlt.train.learner import Gradient, Learner
 from vlt.train.log import RunLog
 from vlt.train.resume import Progress, ResumeState, StopRequest
@@ -53,7 +53,7 @@ def train(config: Config) -> Path:
         DivergedError: the loss is no longer finite.
         TrainingError: the resume state cannot be written; the run was stopped by a signal.
     """
-    accelerator = start_accelerator(config.train, views_per_referral(config))
+    accelerator = start_accelerator(config)
     with RunFolder(config.output_dir, is_main=accelerator.is_main_process) as folder:
         prepare(config, accelerator, folder).run()
     accelerator.end_training()

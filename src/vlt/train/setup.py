@@ -29,6 +29,7 @@ from vlt.model.precision import check_precision
 from vlt.model.pretrained import resolve_architecture
 from vlt.model.vlt import VLT
 from vlt.text.reader import TextReader, TokenReader, build_text
+from vlt.train.data import views_per_referral
 from vlt.train.feature_cache import CachedBackbone, CachedDetector, CachedLanguage, ImageKeys
 
 ModelT = TypeVar("ModelT", bound=ReferenceConfig | VLTConfig)
@@ -137,39 +138,42 @@ def join_processes() -> PartialState:
     return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available())
 
 
-def start_accelerator(config: TrainConfig, views: int = 1) -> Accelerator:
+def start_accelerator(config: Config) -> Accelerator:
     """Create the `Accelerator` for the device, processes, precision and accumulation of a run.
 
     Args:
-        config: configuration of training.
-        views: number of samples of one referral that must share a forward pass.
+        config: configuration of the run.
 
     Raises:
         ConfigError: the device does not have the precision; processes and passes cannot share the batch; the weights
             are to be divided among processes; a tracker is not installed.
     """
     refuse_sharded_weights()
-    services = installed_services(config)
+    train, views = config.train, views_per_referral(config)
+    services = installed_services(train)
     state = join_processes()
-    check_precision(config.precision, state.device, "train.precision")
-    if config.batch_size % views:
-        below = config.batch_size // views * views
+    check_precision(train.precision, state.device, "train.precision")
+    if train.batch_size % views:
+        below = train.batch_size // views * views
         raise ConfigError(
-            f"train.batch_size is {config.batch_size}, not a multiple of {views}, the samples per referral for "
+            f"train.batch_size is {train.batch_size}, not a multiple of {views}, the samples per referral for "
             f"loss.contrast; take {f'{below} or {below + views}' if below else views}."
         )
-    parts = state.num_processes * config.accumulate * views
-    if config.batch_size < parts:
-        contrasted = f" x {views} samples per referral for loss.contrast" if views > 1 else ""
+    least, needed = views, "samples per referral for loss.contrast"
+    if views == 1 and isinstance(config.model, ReferenceConfig):
+        least, needed = 2, "samples for batch normalisation"
+    parts = state.num_processes * train.accumulate * least
+    if train.batch_size < parts:
         raise ConfigError(
-            f"train.batch_size is {config.batch_size}, too few for {state.num_processes} processes x "
-            f"train.accumulate {config.accumulate}{contrasted}; take at least {parts}, or use fewer processes."
+            f"train.batch_size is {train.batch_size}, too few for {state.num_processes} processes x train.accumulate "
+            f"{train.accumulate}{f' x {least} {needed}' if least > 1 else ''}; take at least {parts}, or use fewer "
+            "processes."
         )
     if state.device.type == "cuda":  # cuDNN's attention would prepare itself anew, for a second, for each batch shape
         torch.backends.cuda.enable_cudnn_sdp(False)
     AcceleratorState._reset_state()  # global state, which would refuse another precision in the next run
     return Accelerator(
-        mixed_precision=config.precision, gradient_accumulation_steps=config.accumulate, log_with=services or None
+        mixed_precision=train.precision, gradient_accumulation_steps=train.accumulate, log_with=services or None
     )
 
 
