@@ -121,7 +121,7 @@ def test_a_configuration_that_cannot_be_read_exits_with_2(configure, doctor):
 @pytest.mark.parametrize(
     ("changes", "subject", "sentence"),
     [
-        ({"batch_size": 3, "accumulate": 2}, "devices", "train.batch_size is 3, not a multiple of 2"),
+        ({"batch_size": 3, "accumulate": 4}, "devices", "train.batch_size is 3, too few for 1 processes"),
         ({"precision": "fp16"}, "devices", "train.precision is 'fp16', which needs a GPU"),
         ({"batch_size": 6}, "training", "has 4 referrals, too few for train.batch_size, 6"),
         ({"schedule": {"warmup_steps": 9}}, "training", "warmup_steps is 9, but the run has only 2 steps"),
