@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vlt.metrics import (
@@ -259,6 +259,7 @@ def test_contours_agree_up_to_the_reach_and_no_farther():
 
 @settings(deadline=None, max_examples=60)
 @given(pair=blocky_pairs(), reach=st.integers(0, 9))
+@example(pair=(np.ones((1, 1), bool), np.zeros((1, 1), bool)), reach=2)  # a reach of more than twice the width
 def test_the_share_near_a_contour_equals_its_brute_force_twin(pair, reach):
     contour, other = pair
     if not contour.any():

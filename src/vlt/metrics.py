@@ -286,8 +286,8 @@ def share_near(contour: Mask, other: Mask, reach: int) -> float:
     """
     width = other.shape[1]
     columns = np.arange(width, dtype=np.int32)
-    before = np.maximum.accumulate(np.where(other, columns, -2 * width), axis=1)
-    after = np.minimum.accumulate(np.where(other, columns, 3 * width)[:, ::-1], axis=1)[:, ::-1]
+    before = np.maximum.accumulate(np.where(other, columns, -1 - reach), axis=1)
+    after = np.minimum.accumulate(np.where(other, columns, width + reach)[:, ::-1], axis=1)[:, ::-1]
     gaps = np.pad(np.minimum(columns - before, after - columns), ((reach, reach), (0, 0)), constant_values=reach + 1)
     rows, positions = np.nonzero(contour)
     near = np.zeros(len(rows), dtype=bool)
