@@ -112,6 +112,21 @@ def wait_for(browser, holds):
     assert holds(status(browser)), status(browser)
 
 
+def refuses_to_load(browser, folder, message, *, script=""):
+    """Open a page in a tab of its own, after a script; it must say what `message` matches, and find nothing."""
+    server = serve(folder)
+    browser.switch_to.new_window("tab")
+    browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
+    browser.get(f"http://localhost:{server.server_port}/")
+    with pytest.raises(AssertionError, match=message):
+        wait_for(browser, lambda text: text.startswith("Ready"))
+    assert not browser.find_element(By.ID, "find").is_enabled()
+    browser.close()
+    browser.switch_to.window(browser.window_handles[0])
+    server.shutdown()
+    server.server_close()
+
+
 def show(browser, photo):
     browser.find_element(By.ID, "file").send_keys(str(photo))
     wait_for(browser, lambda text: text.startswith("Photo encoded"))
@@ -168,18 +183,8 @@ def test_a_visitor_is_told_what_is_wrong(visitor, tmp_path):
 
 def test_a_browser_without_simd_is_told_so(page, chromium):
     """WebAssembly.validate of Chromium is replaced by one that knows no SIMD."""
-    server = serve(page)
-    chromium.switch_to.new_window("tab")
-    without = {"source": "WebAssembly.validate = () => false;"}
-    chromium.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", without)
-    chromium.get(f"http://localhost:{server.server_port}/")
-    with pytest.raises(AssertionError, match=r"This browser has no WebAssembly SIMD; use a current Firefox, Chrome"):
-        wait_for(chromium, lambda text: text.startswith("Ready"))
-    assert not chromium.find_element(By.ID, "find").is_enabled()
-    chromium.close()
-    chromium.switch_to.window(chromium.window_handles[0])
-    server.shutdown()
-    server.server_close()
+    message = r"This browser has no WebAssembly SIMD; use a current Firefox, Chrome"
+    refuses_to_load(chromium, page, message, script="WebAssembly.validate = () => false;")
 
 
 def test_the_last_photo_chosen_is_the_one_that_is_answered_about(visitor, tmp_path):
@@ -199,16 +204,7 @@ def test_files_that_lack_or_differ_are_named(page, chromium, tmp_path):
     copied = tmp_path / "copied"
     shutil.copytree(page, copied)
     (copied / "model" / "outline.onnx").write_bytes(b"short")
-    server = serve(copied)
-    chromium.switch_to.new_window("tab")
-    chromium.get(f"http://localhost:{server.server_port}/")
-    with pytest.raises(AssertionError, match=r"cannot be loaded: The file model/outline\.onnx is incomplete \(5 of"):
-        wait_for(chromium, lambda text: text.startswith("Ready"))
-    assert not chromium.find_element(By.ID, "find").is_enabled()
-    chromium.close()
-    chromium.switch_to.window(chromium.window_handles[0])
-    server.shutdown()
-    server.server_close()
+    refuses_to_load(chromium, copied, r"cannot be loaded: The file model/outline\.onnx is incomplete \(5 of")
 
 
 def test_an_export_needs_a_free_folder_and_a_network_that_the_page_runs(tiny_checkpoint, tmp_path):
