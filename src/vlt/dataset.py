@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from vlt.config.data import DataConfig, ReferDataConfig
+from vlt.config.data import DataConfig, ReferDataConfig, ShardsDataConfig
 from vlt.data.prepared import annotation_folder, images_of_other_splits, read_prepared
 from vlt.data.referrals import without_blanks
+from vlt.data.shards import read_index, read_shards
 from vlt.errors import ConfigError, DataError, VLTWarning
 from vlt.types import NO_CATEGORY, Referral, Referrals
 
@@ -34,20 +35,14 @@ def load_referrals(config: DataConfig, split: str) -> Referrals:
     """
     if isinstance(config, ReferDataConfig):
         referrals = read_prepared(config.root, config.dataset, split, config.images)
-        if split != config.train_split:
-            return referrals
-        mixed = mix(drop_held_out(referrals, config), config)
-        kept, blank = without_blanks(mixed)
-        name = f"{config.dataset}/{split}"
-        if not mixed:
-            raise DataError(f"{name} has nothing to train on: data.hold_out leaves out every referral; shorten it.")
-        if not kept:
-            raise DataError(f"{name} has no expression to train on: all {blank} are blank; run `vlt prepare` again.")
-        if blank:
-            empty = len(mixed) - len(kept)
-            message = f"{name}: {blank} blank expressions were left out, and {empty} referrals with only these."
-            warnings.warn(VLTWarning(message), stacklevel=2)
-        return kept
+        if split == config.train_split:
+            return drop_blanks(mix(drop_held_out(referrals, config), config), config)
+        return referrals
+    if isinstance(config, ShardsDataConfig):
+        is_train = split == config.train_split
+        capacity = config.streams * config.window if is_train else 1
+        referrals = read_shards(config.root, config.dataset, split, capacity=capacity)
+        return drop_blanks(referrals, config) if is_train else referrals
     from vlt.synth.shapes import SyntheticReferrals  # noqa: PLC0415 (prepared data do not need the grammar)
 
     scenes = {config.train_split: config.train_scenes, config.val_split: config.val_scenes}
@@ -65,6 +60,25 @@ def load_referrals(config: DataConfig, split: str) -> Referrals:
         several=config.several,
         absent=config.absent,
     )
+
+
+def drop_blanks(referrals: list[Referral], config: ReferDataConfig | ShardsDataConfig) -> list[Referral]:
+    """Leave blank expressions out of the training split, and referrals with only these; warns with both numbers.
+
+    Raises:
+        DataError: nothing is left.
+    """
+    kept, blank = without_blanks(referrals)
+    name = f"{config.dataset}/{config.train_split}"
+    if not referrals:
+        raise DataError(f"{name} has nothing to train on: data.hold_out leaves out every referral; shorten it.")
+    if not kept:
+        raise DataError(f"{name} has no expression to train on: all {blank} are blank; run `vlt prepare` again.")
+    if blank:
+        empty = len(referrals) - len(kept)
+        message = f"{name}: {blank} blank expressions were left out, and {empty} referrals with only these."
+        warnings.warn(VLTWarning(message), stacklevel=3)
+    return kept
 
 
 def mix(referrals: list[Referral], config: ReferDataConfig) -> list[Referral]:
@@ -143,6 +157,8 @@ def category_names(config: DataConfig) -> tuple[str, ...]:
         The names by `Referral.category`; none if `prepare.json` is missing or has none, as in data sets prepared by
         the original's script.
     """
+    if isinstance(config, ShardsDataConfig):
+        return read_index(config.root, config.dataset).categories
     if not isinstance(config, ReferDataConfig):
         from vlt.synth.shapes import OUTLINES  # noqa: PLC0415 (prepared data do not need the grammar)
 

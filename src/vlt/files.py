@@ -95,11 +95,11 @@ LFS_POINTER = b"version https://git-lfs"
 """Beginning of the small text file that stands for a large one in a repository cloned without Git LFS."""
 
 
-def refuse_pointer(path: Path, content: bytes) -> None:
+def refuse_pointer(path: Path | str, content: bytes) -> None:
     """Check that a file of a data set is the file itself and not a pointer of Git LFS.
 
     Args:
-        path: path of the file.
+        path: path or URL of the file.
         content: its content, or the beginning of it.
 
     Raises:

@@ -20,6 +20,7 @@ Data flow:
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,13 +81,32 @@ class Standing:
     rank: int
 
 
+class PackedImage(ABC):
+    """An image inside a file that holds many; hashable, and equal for all referrals to it.
+
+    Attributes:
+        name: its path before it was packed: the name of its folder and its own.
+    """
+
+    __slots__ = ()
+    name: str
+
+    @abstractmethod
+    def read(self) -> bytes:
+        """Read the image file.
+
+        Raises:
+            DataError: the file that holds it is missing or damaged.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Referral:
     """Expressions about one image, and the objects they refer to: one, several, or none.
 
     Attributes:
         ref_id: unique within a data set.
-        image: path of the image, or its pixels if it was drawn in memory.
+        image: path of the image; an image inside a larger file; or its pixels if it was drawn in memory.
         targets: the mask of each object referred to; empty: nothing in the image matches the expressions.
         expressions: at least one.
         category: index of the target's category, 0-based and contiguous; `NO_CATEGORY` for none or an unknown one.
@@ -96,7 +116,7 @@ class Referral:
     """
 
     ref_id: int
-    image: Path | Image
+    image: Path | PackedImage | Image
     targets: tuple[Target, ...]
     expressions: tuple[Expression, ...]
     category: int = 0

@@ -1,12 +1,14 @@
 """`vlt prepare`: what is typed reaches the functions, and their reports reach stdout."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from parquet_fixture import image_row, object_row, ref_row, write_images, write_rows
 from PIL import Image as PILImage
+from shards_fixture import write_set
 
 from vlt.cli import main
 
@@ -237,7 +239,7 @@ def test_parquet_of_mixed_layouts_or_without_pyarrow(tmp_path, monkeypatch):
     result = prepare("parquet", tmp_path / "data", "--output-dir", tmp_path / "out", "--name", "my")
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
     assert "name the files of one data set." in result.stderr
-    monkeypatch.setattr("vlt.prepare.parquet_files.find_spec", lambda name: None)
+    monkeypatch.setattr("vlt.data.shards.find_spec", lambda name: None)
     result = prepare("parquet", tmp_path / "data", "--output-dir", tmp_path / "out", "--name", "my")
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert '`pip install "vlt[parquet]"` adds it.' in result.stderr
@@ -256,3 +258,52 @@ def test_cvat(instances):
     assert result.stdout.startswith("cv: refs / images / sentences")
     [entry] = json.loads((instances / "out/anns/cv/train.json").read_text())
     assert (entry["bbox"], entry["sentences"][0]["sent"]) == ([10, 20, 30, 40], "red one")
+
+
+# ---------------------------------------------------------------- shards
+
+
+@pytest.fixture
+def run(tiny_config, tmp_path):
+    """A configuration file of a run of seconds on a prepared set."""
+    values = {**tiny_config.model_dump(mode="json"), "data": write_set(tmp_path, train=6, val=2)}
+    values["output_dir"] = str(tmp_path / "run")
+    path = tmp_path / "config.yaml"
+    path.write_text(json.dumps(values))
+    return path
+
+
+def test_shards_of_a_configuration_can_be_trained_on_and_tested(run, tmp_path):
+    written = prepare("shards", run, "--output-dir", tmp_path / "shards", "--shards", 2)
+    assert written.exit_code == 0, written.stderr
+    *lines, hint = written.stdout.splitlines()
+    assert lines == [
+        "train: 12 referrals to 6 photos in 2 shards",
+        "val: 4 referrals to 2 photos in 2 shards",
+        f"written to {tmp_path / 'shards' / 'squares'}",
+    ]
+    setting = hint.removeprefix("To train on them: --set '").removesuffix("'")
+    assert setting == f"data={{name: shards, root: {tmp_path / 'shards'}, dataset: squares}}"
+    shutil.rmtree(tmp_path / "images")
+    trained = CliRunner().invoke(main, ["train", str(run), "--set", setting])
+    assert trained.exit_code == 0, trained.stderr
+    tested = CliRunner().invoke(main, ["test", str(run), "--set", setting, "--output", str(tmp_path / "val.json")])
+    assert tested.exit_code == 0, tested.stderr
+    report = json.loads((tmp_path / "val.json").read_text())
+    assert (report["provenance"]["dataset"], report["scores"]["count"]) == ("squares", 6)
+
+
+def test_shards_of_a_split_that_does_not_exist(run, tmp_path):
+    written = prepare("shards", run, "--output-dir", tmp_path / "shards", "--shards", 2, "--split", "testA")
+    assert written.exit_code == 1
+    assert written.stderr.startswith("error: There is no ")
+    assert not (tmp_path / "shards").exists()
+
+
+def test_composed_scenes_cannot_be_written_as_shards(run, tmp_path):
+    sentence = "data.compose makes new scenes in each epoch, which shards cannot hold; set it to null."
+    scenes = "data.compose={instances: instances.json, images: images}"
+    options = ["--set", scenes, "--set", "train.by_photo=true", "--output-dir", tmp_path / "shards", "--shards", 2]
+    written = prepare("shards", run, *options)
+    assert written.exit_code == 2
+    assert written.stderr == f"error: {sentence}\n"

@@ -121,7 +121,7 @@ def test_unknown_keys(changes, sentence):
             "model.backbone.name is 'resnet'; known: darknet53, swin, dinov2",
         ),
         ({"model": {"language": {"hidden_dim": 3}}}, "model.language.name is None; known: gru, bert"),
-        ({"data": {"name": "coco"}}, "data.name is 'coco'; known: refer, synthetic"),
+        ({"data": {"name": "coco"}}, "data.name is 'coco'; known: refer, shards, synthetic"),
         ({"train": {"optimizer": "sgd"}}, "'train.optimizer' is 'sgd': input should be 'adamw' or 'adam'"),
     ],
 )

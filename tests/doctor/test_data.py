@@ -8,9 +8,17 @@ from PIL import Image
 
 from vlt.data import prepared as prepared_sets
 from vlt.data.masks import encode_rle
-from vlt.data.prepared import annotation_folder, mask_files, mask_folder, read_content, write_prepared
+from vlt.data.prepared import (
+    annotation_folder,
+    mask_files,
+    mask_folder,
+    read_content,
+    read_prepared,
+    write_prepared,
+)
 from vlt.doctor import data as data_checks
 from vlt.errors import DataError
+from vlt.prepare.shards import write_shards
 from vlt.types import Expression, Referral
 
 
@@ -138,3 +146,42 @@ def test_masks_in_files_of_their_own_are_those_of_the_split(add_split, prepared,
     assert mask_files(tmp_path, "mine", "train") == []  # all of it in one file
     add_split("pngs", {"train": ["1.png", "2.png"], "val": ["3.png"]}, tmp_path / "images", generate_mask=True)
     assert mask_files(tmp_path, "pngs", "val") == [mask_folder(tmp_path, "pngs") / "3.png"]
+
+
+# ---------------------------------------------------------------- shards
+
+
+@pytest.fixture
+def shards(prepared, tmp_path):
+    """The prepared set in two shards per split, as a section `data`."""
+    images = tmp_path / "images"
+    splits = {split: read_prepared(tmp_path, "mine", split, images) for split in ("train", "val")}
+    write_shards(tmp_path / "shards", "mine", splits, shards=2)
+    return {"name": "shards", "root": str(tmp_path / "shards"), "dataset": "mine"}
+
+
+def test_shards_are_counted_and_the_first_photo_of_each_is_opened(configure, shards, examined, found, results):
+    _, diagnosis = examined(configure(data=shards), "--quick")
+    assert found(diagnosis, severity="error") == []
+    assert results(diagnosis)["data"].splitlines() == [
+        "train: 4 referrals, 8 expressions, 4 photos, 2 shards",
+        "val: 2 referrals, 4 expressions, 2 photos, 2 shards",
+    ]
+    assert results(diagnosis)["photos"].startswith("train: 2 opened, the first of each shard, 0 unreadable")
+
+
+def test_a_missing_shard_does_not_hide_a_damaged_one_of_the_other_split(configure, shards, examined, found, tmp_path):
+    (tmp_path / "shards" / "mine" / "train-00001-of-00002.parquet").unlink()
+    (tmp_path / "shards" / "mine" / "val-00000-of-00002.parquet").write_bytes(b"damaged")
+    _, diagnosis = examined(configure(data=shards), "--quick")
+    assert [finding["subject"] for finding in found(diagnosis, severity="error")] == ["data train", "data val"]
+
+
+def test_photos_of_shards_in_two_splits_are_found(configure, prepared, examined, found, tmp_path):
+    splits = {split: read_prepared(tmp_path, "mine", "train", tmp_path / "images") for split in ("train", "val")}
+    write_shards(tmp_path / "shards", "mine", splits, shards=1)
+    _, diagnosis = examined(
+        configure(data={"name": "shards", "root": str(tmp_path / "shards"), "dataset": "mine"}), "--quick"
+    )
+    [finding] = found(diagnosis, subject="data leakage")
+    assert finding["sentence"].startswith("4 of the 4 photos of val are also in train: images/1.png")

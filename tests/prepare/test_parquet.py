@@ -501,7 +501,7 @@ def test_a_file_that_is_given_twice_is_read_once(refs):
 
 
 def test_without_pyarrow_the_sentence_names_the_extra(refs, monkeypatch):
-    monkeypatch.setattr("vlt.prepare.parquet_files.find_spec", lambda name: None)
+    monkeypatch.setattr("vlt.data.shards.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r'pyarrow, which is not installed; `pip install "vlt\[parquet\]"` adds it\.'):
         prepare(refs)
 

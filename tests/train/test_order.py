@@ -1,20 +1,13 @@
 import multiprocessing
-from itertools import chain
+from itertools import chain, pairwise
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlt.train.data import (
-    RunBatches,
-    RunSamples,
-    epoch_order,
-    group_by_image,
-    load_data,
-    micro_batches,
-    repeat_views,
-)
+from vlt.train.data import RunBatches, RunSamples, load_data
+from vlt.train.order import epoch_order, group_by_image, micro_batches, repeat_views, streamed_order
 
 
 def test_order_is_a_permutation_that_depends_on_seed_and_epoch_only():
@@ -136,3 +129,69 @@ def test_the_processes_that_load_live_as_long_as_the_run(small, tmp_path):
         next(steps)
     assert {process.pid for process in multiprocessing.active_children()} == first
     steps.close()
+
+
+# ---------------------------------------------------------------- shards
+
+
+@given(
+    st.lists(st.integers(1, 9), min_size=1, max_size=12),
+    st.integers(1, 9),
+    st.integers(1, 4),
+    st.integers(1, 12),
+    st.booleans(),
+)
+def test_a_streamed_order_is_a_permutation_that_depends_on_seed_and_epoch_only(
+    lengths, streams, window, batch_size, by_photo
+):
+    blocks = [block for block, length in enumerate(lengths) for _ in range(length)]
+    images = [index // 2 for index in range(len(blocks))] if by_photo else None
+    options = {"streams": streams, "window": window, "batch_size": batch_size}
+    orders = [streamed_order(blocks, images, seed=0, epoch=epoch, **options) for epoch in (0, 0, 1)]
+    assert orders[0] == orders[1]
+    assert sorted(orders[0]) == sorted(orders[2]) == list(range(len(blocks)))
+
+
+def test_streamed_epochs_differ():
+    blocks = [index // 10 for index in range(200)]
+    options = {"seed": 0, "streams": 2, "window": 2, "batch_size": 4}
+    assert streamed_order(blocks, None, epoch=0, **options) != streamed_order(blocks, None, epoch=1, **options)
+
+
+@pytest.mark.parametrize(("world", "accumulate"), [(1, 1), (2, 1), (4, 1), (2, 2), (4, 2)])
+def test_processes_read_blocks_of_their_own(world, accumulate):
+    blocks = [index // 5 for index in range(800)]
+    order = streamed_order(blocks, None, seed=0, epoch=0, streams=8, window=2, batch_size=16)
+    read = [
+        {blocks[index] for batch in micro_batches(order, batch_size=16, accumulate=accumulate, rank=rank, world=world)
+         for index in batch}
+        for rank in range(world)
+    ]  # fmt: skip
+    assert sum(map(len, read)) - len(set.union(*read)) <= 8, "a block at the end of a stream may be divided"
+
+
+@pytest.mark.parametrize("by_photo", [False, True])
+def test_few_blocks_are_in_use_at_a_time(by_photo):
+    blocks = [index // 20 for index in range(1600)]
+    images = [index // 4 for index in range(1600)] if by_photo else None
+    streams, window = 4, 3
+    order = streamed_order(blocks, images, seed=0, epoch=0, streams=streams, window=window, batch_size=8)
+    first, last = {}, {}
+    for place, index in enumerate(order):
+        first.setdefault(blocks[index], place)
+        last[blocks[index]] = place
+    most = max(sum(first[block] <= place <= last[block] for block in first) for place in range(len(order)))
+    assert most <= streams * (window + 1)
+    begun = [sum(place <= 200 + 8 * step for place in first.values()) for step in range(100)]
+    assert max(after - before for before, after in pairwise(begun)) <= window + 1, "not all at once"
+
+
+def test_samples_of_a_window_are_mixed_and_those_of_a_photo_stay_together_where_wanted():
+    blocks = [index // 20 for index in range(800)]
+    images = [index // 4 for index in range(800)]
+    options = {"seed": 0, "epoch": 0, "streams": 1, "window": 4, "batch_size": 8}
+    mixed = streamed_order(blocks, None, **options)
+    together = streamed_order(blocks, images, **options)
+    neighbours = [sum(images[one] == images[other] for one, other in pairwise(order)) for order in (mixed, together)]
+    assert neighbours[0] < 60
+    assert neighbours[1] > 590

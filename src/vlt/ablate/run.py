@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from vlt.ablate.study import Planned, Study
 from vlt.ablate.table import RESULT, read_result
 from vlt.checkpoint.write import source_commit
+from vlt.config.data import dataset_name
 from vlt.dataset import load_referrals
 from vlt.errors import ConfigError, DivergedError
 from vlt.evaluate.evaluation import evaluate
@@ -104,7 +105,7 @@ def train_and_evaluate(planned: Planned) -> None:
         protocol=planned.config.evaluate.protocol,
         workers=planned.config.train.workers,
         provenance=Provenance(
-            dataset=data.dataset if data.name == "refer" else data.name,
+            dataset=dataset_name(data),
             split=data.val_split,
             checkpoint=str(planned.folder),
             commit=source_commit(),

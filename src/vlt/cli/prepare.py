@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vlt.cli.shell import PATH, Shell, examples
+from vlt.cli.shell import PATH, Shell, examples, set_option
 
 if TYPE_CHECKING:
     from vlt.prepare.record_set import Form
@@ -275,6 +275,39 @@ def parquet(data: tuple[Path, ...], **given: Any) -> None:
     from vlt.prepare.parquet import prepare_parquet
 
     click.echo(str(prepare_parquet(data, **given)))
+
+
+@prepare.command(
+    "shards",
+    epilog=examples("vlt prepare shards configs/swin_refcoco.yaml --output-dir shards --shards 64 --split testA"),
+)
+@click.argument("config", type=PATH)
+@set_option
+@click.option("--output-dir", type=PATH, required=True, help="Folder in which the folder NAME is made.")
+@click.option("--name", help="Name of the data set.  [default: as in CONFIG]")
+@click.option("--shards", type=click.IntRange(1, 99_999), required=True, help="Number of files per split.")
+@click.option("--split", "splits", multiple=True, help="Split to write beside the two of CONFIG; may be repeated.")
+def prepare_shards_command(
+    config: Path, assignments: tuple[str, ...], output_dir: Path, name: str | None, shards: int, splits: tuple[str, ...]
+) -> None:
+    """Write the data of a configuration, with their photos, as Parquet shards.
+
+    The training split has what `vlt train CONFIG` trains on: with data.mixed_with, and without what data.hold_out
+    leaves out. Shards are read from a disk or a URL while training (data: {name: shards}).
+    """
+    from vlt.config.data import ReferDataConfig, dataset_name
+    from vlt.config.reading import read_config
+    from vlt.dataset import category_names, load_referrals
+    from vlt.errors import ConfigError
+    from vlt.prepare.shards import write_shards
+
+    data = read_config(config, assignments).data
+    if isinstance(data, ReferDataConfig) and data.compose is not None:
+        raise ConfigError("data.compose makes new scenes in each epoch, which shards cannot hold; set it to null.")
+    name = name or dataset_name(data)
+    read = {split: load_referrals(data, split) for split in dict.fromkeys((data.train_split, data.val_split, *splits))}
+    click.echo(str(write_shards(output_dir, name, read, shards=shards, categories=category_names(data))))
+    click.echo(f"To train on them: --set 'data={{name: shards, root: {output_dir}, dataset: {name}}}'")
 
 
 def echo_prepared(form: Form, data: tuple[Path, ...], given: dict[str, Any]) -> None:

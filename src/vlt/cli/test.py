@@ -106,6 +106,7 @@ def test(
     what was used. Several splits write several files, with the split in their names. Several processes
     (`accelerate launch -m vlt test CONFIG`) share the expressions; the scores are those of one.
     """
+    from vlt.config.data import dataset_name
     from vlt.config.model import VLTConfig
     from vlt.config.reading import override, parse_config, read_config
 
@@ -161,7 +162,7 @@ def test(
             workers=run.train.workers,
             progress=True,
             provenance=Provenance(
-                dataset=run.data.dataset if run.data.name == "refer" else run.data.name,
+                dataset=dataset_name(run.data),
                 split=split,
                 checkpoint=name,
                 commit=source_commit(),

@@ -5,7 +5,14 @@ unknown key is refused with the nearest known one; values that contradict each o
 built.
 """
 
-from vlt.config.data import ComposeConfig, DataConfig, ReferDataConfig, SyntheticDataConfig
+from vlt.config.data import (
+    ComposeConfig,
+    DataConfig,
+    ReferDataConfig,
+    ShardsDataConfig,
+    SyntheticDataConfig,
+    dataset_name,
+)
 from vlt.config.inference import InferenceConfig
 from vlt.config.model import (
     BackboneConfig,
@@ -57,12 +64,14 @@ __all__ = [
     "ReferDataConfig",
     "ReferenceConfig",
     "ScheduleConfig",
+    "ShardsDataConfig",
     "SwinConfig",
     "SyntheticDataConfig",
     "TrainConfig",
     "VLTConfig",
     "WordsConfig",
     "configure",
+    "dataset_name",
     "dump_config",
     "is_original",
     "override",

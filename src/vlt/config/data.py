@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from vlt.config.section import Fraction, LocalPath, NonNegative, Positive, Section, Text
+from vlt.config.section import Fraction, LocalPath, NonNegative, PathOrName, Positive, Section, Text
 
 Cue: TypeAlias = Literal["category", "colour", "clothes", "position", "ordinal", "size", "relation", "negation"]
 """Cues: the kinds of information that an expression gives about its object, see `vlt.text.cues`."""
@@ -78,6 +78,38 @@ class ReferDataConfig(Section):
     """Train on composed scenes too; null: on the prepared data only. Requires `train.by_photo`."""
 
 
+class ShardsDataConfig(Section):
+    """Shards, as written by `vlt prepare shards`; photos are read while training, from a disk or a URL."""
+
+    name: Literal["shards"] = "shards"
+    """Selects shards."""
+    root: PathOrName
+    """The folder with the data set's folder in it, or a URL of any file system that the package `fsspec` knows, such as
+    https://..., hf://datasets/OWNER/NAME or s3://BUCKET."""
+    dataset: Text
+    """Name of the data set's folder under `root`."""
+    train_split: Text = "train"
+    """Split that is trained on."""
+    val_split: Text = "val"
+    """Split that is validated on."""
+    streams: Positive = 8
+    """Parts of the training data that are read side by side; each batch has samples of all of them. Where it is a
+    multiple of the number of processes times `train.accumulate`, no photo is read by two processes in an epoch."""
+    window: Positive = 8
+    """Row groups of a stream whose samples are mixed; more mix better and take more memory, about 4 MB for each row
+    group of each stream."""
+    flip: Fraction = 0.0
+    """Augmentation, as for prepared data: probability of flipping a training image horizontally."""
+    chatter: Fraction = 0.0
+    """Augmentation, as for prepared data: probability of adding uninformative words to a training expression."""
+    details: Fraction = 0.0
+    """Augmentation, as for prepared data: probability of adding details to an expression that nothing matches."""
+    slips: Fraction = 0.0
+    """Augmentation, as for prepared data: probability of a slip of the pen in a training expression."""
+    light: Fraction = 0.0
+    """Augmentation, as for prepared data: probability of changing the brightness slightly."""
+
+
 class SyntheticDataConfig(Section):
     """Scenes of coloured shapes, drawn in memory from a seed."""
 
@@ -116,4 +148,9 @@ class SyntheticDataConfig(Section):
     """Augmentation, as for prepared data: probability of changing the brightness slightly."""
 
 
-DataConfig: TypeAlias = Annotated[ReferDataConfig | SyntheticDataConfig, Field(discriminator="name")]
+DataConfig: TypeAlias = Annotated[ReferDataConfig | ShardsDataConfig | SyntheticDataConfig, Field(discriminator="name")]
+
+
+def dataset_name(config: DataConfig) -> str:
+    """Name of a data set in reports."""
+    return config.name if isinstance(config, SyntheticDataConfig) else config.dataset

@@ -9,7 +9,7 @@ import threading
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,10 @@ from PIL import Image as PILImage
 from PIL import ImageOps, UnidentifiedImageError
 from PIL.ExifTags import Base
 
-from vlt.errors import InputError, VLTWarning
-from vlt.types import Image, Size
+from vlt.errors import InputError, VLTError, VLTWarning
+from vlt.types import Image, PackedImage, Size
 
-ImageSource: TypeAlias = str | Path | bytes | BinaryIO | PILImage.Image | npt.NDArray[np.uint8]
+ImageSource: TypeAlias = str | Path | bytes | BinaryIO | PackedImage | PILImage.Image | npt.NDArray[np.uint8]
 """An image source that `read_image` accepts."""
 
 WHITE = 255
@@ -59,8 +59,8 @@ def read_image(source: ImageSource) -> Image:
 
     Args:
         source: path of an image in any format that PIL opens (HEIC and HEIF too where pillow-heif is installed); the
-            content of such a file as bytes, or the file opened in binary mode; a PIL image; or a uint8 array (H, W, 3)
-            RGB, (H, W) grey or (H, W, 4) RGB and opacity, which is upright already.
+            content of such a file as bytes, or the file opened in binary mode; an image inside a larger file; a PIL
+            image; or a uint8 array (H, W, 3) RGB, (H, W) grey or (H, W, 4) RGB and opacity, which is upright already.
 
     Returns:
         (H, W, 3) uint8 RGB; an RGB array is returned itself if it is contiguous and writable.
@@ -129,11 +129,11 @@ def source_name(source: object) -> str:
     return name if isinstance(name, str) else "The image in memory"
 
 
-def open_image(source: str | Path | bytes | BinaryIO) -> PILImage.Image:
+def open_image(source: str | Path | bytes | BinaryIO | PackedImage) -> PILImage.Image:
     """Open an image file and read its header.
 
     Args:
-        source: path, content, or the file opened in binary mode, which is read from its start.
+        source: path, content, the file opened in binary mode, which is read from its start, or a packed image.
 
     Returns:
         A PIL image that is not decoded yet.
@@ -154,11 +154,11 @@ def open_image(source: str | Path | bytes | BinaryIO) -> PILImage.Image:
             if not path.stat().st_size:
                 raise InputError(f"The image {name} is empty (0 bytes).")
             return _identify(path, name)
-        content: object = source
-        if hasattr(source, "read") and not isinstance(source, bytes | io.TextIOBase):
-            if source.seekable():
-                source.seek(0)
-            content = source.read()
+        content: Any = source.read() if isinstance(source, PackedImage) else source
+        if hasattr(content, "read") and not isinstance(content, bytes | io.TextIOBase):
+            if content.seekable():
+                content.seek(0)
+            content = content.read()
         if not isinstance(content, bytes | bytearray | memoryview):
             is_text = isinstance(source, io.TextIOBase)
             kind = "a file opened as text; open it in mode 'rb'" if is_text else type(source).__name__
@@ -166,7 +166,7 @@ def open_image(source: str | Path | bytes | BinaryIO) -> PILImage.Image:
         if not len(content):
             raise InputError(f"{name} is empty (0 bytes).")
         return _identify(io.BytesIO(content), name)
-    except InputError:
+    except VLTError:
         raise
     except FileNotFoundError:
         raise InputError(f"There is no image {name}; check the path.") from None

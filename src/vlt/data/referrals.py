@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from vlt.text.words import is_visible
-from vlt.types import Referral
+from vlt.types import PackedImage, Referral
 
 
 def without_blanks(referrals: Iterable[Referral]) -> tuple[list[Referral], int]:
@@ -44,13 +44,25 @@ def fingerprint(referrals: Iterable[Referral]) -> str:
     return digest.hexdigest()
 
 
-def image_key(referral: Referral) -> Path | int:
-    """Key of a referral's image, equal for all its referrals: the path, or the number of the drawn scene."""
-    if isinstance(referral.image, Path):
+def image_key(referral: Referral) -> Path | PackedImage | int:
+    """Key of a referral's image, equal for all its referrals: the file, or the number of the drawn scene."""
+    if isinstance(referral.image, Path | PackedImage):
         return referral.image
     return referral.ref_id if referral.scene is None else referral.scene
 
 
 def image_name(referral: Referral) -> str:
     """Name of a referral's image in messages."""
+    if isinstance(referral.image, PackedImage):
+        return PurePosixPath(referral.image.name).name
     return referral.image.name if isinstance(referral.image, Path) else "in memory"
+
+
+def portable_name(image: Path | PackedImage) -> str:
+    """Name of an image file that does not depend on where the data are stored: that of its folder and its own.
+
+    Example:
+        >>> portable_name(Path("data/train2014/7.jpg"))
+        'train2014/7.jpg'
+    """
+    return image.name if isinstance(image, PackedImage) else "/".join(image.parts[-2:])

@@ -13,13 +13,13 @@ from torch.utils.data import Dataset
 
 from vlt.data.image import read_image, vary_light
 from vlt.data.masks import mask_box, read_targets
-from vlt.data.referrals import image_key, image_name
+from vlt.data.referrals import image_key, image_name, portable_name
 from vlt.errors import DataError, VLTError
 from vlt.geometry import Letterbox
 from vlt.text.augment import mask_words, with_chatter, with_detail, with_slip
 from vlt.text.mirror import swap_left_right
 from vlt.text.reader import TextReader
-from vlt.types import Expression, FloatArray, Image, Referral, Referrals, Sample, Size
+from vlt.types import Expression, FloatArray, Image, PackedImage, Referral, Referrals, Sample, Size
 
 VIEWS = 2
 """Number of samples of each referral in a batch with masked contrastive learning."""
@@ -36,7 +36,7 @@ class LetterboxedImage(NamedTuple):
         targets: by ref_id, `Sample.target` and `Sample.target_box` of the referrals that were read.
     """
 
-    source: Path | Image
+    source: Path | PackedImage | Image
     flipped: bool
     image: FloatArray
     letterbox: Letterbox
@@ -153,7 +153,8 @@ class TrainSamples(Dataset[Sample]):
         """Read, augment and letterbox an image, or return that of the last sample where it is the same."""
         source, last = referral.image, self._last
         before = None if last is None else last.source
-        same = source is before or (isinstance(source, Path) and isinstance(before, Path) and source == before)
+        files = isinstance(source, Path | PackedImage) and isinstance(before, Path | PackedImage)
+        same = source is before or (files and source == before)
         if last is None or not same or flipped != last.flipped:
             image = read_image(referral.image)
             rng = random.Random(f"{self._key} {image_number(referral)}")
@@ -183,5 +184,5 @@ class TrainSamples(Dataset[Sample]):
 def image_number(referral: Referral) -> int:
     """Seed of the augmentation of an image; it does not depend on where the data are stored."""
     key = image_key(referral)
-    name = "/".join(key.parts[-2:]) if isinstance(key, Path) else str(key)
+    name = portable_name(key) if isinstance(key, Path | PackedImage) else str(key)
     return zlib.crc32(name.encode())

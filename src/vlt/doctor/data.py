@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vlt.checkpoint.opened import listed
-from vlt.config.data import ReferDataConfig
+from vlt.config.data import ReferDataConfig, ShardsDataConfig, SyntheticDataConfig
 from vlt.config.run import Config
 from vlt.data.image import open_image
 from vlt.data.prepared import SplitContent, mask_files, read_content
+from vlt.data.shards import ShardImage, read_shards
 from vlt.dataset import images_held_out
 from vlt.doctor.diagnosis import Diagnosis, counted, divide
 from vlt.errors import VLTError
 from vlt.train.setup import RunFolder
+from vlt.types import PackedImage
 
 PREPARE = "prepare the data again (docs/data.md)"
 """Remedy of data whose error names none."""
@@ -57,9 +59,12 @@ def check_data(config: Config, diagnosis: Diagnosis, *, most: int | None) -> Non
         most: number of photos, and of masks in files of their own, that are opened; None: all. All are looked for.
     """
     data = config.data
-    if not isinstance(data, ReferDataConfig):
+    if isinstance(data, SyntheticDataConfig):
         for name, scenes in ((data.train_split, data.train_scenes), (data.val_split, data.val_scenes)):
             diagnosis.report("data", f"{name}: {counted(scenes, 'drawn scene')}", scenes=scenes)
+        return
+    if isinstance(data, ShardsDataConfig):
+        check_shards(data, diagnosis)
         return
     contents: dict[Split, SplitContent] = {}
     photos: list[Path] = []
@@ -78,6 +83,32 @@ def check_data(config: Config, diagnosis: Diagnosis, *, most: int | None) -> Non
         unreadable=unreadable,
     )
     check_overlap(data, contents, diagnosis)
+
+
+def check_shards(config: ShardsDataConfig, diagnosis: Diagnosis) -> None:
+    """Check the annotations of all shards, the first photo of each, and that no photo is in two splits."""
+    photos: dict[str, set[PackedImage]] = {}
+    for split in dict.fromkeys((config.train_split, config.val_split)):
+        subject = f"data {split}"
+        read = partial(read_shards, config.root, config.dataset, split, capacity=1)
+        referrals = diagnosis.attempt(subject, read, PREPARE)
+        if referrals is None:
+            diagnosis.report("data", f"{split}: cannot be read")
+            continue
+        images = dict.fromkeys(each.image for each in referrals if isinstance(each.image, ShardImage))
+        firsts = {image.block.file: image for image in reversed(images)}
+        expressions = sum(len(each.expressions) for each in referrals)
+        numbers = {"referral": len(referrals), "expression": expressions, "photo": len(images), "shard": len(firsts)}
+        line = ", ".join(counted(number, noun) for noun, number in numbers.items())
+        diagnosis.report("data", f"{split}: {line}", **{f"{noun}s": number for noun, number in numbers.items()})
+        opened, unreadable = check_files([*firsts.values()], subject, "photo", diagnosis, most=None)
+        diagnosis.report("photos", f"{split}: {opened:,} opened, the first of each shard, {unreadable:,} unreadable")
+        photos[split] = set(images)
+    train, val = ({image.name for image in photos.get(split, ())} for split in (config.train_split, config.val_split))
+    if config.train_split != config.val_split and (shared := sorted(train & val)):
+        diagnosis.find(
+            "warning", "data leakage", *shared_photos(shared, len(val), config.val_split, config.train_split)
+        )
 
 
 def check_split(root: Path, split: Split, diagnosis: Diagnosis, *, most: int | None) -> SplitContent | None:
@@ -110,12 +141,12 @@ def find_photos(split: Split, content: SplitContent, diagnosis: Diagnosis) -> It
 
 
 def check_files(
-    paths: Sequence[Path], subject: str, noun: str, diagnosis: Diagnosis, *, most: int | None
+    paths: Sequence[Path | PackedImage], subject: str, noun: str, diagnosis: Diagnosis, *, most: int | None
 ) -> tuple[int, int]:
     """Open image files and read their headers; those that cannot be opened become one finding.
 
     Args:
-        paths: the files, all of which exist.
+        paths: the files, all of which exist, or images in shards.
         subject: see `Finding`.
         noun: name of a file.
         diagnosis: receives the finding.
@@ -125,7 +156,7 @@ def check_files(
         The numbers of files opened, and of those that cannot be.
     """
     chosen = paths if most is None or len(paths) <= most else [paths[i * len(paths) // most] for i in range(most)]
-    failed: dict[Path, VLTError] = {}
+    failed: dict[Path | PackedImage, VLTError] = {}
     for path in chosen:
         try:
             open_image(path).close()
@@ -134,7 +165,8 @@ def check_files(
     if failed:
         first, *others = failed
         sentence, remedy = divide(str(failed[first]), "")
-        also = f" Others: {listed([str(path) for path in others])}." if others else ""
+        names = [path.name if isinstance(path, PackedImage) else str(path) for path in others]
+        also = f" Others: {listed(names)}." if names else ""
         diagnosis.find(
             "error",
             subject,
@@ -152,13 +184,7 @@ def check_overlap(config: ReferDataConfig, contents: dict[Split, SplitContent], 
     paths = {split: {(split.images / name).resolve() for name in each.images} for split, each in contents.items()}
     train, val, *mixed = splits_of(config) if config.train_split != config.val_split else [*splits_of(config)[:1]] * 2
     if shared := sorted(path.name for path in (paths.get(train, set()) - left_out) & paths.get(val, set())):
-        diagnosis.find(
-            "warning",
-            "data leakage",
-            f"{len(shared):,} of the {counted(len(paths[val]), 'photo')} of {val.label} are also in {train.label}: "
-            f"{listed(shared)}; the scores that select the best checkpoint will be too high.",
-            "split by photo, as `vlt prepare` does, or set data.val_split to a split of other photos",
-        )
+        diagnosis.find("warning", "data leakage", *shared_photos(shared, len(paths[val]), val.label, train.label))
     if not mixed:
         return
     held_out = diagnosis.attempt("data leakage", lambda: images_held_out(config.dataset, config), PREPARE) or set()
@@ -170,6 +196,22 @@ def check_overlap(config: ReferDataConfig, contents: dict[Split, SplitContent], 
                 f"{split.label} has {counted(len(shared), 'photo')} that {config.dataset} holds out: {listed(shared)}.",
                 f"prepare both with the same share of validation images, or set data.hold_out to [{config.dataset}]",
             )
+
+
+def shared_photos(shared: list[str], count: int, val: str, train: str) -> tuple[str, str]:
+    """Say that photos which are validated on are also trained on, and what to do.
+
+    Args:
+        shared: their names.
+        count: number of photos that are validated on.
+        val: name of the validation split.
+        train: name of the training split.
+    """
+    return (
+        f"{len(shared):,} of the {counted(count, 'photo')} of {val} are also in {train}: {listed(shared)}; the scores "
+        "that select the best checkpoint will be too high.",
+        "split by photo, as `vlt prepare` does, or set data.val_split to a split of other photos",
+    )
 
 
 def check_output(config: Config, diagnosis: Diagnosis, *, is_main: bool) -> None:

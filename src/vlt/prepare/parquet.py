@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from vlt.categories import COCO_CATEGORIES
 from vlt.data.prepared import annotation_folder
+from vlt.data.shards import require_pyarrow
 from vlt.errors import DataError
 from vlt.files import malformed
 from vlt.prepare.folder import refuse_other, write_data_set
@@ -22,7 +23,6 @@ from vlt.prepare.parquet_files import (
     normalise_split,
     read_columns,
     read_rows,
-    require_pyarrow,
     split_names,
 )
 from vlt.prepare.parquet_rows import REFS, SAMPLES, Ids, Layout, Row, recognise_layout

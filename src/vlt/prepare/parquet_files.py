@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vlt.errors import ConfigError, DataError
+from vlt.errors import DataError
 
 SPLITS = ("train", "val", "test", "testA", "testB", "testC")
 """Names of all splits, in the order in which they are reported."""
@@ -44,16 +43,6 @@ class SetFile(NamedTuple):
     split: str
     part: int
     parts: int
-
-
-def require_pyarrow() -> None:
-    """Check that Parquet files can be read.
-
-    Raises:
-        ConfigError: pyarrow is not installed.
-    """
-    if find_spec("pyarrow") is None:
-        raise ConfigError('Parquet files need pyarrow, which is not installed; `pip install "vlt[parquet]"` adds it.')
 
 
 def find_files(data: Sequence[Path]) -> list[SetFile]:

@@ -10,21 +10,20 @@ from functools import cached_property
 from itertools import chain, islice
 from typing import TYPE_CHECKING, overload
 
-import numpy as np
-import torch
-
-from vlt.config.data import ReferDataConfig, SyntheticDataConfig
+from vlt.config.data import ReferDataConfig, ShardsDataConfig, SyntheticDataConfig
 from vlt.config.run import Config
 from vlt.data.collate import Collate
 from vlt.data.loading import load_batches
 from vlt.data.prepared import images_of_other_splits
 from vlt.data.referrals import fingerprint, image_key
 from vlt.data.samples import VIEWS, TrainSamples
+from vlt.data.shards import ShardImage
 from vlt.dataset import load_referrals
 from vlt.errors import ConfigError, VLTWarning
 from vlt.text.augment import ADJECTIVES, PHRASES
 from vlt.text.reader import TextReader, build_text, padded_length
 from vlt.text.words import is_visible
+from vlt.train.order import epoch_order, group_by_image, micro_batches, repeat_views, streamed_order
 from vlt.types import Batch, Referral, Referrals, Sample
 
 if TYPE_CHECKING:
@@ -70,11 +69,23 @@ class TrainData:
 
     def order(self, config: Config, epoch: int) -> list[int]:
         """Return the order of the samples in an epoch."""
+        views = views_per_referral(config)
+        if isinstance(config.data, ShardsDataConfig):
+            order = streamed_order(
+                [referral.image.block for referral in self.train if isinstance(referral.image, ShardImage)],
+                self.image_keys if config.train.by_photo else None,
+                seed=config.seed,
+                epoch=epoch,
+                streams=config.data.streams,
+                window=config.data.window,
+                batch_size=config.train.batch_size // views,
+            )
+            return repeat_views(order, views)
         order = epoch_order(self.count, seed=config.seed, epoch=epoch)
         if config.train.by_photo:
             fresh_keys = self.fresh.of_epoch(epoch).scene_numbers if self.fresh else []
             order = group_by_image(order, self.image_keys + fresh_keys)
-        return repeat_views(order, views_per_referral(config))
+        return repeat_views(order, views)
 
     def samples(self, config: Config, epoch: int) -> TrainSamples:
         """Return the samples of an epoch; item i is a pure function of (seed, epoch, i)."""
@@ -282,68 +293,3 @@ def warn_about_cut_expressions(expressions: Sequence[str], text: TextReader) -> 
             f"model.max_words, {text.max_words} words or word pieces, and were cut there; raise it to read them whole."
         )
         warnings.warn(VLTWarning(message), stacklevel=2)
-
-
-# ---------------------------------------------------------------- order
-
-
-def epoch_order(count: int, *, seed: int, epoch: int) -> list[int]:
-    """Return a permutation of 0 ... count - 1 that depends on nothing but the arguments."""
-    key = int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0])
-    return torch.randperm(count, generator=torch.Generator().manual_seed(key)).tolist()
-
-
-def group_by_image(order: Iterable[int], images: Sequence[Hashable]) -> list[int]:
-    """Move the referrals of each image behind the first of them.
-
-    Args:
-        order: indices of referrals.
-        images: key of the image of each referral.
-
-    Example:
-        >>> group_by_image([3, 1, 0, 2], ["a", "b", "b", "a"])
-        [3, 0, 1, 2]
-    """
-    groups: dict[Hashable, list[int]] = {}
-    for index in order:
-        groups.setdefault(images[index], []).append(index)
-    return list(chain.from_iterable(groups.values()))
-
-
-def repeat_views(order: Iterable[int], count: int) -> list[int]:
-    """Turn indices of referrals into indices of samples, `count` neighbouring ones per referral.
-
-    Example:
-        >>> repeat_views([3, 0], 2)
-        [6, 7, 0, 1]
-    """
-    return [index * count + view for index in order for view in range(count)]
-
-
-def micro_batches(
-    order: Sequence[int], *, batch_size: int, accumulate: int, rank: int, world: int, views: int = 1
-) -> list[list[int]]:
-    """Divide an epoch among processes and forward passes.
-
-    The samples of an optimiser step do not depend on how many processes and passes share them. Where they cannot be
-    divided evenly, some passes have `views` more than others. Samples that do not fill a last step are left out; the
-    order of another epoch leaves out others.
-
-    Args:
-        order: indices of samples of the epoch.
-        batch_size: samples per optimiser step, over all processes and passes.
-        accumulate: passes per optimiser step.
-        rank: number of this process.
-        world: number of processes; `batch_size` holds at least `accumulate` times this, times `views`.
-        views: number of neighbouring samples that stay in one pass; divides `batch_size`.
-
-    Returns:
-        The indices of this process's passes, `accumulate` entries per optimiser step.
-    """
-    parts = accumulate * world
-    bounds = [batch_size // views * part // parts * views for part in range(parts + 1)]
-    return [
-        list(order[start + bounds[part] : start + bounds[part + 1]])
-        for start in range(0, len(order) // batch_size * batch_size, batch_size)
-        for part in range(rank, parts, world)
-    ]
