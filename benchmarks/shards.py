@@ -5,7 +5,7 @@
 The training data of the configuration are written as shards into a temporary folder. Then the same number of samples is
 loaded in turns from each, in the order of training: read, decoded, letterboxed, with their masks. Nothing is trained.
 Printed: samples per second of each round, the mean ratio to photo files, and for HTTP (a server on this machine) the
-bytes that were requested beside those of the photos. With `--workers N`, N processes load.
+bytes that were sent, annotations included. With `--workers N`, N processes load.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class RangeHandler(SimpleHTTPRequestHandler):
     def log_message(self, *args: object) -> None:
         """Print nothing."""
 
-    def do_GET(self) -> None:  # noqa: N802 (the name is that of the base class)
+    def do_GET(self) -> None:
         """Send a file, or the part of it that the request names."""
         path = Path(self.translate_path(self.path))
         if not path.is_file():
@@ -107,20 +107,17 @@ def main(path: Path, assignments: tuple[str, ...], samples: int, rounds: int, wo
         print(write_shards(Path(folder), dataset_name(config.data), splits, shards=shards))
         size = sum(file.stat().st_size for file in Path(folder).rglob("*.parquet"))
         print(f"{size / 1e6:.0f} MB in {time.perf_counter() - began:.1f} s")
-        kinds = {"photo files": (config, files)}
-        for kind, root in {"shards": folder, "shards over HTTP": url}.items():
-            began = time.perf_counter()
-            kinds[kind] = with_data(config, root, files.text)
-            print(f"{kind}: annotations read in {time.perf_counter() - began:.2f} s")
-        rates: dict[str, list[float]] = {kind: [] for kind in kinds}
-        before = RangeHandler.sent
+        roots = {"photo files": None, "shards": folder, "shards over HTTP": url}
+        rates: dict[str, list[float]] = {kind: [] for kind in roots}
         for number in range(rounds):
-            for kind, (changed, data) in kinds.items():
+            for kind, root in roots.items():
+                # Opened anew, so that no photo is in memory from the round before.
+                changed, data = (config, files) if root is None else with_data(config, root, files.text)
                 rates[kind].append(rate(data, changed, samples))
             print(f"round {number + 1}: " + ", ".join(f"{kind} {each[-1]:.1f}/s" for kind, each in rates.items()))
         for kind, each in rates.items():
             print(f"{kind}: {mean(each) / mean(rates['photo files']):.2f} times the rate of photo files")
-        print(f"sent over HTTP: {(RangeHandler.sent - before) / 1e6:.0f} MB in {rounds} rounds")
+        print(f"sent over HTTP: {RangeHandler.sent / 1e6:.0f} MB in {rounds} rounds")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
 """Shards give the referrals, photos, samples and scores of the prepared set that they were made of."""
 
 import functools
+import gc
 import json
+import multiprocessing
 import pickle
 import shutil
 import threading
 from dataclasses import replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import fsspec
 import numpy as np
@@ -20,8 +23,9 @@ from shards_fixture import write_set
 from vlt.config import DataConfig
 from vlt.data.image import read_image
 from vlt.data.referrals import fingerprint, image_name
+from vlt.data.row_groups import Block, RowGroups, ShardImage, opened_shard
 from vlt.data.samples import TrainSamples
-from vlt.data.shards import INDEX, Block, RowGroups, ShardImage, opened_shard, read_index, read_shards
+from vlt.data.shards import INDEX, read_index, read_shards
 from vlt.dataset import category_names, load_referrals
 from vlt.errors import ConfigError, DataError
 from vlt.prepare import shards as writing
@@ -139,7 +143,7 @@ def test_shards_can_be_divided_anew(folder, tmp_path):
 
 def test_only_the_row_group_of_a_photo_is_read_and_the_last_ones_stay(folder, monkeypatch):
     read = []
-    monkeypatch.setattr(RowGroups, "_read_block", spy(RowGroups._read_block, read))
+    monkeypatch.setattr(RowGroups, "_fetch", spy(RowGroups._fetch, read))
     images = list(dict.fromkeys(each.image for each in read_shards(folder[1]["root"], "squares", "train", capacity=2)))
     blocks = list(dict.fromkeys(image.block for image in images))
     assert len(blocks) == 9, "three row groups of each of three shards"
@@ -171,22 +175,76 @@ def test_photos_are_pickled_without_what_is_in_memory(folder):
     assert pickle.loads(packed).read() == content
 
 
-def test_shards_are_read_over_http(folder):
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
+class RangeHandler(SimpleHTTPRequestHandler):
+    """Serves parts of files, and counts the bytes of Parquet files sent."""
 
-    pytest.importorskip("aiohttp")
-    handler = functools.partial(Quiet, directory=folder[1]["root"])
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}"
-        found = by_id(read_shards(url, "squares", "val", capacity=1))
-        local = by_id(read_shards(folder[1]["root"], "squares", "val", capacity=1))
-        assert all(found[key].image.read() == local[key].image.read() for key in local)
-        with pytest.raises(DataError, match=rf"There is no {url}/circles/shards\.json; check the path"):
-            read_shards(url, "circles", "val", capacity=1)
-        server.shutdown()
+    sent: ClassVar[list[int]] = []
+
+    def log_message(self, *args):
+        pass
+
+    def do_GET(self):
+        path = Path(self.translate_path(self.path))
+        if not path.is_file():
+            self.send_error(404)
+            return
+        content, wanted = path.read_bytes(), self.headers.get("Range", "")
+        first, _, last = wanted.removeprefix("bytes=").partition("-")
+        part = content[int(first or 0) : int(last or len(content) - 1) + 1]
+        self.send_response(206 if wanted else 200)
+        if wanted:
+            self.send_header("Content-Range", f"bytes {first}-{int(first) + len(part) - 1}/{len(content)}")
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        self.wfile.write(part)
+        self.sent.append(len(part) if path.suffix == ".parquet" else 0)
+
+
+@pytest.fixture
+def server(folder):
+    """URL of the shards on a server of this machine."""
+    handler = functools.partial(RangeHandler, directory=folder[1]["root"])
+    RangeHandler.sent.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+
+
+def test_shards_are_read_over_http(folder, server):
+    found = by_id(read_shards(server, "squares", "val", capacity=1))
+    local = by_id(read_shards(folder[1]["root"], "squares", "val", capacity=1))
+    assert all(found[key].image.read() == local[key].image.read() for key in local)
+    with pytest.raises(DataError, match=rf"There is no {server}/circles/shards\.json; check the path"):
+        read_shards(server, "circles", "val", capacity=1)
+
+
+def file_sizes(images):
+    return [len(image.read()) for image in images]
+
+
+def test_processes_that_load_data_share_what_they_fetched(server):
+    images = list(dict.fromkeys(each.image for each in read_shards(server, "squares", "train", capacity=9)))
+    kept = images[0].groups.folder
+    RangeHandler.sent.clear()
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        results = pool.map(file_sizes, [images, images[::-1]])
+    assert results[0] == results[1][::-1]
+    assert len(list(kept.glob("*.arrow"))) == 9
+    assert sum(14_000 < size < 22_000 for size in RangeHandler.sent) == 9, "each row group once, footers are larger"
+    assert kept.is_dir(), "a process that ends leaves the folder to the one that made it"
+    del images
+    gc.collect()
+    assert not kept.exists()
+
+
+def test_the_folder_of_fetched_row_groups_stays_small(server):
+    images = list(dict.fromkeys(each.image for each in read_shards(server, "squares", "train", capacity=2)))
+    assert len({image.block for image in images}) == 9
+    contents = [image.read() for image in images]
+    assert len(list(images[0].groups.folder.glob("*.arrow"))) == 4
+    assert [image.read() for image in images] == contents, "what was removed is fetched again"
 
 
 # ---------------------------------------------------------------- bad input

@@ -9,30 +9,22 @@ megabytes of neighbouring photos. `vlt prepare shards` writes them.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from importlib.util import find_spec
-from threading import Lock
-from typing import IO, Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from pydantic import NonNegativeInt, PositiveInt, ValidationError
 
-from vlt.errors import ConfigError, DataError, VLTError
-from vlt.files import LFS_POINTER, JsonObject, malformed, refuse_pointer
-from vlt.types import RLE, Expression, PackedImage, Referral, Standing
+from vlt.data.row_groups import AGAIN, ArrowTable, Block, RowGroups, ShardImage, opened_shard, opened_url
+from vlt.errors import ConfigError, DataError
+from vlt.files import JsonObject, malformed, refuse_pointer
+from vlt.types import RLE, Expression, Referral, Standing
 
-ArrowTable: TypeAlias = Any
-"""A `pyarrow.Table`."""
 ArrowSchema: TypeAlias = Any
 """A `pyarrow.Schema`."""
-ParquetFile: TypeAlias = Any
-"""A `pyarrow.parquet.ParquetFile`."""
 
 INDEX = "shards.json"
-AGAIN = "write them again with `vlt prepare shards`, or copy the whole folder again"
 CONNECTIONS = 8
 """Number of shards whose annotations are read at a time."""
 
@@ -63,83 +55,6 @@ class ShardIndex(JsonObject):
     format: Literal[1]
     categories: tuple[str, ...]
     splits: dict[str, tuple[ShardFile, ...]]
-
-
-class Block(NamedTuple):
-    """A row group of a shard: photos that are read together.
-
-    Attributes:
-        file: number of the shard within its split.
-        group: number of the row group within the shard.
-    """
-
-    file: int
-    group: int
-
-
-class RowGroups:
-    """The photos of a split, read a row group at a time; those that were used last stay in memory.
-
-    Pickled without what it holds in memory, so that each worker process reads for itself.
-
-    Args:
-        urls: paths or URLs of the shards.
-        capacity: number of row groups in memory, at most.
-    """
-
-    def __init__(self, urls: Sequence[str], capacity: int) -> None:
-        self.urls = list(urls)
-        self.capacity = capacity
-        self._held: OrderedDict[Block, Any] = OrderedDict()
-        self._lock = Lock()
-
-    def __reduce__(self) -> tuple[type[RowGroups], tuple[list[str], int]]:
-        return RowGroups, (self.urls, self.capacity)
-
-    def read(self, block: Block, row: int) -> bytes:
-        """Read the file of a photo.
-
-        Args:
-            block: its row group.
-            row: its place within the row group.
-
-        Raises:
-            DataError: the shard is missing, damaged, or cannot be reached.
-        """
-        with self._lock:
-            if block not in self._held:
-                if len(self._held) >= self.capacity:
-                    self._held.popitem(last=False)
-                self._held[block] = self._read_block(block)
-            self._held.move_to_end(block)
-            content: bytes = self._held[block][row].as_py()
-        return content
-
-    def _read_block(self, block: Block) -> Any:
-        with opened_shard(self.urls[block.file]) as file:
-            table = file.read_row_group(block.group, columns=["image.bytes"])
-            return table["image"].combine_chunks().field("bytes")
-
-
-@dataclass(frozen=True, slots=True)
-class ShardImage(PackedImage):
-    """A photo inside a shard.
-
-    Attributes:
-        name: its path as it was prepared: the name of its folder and its own.
-        block: its row group.
-        row: its place within the row group.
-        groups: reads it.
-    """
-
-    name: str
-    block: Block
-    row: int
-    groups: RowGroups = field(compare=False, repr=False)
-
-    def read(self) -> bytes:
-        """Read the file of the photo; see `RowGroups.read`."""
-        return self.groups.read(self.block, self.row)
 
 
 def require_pyarrow() -> None:
@@ -180,48 +95,6 @@ def shard_url(root: str, *parts: str) -> str:
         'https://example.org/sets/refcoco/shards.json'
     """
     return "/".join([root.rstrip("/"), *parts])
-
-
-@contextmanager
-def opened_url(url: str) -> Iterator[IO[bytes]]:
-    """Open a file on a disk or behind a URL for reading.
-
-    Args:
-        url: a path, or a URL that `fsspec` knows.
-
-    Raises:
-        DataError: the file is missing, a pointer of Git LFS, cannot be reached or cannot be read.
-        ConfigError: a package that the URL needs is not installed.
-    """
-    import fsspec  # noqa: PLC0415 (an optional extra)
-
-    try:
-        with fsspec.open(url, "rb") as file:
-            try:
-                yield file
-            except Exception:
-                with suppress(OSError, ValueError):
-                    file.seek(0)
-                    refuse_pointer(url, file.read(len(LFS_POINTER)))
-                raise
-    except VLTError:
-        raise
-    except FileNotFoundError:
-        raise DataError(f"There is no {url}; check the path, or {AGAIN}.") from None
-    except ImportError as error:
-        raise ConfigError(f"{url} needs a package that is not installed: {str(error).rstrip('.')}.") from None
-    except Exception as error:  # file systems behind URLs raise errors of many kinds
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise DataError(f"{url} cannot be read ({reason}); check path and connection, or {AGAIN}.") from None
-
-
-@contextmanager
-def opened_shard(url: str) -> Iterator[ParquetFile]:
-    """Open a Parquet file on a disk or behind a URL; see `opened_url`."""
-    import pyarrow.parquet  # noqa: PLC0415 (an optional extra, and slow to import)
-
-    with opened_url(url) as file, pyarrow.parquet.ParquetFile(file) as shard:
-        yield shard
 
 
 def read_index(root: str, dataset: str) -> ShardIndex:

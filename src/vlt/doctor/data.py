@@ -12,7 +12,8 @@ from vlt.config.data import ReferDataConfig, ShardsDataConfig, SyntheticDataConf
 from vlt.config.run import Config
 from vlt.data.image import open_image
 from vlt.data.prepared import SplitContent, mask_files, read_content
-from vlt.data.shards import ShardImage, read_shards
+from vlt.data.row_groups import ShardImage
+from vlt.data.shards import read_shards
 from vlt.dataset import images_held_out
 from vlt.doctor.diagnosis import Diagnosis, counted, divide
 from vlt.errors import VLTError

@@ -16,8 +16,8 @@ from vlt.data.collate import Collate
 from vlt.data.loading import load_batches
 from vlt.data.prepared import images_of_other_splits
 from vlt.data.referrals import fingerprint, image_key
+from vlt.data.row_groups import ShardImage
 from vlt.data.samples import VIEWS, TrainSamples
-from vlt.data.shards import ShardImage
 from vlt.dataset import load_referrals
 from vlt.errors import ConfigError, VLTWarning
 from vlt.text.augment import ADJECTIVES, PHRASES
