@@ -8,12 +8,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vlt.metrics import (
-    BOUNDARY_REACH,
+    IMAGE_BOUNDARY,
     PROTOCOLS,
+    VIDEO_BOUNDARY,
     EvaluationProtocol,
     ReferringMetrics,
     Scores,
     boundary_f,
+    crossing_contour,
     overlap,
     share_near,
 )
@@ -82,12 +84,29 @@ def slow_contour(mask):
     )
 
 
-def slow_boundary_f(mask, target):
+def slow_crossing(mask):
+    """(N, 2): the pixels that differ from one of the three neighbours to the right and below, inside the image."""
+    height, width = mask.shape
+    return np.array(
+        [
+            (y, x)
+            for y, x in np.ndindex(height, width)
+            if any(
+                y + dy < height and x + dx < width and mask[y + dy, x + dx] != mask[y, x]
+                for dy, dx in ((0, 1), (1, 0), (1, 1))
+            )
+        ]
+    )
+
+
+def slow_boundary_f(mask, target, rule=IMAGE_BOUNDARY):
     """The definition: every pixel of one contour against every pixel of the other."""
-    mine, true = slow_contour(mask), slow_contour(target)
+    mine, true = map(slow_contour if rule is IMAGE_BOUNDARY else slow_crossing, (mask, target))
     if not (len(mine) and len(true)):
         return float((mask == target).all())
-    reach = math.ceil(BOUNDARY_REACH * math.sqrt(mask.shape[0] ** 2 + mask.shape[1] ** 2))
+    reach = math.ceil(
+        (0.0075 if rule is IMAGE_BOUNDARY else 0.008) * math.sqrt(mask.shape[0] ** 2 + mask.shape[1] ** 2)
+    )
     near = ((mine[:, None] - true[None]) ** 2).sum(-1) <= reach**2
     precision, recall = near.any(1).mean(), near.any(0).mean()
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
@@ -240,12 +259,35 @@ def blocky_pairs(draw):
 
 
 @settings(deadline=None, max_examples=60)
-@given(pair=blocky_pairs(), shift=st.integers(0, 12))
-def test_the_boundary_score_equals_its_brute_force_twin(pair, shift):
+@given(pair=blocky_pairs(), shift=st.integers(0, 12), rule=st.sampled_from([IMAGE_BOUNDARY, VIDEO_BOUNDARY]))
+def test_the_boundary_score_equals_its_brute_force_twin(pair, shift, rule):
     mask, target = pair
     mask = np.roll(mask, shift, axis=1)
-    assert boundary_f(mask, target) == pytest.approx(slow_boundary_f(mask, target), abs=1e-12)
-    assert boundary_f(mask, target) == boundary_f(target, mask)
+    assert boundary_f(mask, target, rule) == pytest.approx(slow_boundary_f(mask, target, rule), abs=1e-12)
+    assert boundary_f(mask, target, rule) == boundary_f(target, mask, rule)
+
+
+def test_contours_of_videos_are_those_of_davis():
+    """By hand: where a pixel differs from its right, lower or lower right neighbour; the border is no contour."""
+    square = np.zeros((6, 6), dtype=bool)
+    square[2:4, 2:4] = True
+    expected = ["......", ".###..", ".#.#..", ".###..", "......", "......"]
+    assert ["".join(".#"[int(each)] for each in row) for row in crossing_contour(square)] == expected
+    corner = np.zeros((4, 4), dtype=bool)
+    corner[2:, 2:] = True
+    expected = ["....", ".###", ".#..", ".#.."]
+    assert ["".join(".#"[int(each)] for each in row) for row in crossing_contour(corner)] == expected
+
+
+def test_contours_of_videos_agree_within_08_percent_of_the_diagonal():
+    target = np.zeros((300, 400), dtype=bool)  # a diagonal of 500 pixels: 0.8 % are 4, of images 0.75 % also 4
+    target[100:200, 150:160] = True
+    assert [boundary_f(np.roll(target, by, axis=0), target, VIDEO_BOUNDARY) for by in (0, 4)] == [1, 1]
+    assert boundary_f(np.roll(target, 5, axis=0), target, VIDEO_BOUNDARY) < 1
+    wide = np.zeros((1, 510), dtype=bool)  # 0.8 % are 4.08, so 5 pixels; 0.75 % are 3.8, so 4
+    wide[:, 100:400] = True
+    shifted = np.roll(wide, 5, axis=1)
+    assert (boundary_f(shifted, wide, VIDEO_BOUNDARY), boundary_f(shifted, wide)) == (1, 0)
 
 
 def test_contours_agree_up_to_the_reach_and_no_farther():
@@ -274,6 +316,8 @@ def test_the_boundary_score_where_there_is_no_contour():
     part = np.pad(np.ones((5, 5), dtype=bool), ((3, 12), (4, 21)))
     assert boundary_f(empty, empty) == boundary_f(full, full) == 1
     assert boundary_f(full, empty) == boundary_f(empty, part) == boundary_f(part, full) == 0
+    assert boundary_f(empty, empty, VIDEO_BOUNDARY) == 1, "nothing predicted for an object that is not in the frame"
+    assert boundary_f(empty, part, VIDEO_BOUNDARY) == boundary_f(part, empty, VIDEO_BOUNDARY) == 0
 
 
 def test_the_border_of_the_image_is_no_contour():

@@ -7,6 +7,7 @@ states these choices, and every score of this package is computed under one.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -16,6 +17,47 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from vlt.types import Mask
+
+
+def inner_contour(mask: Mask) -> Mask:
+    """Return the pixels of a mask that have one of their four neighbours outside it.
+
+    Args:
+        mask: (H, W) bool; beyond its border lies more of the same.
+    """
+    padded = np.pad(mask, 1, mode="edge")
+    return mask & ~(padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:])
+
+
+def crossing_contour(mask: Mask) -> Mask:
+    """Return the pixels that differ from their right, lower or lower right neighbour, as DAVIS' code does.
+
+    On the left and upper side of an object they lie just outside it.
+
+    Args:
+        mask: (H, W) bool; beyond its border lies more of the same.
+    """
+    padded = np.pad(mask, ((0, 1), (0, 1)), mode="edge")
+    return (padded[:-1, 1:] != mask) | (padded[1:, :-1] != mask) | (padded[1:, 1:] != mask)
+
+
+@dataclass(frozen=True, slots=True)
+class BoundaryRule:
+    """Definition of a contour, and of how near contours agree, for `boundary_f`.
+
+    Attributes:
+        contour: a function from a mask (H, W) bool to the pixels of its contour; the image's border is none.
+        reach: distance up to which contours agree, as a share of the image's diagonal; rounded up to whole pixels.
+    """
+
+    contour: Callable[[Mask], Mask]
+    reach: float
+
+
+IMAGE_BOUNDARY = BoundaryRule(inner_contour, 0.0075)
+"""The rule for images."""
+VIDEO_BOUNDARY = BoundaryRule(crossing_contour, 0.008)
+"""The rule of the evaluation code of DAVIS, which the benchmarks of referring video segmentation share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +74,8 @@ class EvaluationProtocol:
         smoothing: added to intersection and union of each prediction.
         source: publication or code that the choices are taken from.
         is_bare: whether the network is evaluated without test-time augmentation and refinement.
+        is_video: whether images are frames of videos: J and F are means over the frames of an expression first, then
+            over expressions (`vlt.evaluate.video`), and boundary F follows `VIDEO_BOUNDARY`.
     """
 
     name: str
@@ -43,6 +87,12 @@ class EvaluationProtocol:
     smoothing: float = 0.0
     source: str = ""
     is_bare: bool = False
+    is_video: bool = False
+
+    @property
+    def boundary(self) -> BoundaryRule:
+        """Definition of the boundary F-score."""
+        return VIDEO_BOUNDARY if self.is_video else IMAGE_BOUNDARY
 
     def iou(self, intersection: Tensor, union: Tensor) -> Tensor:
         """Compute intersection over union of each prediction.
@@ -103,6 +153,15 @@ PROTOCOLS = {
         levels=(0.7, 0.8, 0.9),
         precision_of="targets",
         source="as in gRefCOCO's benchmark (Liu et al. 2023): mIoU is its gIoU, oIoU its cIoU",
+    ),
+    "video": EvaluationProtocol(
+        name="video",
+        threshold=0.5,
+        comparison=">",
+        empty_iou=1.0,
+        levels=(0.5, 0.6, 0.7, 0.8, 0.9),
+        source="J and F as in DAVIS (Perazzi et al. 2016), contours within 0.8 % of the diagonal",
+        is_video=True,
     ),
 }
 """The named protocols. Under `original` the smoothing lifts an IoU exactly at t just above it, so that it counts."""
@@ -229,22 +288,19 @@ def overlap(mask: Mask, target: Mask) -> tuple[int, int]:
     return int(np.count_nonzero(mask & target)), int(np.count_nonzero(mask | target))
 
 
-BOUNDARY_REACH = 0.0075
-"""Distance up to which contours agree, as a share of the image's diagonal; rounded up to whole pixels."""
-
-
-def boundary_f(mask: Mask, target: Mask) -> float:
+def boundary_f(mask: Mask, target: Mask, rule: BoundaryRule = IMAGE_BOUNDARY) -> float:
     """Compute the contour accuracy F of DAVIS: how well the predicted outline follows the true one.
 
-    The contour of a mask is its pixels with one of their four neighbours outside it; the image's border is no contour.
     Precision is the share of the predicted contour that lies within d of the true one, recall the share of the true
-    one that lies within d of the predicted one, F = 2 P R / (P + R), 0 where both are 0. d is `BOUNDARY_REACH` of the
-    image's diagonal, between the centres of pixels. Where one of the masks has no contour, being empty or the whole
-    image, F is 1 if the masks are equal and 0 otherwise (source: Perazzi et al., 2016).
+    one that lies within d of the predicted one, F = 2 P R / (P + R), 0 where both are 0. d is the reach of the rule
+    times the image's diagonal, between the centres of pixels. The image's border is no contour. Where one of the masks
+    has no contour, being empty or the whole image, F is 1 if the masks are equal and 0 otherwise (source: Perazzi et
+    al., 2016).
 
     Args:
         mask: (H, W) bool, predicted.
         target: (H, W) bool, ground truth.
+        rule: definition of the contour, and the reach.
 
     Returns:
         F in [0, 1].
@@ -257,15 +313,10 @@ def boundary_f(mask: Mask, target: Mask) -> float:
     found = np.nonzero(mask | target)
     # Both contours lie in this window; the rest of the image need not be searched.
     window = tuple(slice(max(side.min() - 1, 0), side.max() + 2) if len(side) else slice(1) for side in found)
-    contours = []
-    for each in (mask[window], target[window]):
-        padded = np.pad(each, 1, mode="edge")
-        inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-        contours.append(each & ~inside)
-    predicted, true = contours
+    predicted, true = rule.contour(mask[window]), rule.contour(target[window])
     if not (predicted.any() and true.any()):
         return float(np.array_equal(mask, target))
-    reach = math.ceil(BOUNDARY_REACH * math.hypot(*mask.shape))
+    reach = math.ceil(rule.reach * math.hypot(*mask.shape))
     precision, recall = share_near(predicted, true, reach), share_near(true, predicted, reach)
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 

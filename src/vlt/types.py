@@ -60,7 +60,7 @@ class Expression:
     """One referring expression of a data set.
 
     Attributes:
-        sent_id: unique within a data set.
+        sent_id: unique within a data set; of a video, the same in all its frames.
         text: the expression, stripped.
     """
 

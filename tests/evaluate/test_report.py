@@ -88,6 +88,7 @@ def test_json_states_everything_the_numbers_depend_on(tmp_path):
         "precision_of": "all",
         "smoothing": 0.0,
         "is_bare": False,
+        "is_video": False,
         "source": VLT.source,
         "size": "the image's own",
     }

@@ -35,6 +35,15 @@ class RecordedPresence(JsonObject):
     absent: int
 
 
+class RecordedVideo(JsonObject):
+    """J, F and their mean, as `vlt.evaluate.video.VideoScores`."""
+
+    region: Share
+    contour: Share
+    mean: Share
+    expressions: int
+
+
 class RecordedProtocol(JsonObject):
     """Definition of the scores, as `vlt.metrics.EvaluationProtocol`; None: not stated by version 0.1."""
 
@@ -71,6 +80,7 @@ class RecordedReport(JsonObject):
 
     scores: RecordedScores
     presence: RecordedPresence | None = None
+    video: RecordedVideo | None = None
     protocol: RecordedProtocol | None = None
     provenance: RecordedProvenance
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     "--metric",
     "metrics",
     multiple=True,
-    help="mIoU, oIoU, Pr@t such as Pr@0.5, box, boundary, N-acc or T-acc; may be repeated.  "
+    help="mIoU, oIoU, Pr@t such as Pr@0.5, box, boundary, N-acc, T-acc, and of videos J&F, J or F; may be repeated.  "
     "[default: mIoU, oIoU, Pr@0.5]",
 )
 @click.option(

@@ -53,8 +53,9 @@ if TYPE_CHECKING:
 @click.option("--split", "splits", multiple=True, help="May be repeated.  [default: CONFIG's data.val_split]")
 @click.option(
     "--protocol",
-    type=click.Choice(["vlt", "original"]),
-    help="Definition of the scores; `original` is that of the 2021 code, its threshold of 0.35 included.  "
+    type=click.Choice(["vlt", "original", "grefcoco", "video"]),
+    help="Definition of the scores; `original` is that of the 2021 code, its threshold of 0.35 included, `grefcoco` "
+    "that of gRefCOCO's benchmark, and `video` adds J and F over the frames of videos.  "
     "[default: CONFIG's evaluate.protocol]",
 )
 @click.option(

@@ -164,9 +164,10 @@ class TrainConfig(Section):
 class EvaluateConfig(Section):
     """Settings of evaluation."""
 
-    protocol: Literal["vlt", "original", "grefcoco"] = "vlt"
+    protocol: Literal["vlt", "original", "grefcoco", "video"] = "vlt"
     """vlt: metrics at the image's own size, with `inference.threshold`; original: those of the ICCV 2021 code, exactly
-    (docs/oddities.md); grefcoco: those of gRefCOCO's benchmark, whose gIoU is mIoU and cIoU is oIoU."""
+    (docs/oddities.md); grefcoco: those of gRefCOCO's benchmark, whose gIoU is mIoU and cIoU is oIoU; video: J and F of
+    DAVIS, for sets of `vlt prepare video`."""
     select_by: Literal["miou", "oiou"] = "miou"
     """Validation metric that selects the best checkpoint."""
 

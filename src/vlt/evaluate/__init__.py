@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vlt.evaluate.report import scores_table as scores_table
     from vlt.evaluate.results import ExpressionResult as ExpressionResult
     from vlt.evaluate.results import Outcome as Outcome
+    from vlt.evaluate.video import VideoScores as VideoScores
     from vlt.evaluate.worst import Worst as Worst
 
 _MODULES = {
@@ -29,6 +30,7 @@ _MODULES = {
     "Provenance": "report",
     "Report": "report",
     "Shard": "evaluation",
+    "VideoScores": "video",
     "Worst": "worst",
     "among_distractors": "distractors",
     "category_nouns": "baselines",

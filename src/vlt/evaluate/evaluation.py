@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
@@ -220,11 +221,12 @@ def compare_masks(
             iou=protocol.iou(torch.tensor(intersection), torch.tensor(union)).item(),
             intersection=intersection,
             union=union,
-            boundary=boundary_f(mask, truth),
+            boundary=boundary_f(mask, truth, protocol.boundary),
             box=box_overlap(mask_box(mask), mask_box(truth)),
             target=int(truth.sum()),
             photo=truth.size,
             standing=referral.standing,
             score=score,
+            video=referral.image.parent.name if protocol.is_video and isinstance(referral.image, Path) else None,
         )
         yield Outcome(result, referral, mask, truth)

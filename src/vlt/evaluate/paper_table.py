@@ -18,13 +18,22 @@ METRICS: dict[str, Callable[[RecordedReport], float | None]] = {
     "boundary": lambda report: report.scores.boundary,
     "N-acc": lambda report: report.presence.n_acc if report.presence else None,
     "T-acc": lambda report: report.presence.t_acc if report.presence else None,
+    "J&F": lambda report: report.video.mean if report.video else None,
+    "J": lambda report: report.video.region if report.video else None,
+    "F": lambda report: report.video.contour if report.video else None,
 }
 """Metrics but Pr@t, each with the function that reads it from a report: a share, or None where the report lacks it."""
+VIDEO_METRICS = ("J&F", "J", "F")
+"""Metrics that only reports of videos have."""
 PRECISION = "Pr@"
 USUAL = ("mIoU", "oIoU", "Pr@0.5")
 """Metrics of a table where none are chosen."""
 TITLES = {"box": "box acc.", "boundary": "boundary F"}
 """Heads of columns that are not the name of the metric."""
+LACKS = dict.fromkeys(
+    ("N-acc", "T-acc"), "it needs expressions without a referent, and T-acc some with one, too"
+) | dict.fromkeys(VIDEO_METRICS, "it needs `vlt test --protocol video`")
+"""Reasons for which a report lacks a metric, of those metrics that not every report has."""
 NO_SCORE = "-"
 """Cell of a checkpoint that has no report on a split."""
 
@@ -110,11 +119,7 @@ def score(record: Record, metric: str) -> float:
         has = f"it has {', '.join(PRECISION + level for level in report.scores.precision)}"
     else:
         value = METRICS[metric](report)
-        has = (
-            "it needs expressions without a referent, and T-acc some with one, too"
-            if metric in ("N-acc", "T-acc")
-            else "it was written by an older version"
-        )
+        has = LACKS.get(metric, "it was written by an older version")
     if value is None:
         raise DataError(f"{record.path} has no {metric} ({has}); leave the metric out, or this report.")
     return value
@@ -137,6 +142,10 @@ def caption(records: Sequence[Record], metrics: Sequence[str], *, has_best: bool
     if {"N-acc", "T-acc"} & set(metrics):
         numbers = ", ".join(f"{count:,} in {split}" for split, count in absent.items())
         parts.append(f"N-acc over those without a referent ({numbers}), T-acc over the others")
+    videos = {record.split: record.report.video.expressions for record in records if record.report.video}
+    if set(VIDEO_METRICS) & set(metrics):
+        numbers = ", ".join(f"{count:,} in {split}" for split, count in videos.items())
+        parts.append(f"J, F and J&F are means over the frames of each expression, then over expressions ({numbers})")
     files = ", ".join(f"{record.path} ({record.checkpoint}, {record.split})" for record in records)
     return f"{'; '.join(parts)}. {records[0].report.conditions(threshold)} Reports: {files}."
 

@@ -12,6 +12,7 @@ import torch
 
 from vlt.evaluate.reliability import ScoreBin, calibration_error, score_bins
 from vlt.evaluate.results import ExpressionResult, Presence, group_results
+from vlt.evaluate.video import VideoScores, score_videos
 from vlt.files import make_folder, replacing
 from vlt.infer.predictor import Predictor
 from vlt.metrics import EvaluationProtocol, ReferringMetrics, Scores
@@ -88,6 +89,8 @@ class Report:
         distractors: scores of the model and of baselines among distractors (see `vlt.evaluate.distractors`); empty: no
             baselines were evaluated, or no target is known to have a distractor.
         reliability: scores compared with shares of right masks; empty where results have no scores.
+        video: J and F of all expressions; None unless the protocol is one of videos.
+        videos: the same per video.
     """
 
     protocol: EvaluationProtocol
@@ -101,6 +104,8 @@ class Report:
     baselines: Mapping[str, Scores] = field(default_factory=dict)
     distractors: Mapping[str, Mapping[str, Scores]] = field(default_factory=dict)
     reliability: tuple[ScoreBin, ...] = ()
+    video: VideoScores | None = None
+    videos: Mapping[str, VideoScores] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -134,6 +139,8 @@ class Report:
             provenance=provenance or Provenance(),
             results=tuple(results),
             reliability=score_bins(results),
+            video=VideoScores.of(results) if protocol.is_video else None,
+            videos=score_videos(results) if protocol.is_video else {},
         )
 
     def __str__(self) -> str:
@@ -142,7 +149,7 @@ class Report:
         lines = [scores_table({"all": self.scores, **groups, **self.baselines})]
         if self.distractors:
             lines += ["several of the category in the image, mIoU:", distractors_table(self.distractors)]
-        lines += [str(self.presence)] if self.presence else []
+        lines += [str(each) for each in (self.video, self.presence) if each]
         if self.reliability:
             error = calibration_error(self.reliability)
             lines.append(f"expected calibration error of scores: {100 * error:.2f} points, over non-empty masks")
@@ -163,6 +170,8 @@ class Report:
                 for grouping, groups in self.groups.items()
             },
             "presence": self.presence and self.presence._asdict(),
+            "video": self.video and self.video.to_dict(),
+            "videos": {name: scores.to_dict() for name, scores in self.videos.items()},
             "baselines": {name: scores.to_dict() for name, scores in self.baselines.items()},
             "distractors": {
                 cue: {name: scores.to_dict() for name, scores in rows.items()} for cue, rows in self.distractors.items()

@@ -33,7 +33,7 @@ class ExpressionResult:
 
     Attributes:
         ref_id: id of the referral.
-        sent_id: id of the expression.
+        sent_id: id of the expression, equal in all frames of a video.
         expression: its text.
         iou: in [0, 1], under the report's protocol.
         intersection: pixels of the image in both masks.
@@ -44,6 +44,7 @@ class ExpressionResult:
         photo: number of pixels of the image.
         standing: rank of the target among the objects of its category, where it is known.
         score: `Prediction.score`, in [0, 1]; None for a baseline.
+        video: name of the folder of its image, the video of a frame; None unless the protocol is one of videos.
     """
 
     ref_id: int
@@ -58,6 +59,7 @@ class ExpressionResult:
     photo: int
     standing: Standing | None = None
     score: float | None = None
+    video: str | None = None
 
     @property
     def has_referent(self) -> bool:
