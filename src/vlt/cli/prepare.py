@@ -123,6 +123,29 @@ def mdetr(
 
 
 @prepare.command(
+    epilog=examples(
+        "vlt prepare video ref-davis --output-dir data --name ref-davis17 --split valid",
+        "vlt prepare video mevis --output-dir data --name mevis --split train --every 5",
+    )
+)
+@click.argument("data", type=PATH)
+@output_dir_option
+@name_option
+@click.option("--split", "splits", multiple=True, help="May be repeated.  [default: all whose masks are public]")
+@click.option("--every", type=click.IntRange(min=1), default=1, show_default=True, help="Take each Nth frame.")
+@generate_mask_option
+def video(data: Path, output_dir: Path, **given: Any) -> None:
+    """Prepare Ref-YouTube-VOS, Ref-DAVIS17 or MeViS frame by frame, recognised by the files in the folder DATA.
+
+    An expression about an object that is not in a frame has no target there. `vlt test --protocol video` reports J and
+    F; its predictions are of single frames, without tracking.
+    """
+    from vlt.prepare.video import prepare_video
+
+    click.echo(str(prepare_video(data, output_dir, **given)))
+
+
+@prepare.command(
     epilog=examples("vlt prepare coco --instances coco/instances.json --images coco/images --output-dir data")
 )
 @instances_option
