@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from parquet_fixture import image_row, object_row, ref_row, write_images, write_rows
 from PIL import Image as PILImage
 from shards_fixture import write_set
+from video_fixture import write_mevis
 
 from vlt.cli import main
 
@@ -307,3 +308,19 @@ def test_composed_scenes_cannot_be_written_as_shards(run, tmp_path):
     written = prepare("shards", run, *options)
     assert written.exit_code == 2
     assert written.stderr == f"error: {sentence}\n"
+
+
+def test_video(tmp_path):
+    write_mevis(tmp_path / "mevis")
+    options = ["--output-dir", tmp_path / "out", "--name", "mevis", "--split", "valid_u", "--every", "2"]
+    result = prepare("video", tmp_path / "mevis", *options)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("mevis: refs / images / sentences")
+    assert "valid_u: videos: 1; expressions: 2; pairs of a frame and an expression: 4" in result.stdout
+    entries = json.loads((tmp_path / "out" / "anns" / "mevis" / "valid_u.json").read_text())
+    assert [each["img_name"] for each in entries] == [
+        f"valid_u/JPEGImages/birds/{frame}.jpg" for frame in ("00000", "00000", "00002", "00002")
+    ]
+    result = prepare("video", tmp_path / "out", "--output-dir", tmp_path / "other", "--name", "x")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "has none of the layouts that are read" in result.stderr

@@ -15,6 +15,7 @@ from conftest import TINY
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from video_fixture import write_mevis
 
 from vlt.checkpoint import save_checkpoint, set_pointer, source_commit
 from vlt.cli import main
@@ -25,6 +26,7 @@ from vlt.evaluate import whole_image
 from vlt.export.run import export_checkpoint
 from vlt.model.build import build_model
 from vlt.prepare.splits import with_halves
+from vlt.prepare.video import prepare_video
 from vlt.types import Expression, Referral, Standing
 
 
@@ -175,6 +177,24 @@ def test_the_originals_protocol(run_dir, config_file):
     assert report["protocol"]["threshold"] == 0.35
     used = {key: report["provenance"][key] for key in ("threshold", "flip", "refined")}
     assert used == {"threshold": 0.35, "flip": False, "refined": False}
+
+
+def test_a_prepared_set_of_videos(run_dir, config_file):
+    """From the published files over `vlt prepare video` and `vlt test --protocol video` to a table of J&F."""
+    folder = run_dir.parent
+    write_mevis(folder / "mevis")
+    prepare_video(folder / "mevis", folder / "data", name="mevis")
+    data = {"name": "refer", "root": "data", "dataset": "mevis", "images": "mevis", "val_split": "valid_u"}
+    values = yaml.safe_load(config_file.read_text())
+    (folder / "videos.yaml").write_text(yaml.safe_dump(values | {"data": data}))
+    result = invoke("videos.yaml", "--protocol", "video", "--output", "videos.json")
+    assert result.exit_code == 0, result.stderr
+    video = json.loads((folder / "videos.json").read_text())["video"]
+    assert (video["expressions"], video["frames"]) == (2, 6)
+    shares = [f"{name} {100 * video[key]:.2f}" for name, key in (("J&F", "mean"), ("J", "region"), ("F", "contour"))]
+    assert f"{', '.join(shares)} over 2 expressions" in result.stdout
+    table = CliRunner().invoke(main, ["table", "videos.json", "--metric", "J&F", "--metric", "J"]).stdout
+    assert f"| {100 * video['mean']:.2f} | {100 * video['region']:.2f} |" in table
 
 
 def test_the_network_is_the_checkpoints_and_the_data_the_configurations(run_dir, config_file):

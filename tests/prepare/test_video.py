@@ -71,7 +71,8 @@ def test_ref_youtube_vos_becomes_referrals_of_frames(root):
     assert nouns == ["cow", "giant panda", "cow", "giant panda", -1, "giant panda"]
     assert tuple(report.counts["train"]) == (6, 3, 9)
     assert defects(report) == {}
-    assert "train: 1 videos, 3 expressions; 2 of 9 pairs of a frame and an expression have no target." in str(report)
+    pairs = "pairs of a frame and an expression: 9, of which 2 without a target."
+    assert f"train: videos: 1; expressions: 3; {pairs}" in str(report)
     assert f"Images are named relative to {root}, which is data.images" in str(report)
 
 

@@ -193,8 +193,8 @@ def describe(split: str, referrals: Sequence[Referral]) -> str:
     pairs = [(expression.sent_id, bool(each.targets)) for each in referrals for expression in each.expressions]
     absent = sum(not has_target for _, has_target in pairs)
     return (
-        f"{split}: {len(videos):,} videos, {len({sent_id for sent_id, _ in pairs}):,} expressions; {absent:,} of "
-        f"{len(pairs):,} pairs of a frame and an expression have no target."
+        f"{split}: videos: {len(videos):,}; expressions: {len({sent_id for sent_id, _ in pairs}):,}; pairs of a frame "
+        f"and an expression: {len(pairs):,}, of which {absent:,} without a target."
     )
 
 
