@@ -99,7 +99,7 @@ def write_davis(root, annotations="Annotations_unsupervised"):
         "Davis17_annot1": b'bear 1 "a brown bear"\nbear 2 "the cub"\nclasic-car 1 "a car"\n',
         "Davis17_annot1_full_video": b'bear 1 "a bear that walks"\nbear 2 "a cub running"\nclasic-car 1 "it drives"\n',
         "Davis17_annot2": b'bear 1 "the bear\x92s head"\n\nbear 2 "cub"\nclasic-car 1 "old car"\n',
-        "Davis17_annot2_full_video": b'bear 1 "bear"\nbear 2 "small one"\nclasic-car 1 "old car turning"\n',
+        "Davis17_annot2_full_video": b'bear 1 \x93bear\nbear 2 "small one"\nclasic-car 1 "old car turning"\n',
     }.items():
         path = root / "davis_text_annotations" / f"{name}.txt"
         path.parent.mkdir(exist_ok=True)

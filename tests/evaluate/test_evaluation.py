@@ -343,10 +343,12 @@ network = vlt.load(sys.argv[2], device="cpu")
 seven, two = (list(SyntheticReferrals(count, (48, 64), 0, "val")) for count in (7, 2))
 single = [replace(two[0], expressions=two[0].expressions[:1])]
 outcomes, found = [], {}
-for name, predictor in {"whole image": whole_image, "network": network}.items():
+for name, predictor, protocol in (
+    ("whole image", whole_image, "vlt"), ("network", network, "vlt"), ("videos", whole_image, "video")
+):
     for count, referrals in {"seven": seven, "two": two, "one expression": single}.items():
         seen = outcomes.append if (name, count) == ("whole image", "seven") else None
-        report = evaluate(predictor, referrals, shard=shard, on_outcome=seen)
+        report = evaluate(predictor, referrals, protocol=protocol, shard=shard, on_outcome=seen)
         rows = [[r.sent_id, r.iou, r.intersection, r.union, r.boundary, r.box] for r in report.results]
         values = report.to_dict()
         confidences = [level["score"] for level in values.pop("reliability", [])]

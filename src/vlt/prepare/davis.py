@@ -26,8 +26,10 @@ from vlt.prepare.video_masks import PaletteMasks
 
 TEXTS = "davis_text_annotations"
 """Folder of the text files."""
-LINE = re.compile(r"(?P<video>\S+)\s+(?P<object>\d+)\s+[\"“](?P<text>.*)[\"”]\s*")
+LINE = re.compile(r"(?P<video>\S+)\s+(?P<object>\d+)\s+(?P<text>.+)")
 """Line of a text file."""
+QUOTES = ' "“”'
+"""Characters around an expression that are no part of it."""
 MISSPELT = {"clasic-car": "classic-car", "dog-scale": "dogs-scale", "motor-bike": "motorbike"}
 """Names of videos in the published text files -> names of their folders."""
 
@@ -93,7 +95,7 @@ def read_texts(paths: list[Path]) -> dict[str, list[tuple[str, str]]]:
             if parts is None:
                 raise DataError(f'{path}, line {number}: a line has the form bear 1 "a brown bear"; correct it.')
             video = MISSPELT.get(parts["video"], parts["video"])
-            found.setdefault(video, []).append((parts["object"], parts["text"].strip()))
+            found.setdefault(video, []).append((parts["object"], parts["text"].strip(QUOTES)))
     return {video: sorted(own, key=lambda each: int(each[0])) for video, own in found.items()}
 
 
