@@ -146,6 +146,28 @@ def video(data: Path, output_dir: Path, **given: Any) -> None:
 
 
 @prepare.command(
+    epilog=examples(
+        "vlt prepare phrasecut VGPhraseCut_v0 --output-dir data",
+        "vlt prepare phrasecut VGPhraseCut_v0 --images visual_genome --output-dir data --split val --split miniv",
+    )
+)
+@click.argument("data", type=PATH)
+@click.option("--images", type=PATH, help="Folder of Visual Genome's images.  [default: DATA/images]")
+@output_dir_option
+@click.option("--name", default="phrasecut", show_default=True, help="Name of the new data set.")
+@click.option("--split", "splits", multiple=True, help="Split to prepare; may be repeated.  [default: all]")
+@generate_mask_option
+def phrasecut(data: Path, output_dir: Path, **given: Any) -> None:
+    """Prepare PhraseCut from the folder with its refer_<split>.json and the list of images.
+
+    A phrase may have several targets. Prints the counts beside the published ones, and every defect.
+    """
+    from vlt.prepare.phrasecut import prepare_phrasecut
+
+    click.echo(str(prepare_phrasecut(data, output_dir, **given)))
+
+
+@prepare.command(
     epilog=examples("vlt prepare coco --instances coco/instances.json --images coco/images --output-dir data")
 )
 @instances_option

@@ -15,7 +15,7 @@ from vlt.data.shards import require_pyarrow
 from vlt.errors import DataError
 from vlt.files import malformed
 from vlt.prepare.folder import refuse_other, write_data_set
-from vlt.prepare.instances import OUTCOME, Annotation, Category, Id, InstanceFile, Photo
+from vlt.prepare.instances import Annotation, Category, Id, InstanceFile, Photo
 from vlt.prepare.parquet_files import (
     SPLITS,
     SetFile,
@@ -29,12 +29,9 @@ from vlt.prepare.parquet_rows import REFS, SAMPLES, Ids, Layout, Row, recognise_
 from vlt.prepare.parquet_sets import expected_counts, find_published, layout_notes
 from vlt.prepare.pictures import PictureFolder
 from vlt.prepare.refer_files import Ref
-from vlt.prepare.refer_set import COCO_IDS, UNKNOWN_CATEGORY, ReferReader, ReferSet, belongs
-from vlt.prepare.report import DefectKind, PrepareReport
+from vlt.prepare.refer_set import COCO_IDS, NO_IMAGE, OTHER_FILE, UNKNOWN_CATEGORY, ReferReader, ReferSet, belongs
+from vlt.prepare.report import PrepareReport
 from vlt.prepare.splits import check_name
-
-NO_IMAGE = DefectKind("image_id of no image", "ref_id", OUTCOME)
-OTHER_FILE = DefectKind("split other than the file's", "ref_id", "kept in the split of the file")
 
 
 def prepare_parquet(

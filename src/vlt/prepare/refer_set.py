@@ -58,6 +58,8 @@ EMPTY_MASK = DefectKind("empty mask", "ref_id", "kept")
 UNKNOWN_CATEGORY = DefectKind("unknown category", "ref_id", f"kept as category {NO_CATEGORY}")
 EMPTY_SENTENCE = DefectKind("empty sentence", "sent_id", "kept")
 NO_OUTLINE = DefectKind("no outline", "ref_id", OUTCOME)
+NO_IMAGE = DefectKind("image_id of no image", "ref_id", OUTCOME)
+OTHER_FILE = DefectKind("split other than the file's", "ref_id", "kept in the split of the file")
 NO_SENTENCE = DefectKind("no sentence", "ref_id", OUTCOME)
 REPEATED_REF = DefectKind("repeated ref_id", "ref_id", "all but the first left out")
 OTHER_SPLIT = DefectKind("split of another name", "ref_id", OUTCOME)
@@ -137,7 +139,8 @@ def read_refer(data_root: Path, dataset: str, split_by: str, images: Path) -> Re
     folder = annotation_files(data_root, dataset)
     refs = read_refs(folder, split_by)
     names = SPLITS[dataset][split_by]
-    reader = ReferReader(dataset, read_instance_file(folder / "instances.json", InstanceFile), images)
+    instances = read_instance_file(folder / "instances.json", InstanceFile)
+    reader = ReferReader(dataset, instances, images, own_categories=dataset == "refclef")
     return reader.read(refs, names, belongs)
 
 
@@ -161,13 +164,14 @@ class ReferReader:
         dataset: name of the data set, or of its file.
         instances: its images and objects.
         images: the folder of the images.
+        own_categories: number the categories of `instances` by ascending id; otherwise they are COCO's.
 
     Attributes:
         names: names of the categories, by their contiguous index; empty where one is missing.
         defects: all that were found so far.
     """
 
-    def __init__(self, dataset: str, instances: InstanceFile, images: Path) -> None:
+    def __init__(self, dataset: str, instances: InstanceFile, images: Path, *, own_categories: bool = False) -> None:
         self.defects = Defects()
         self._images = images
         self._photos: dict[Id, Photo] = {}
@@ -189,7 +193,7 @@ class ReferReader:
                 if each != self._annotations[each.id]:
                     self._ambiguous_annotations.add(each.id)
         own = sorted(category.id for category in instances.categories)
-        self._categories = {number: i for i, number in enumerate(own if dataset == "refclef" else COCO_IDS)}
+        self._categories = {number: i for i, number in enumerate(own if own_categories else COCO_IDS)}
         names = {category.id: category.name for category in instances.categories}
         found = [name for number in self._categories if (name := names.get(number))]
         self.names = found if len(found) == len(self._categories) else []
