@@ -8,6 +8,7 @@ from typing import Any
 
 from vlt.data.prepared import annotation_folder
 from vlt.errors import DataError
+from vlt.prepare.arefcoco import arefcoco_file, read_arefcoco
 from vlt.prepare.folder import refuse_other, write_data_set
 from vlt.prepare.refer_set import ReferSet, photo_folder, read_refer
 from vlt.prepare.report import Counts, PrepareReport
@@ -86,7 +87,7 @@ def prepare_refer(
     if images is not None:
         check_images(photos)
     return prepare_refer_set(
-        lambda: read_refer(Path(data_root), dataset, split, photos)._replace(
+        lambda: read_folder(Path(data_root), dataset, split, photos)._replace(
             expected=EXPECTED.get((dataset, split), {})
         ),
         Path(output_dir),
@@ -96,6 +97,24 @@ def prepare_refer(
         of=f"{dataset}, split by {split},",
         generate_mask=generate_mask,
     )
+
+
+def read_folder(data_root: Path, dataset: str, split: str, images: Path) -> ReferSet:
+    """Read one data set of a REFER folder, see `read_refer`; aRefCOCO also from its own file, see `read_arefcoco`.
+
+    Args:
+        data_root: the folder with a folder per data set.
+        dataset: its name.
+        split: its way of splitting.
+        images: the folder of the images.
+
+    Raises:
+        DataError: see `read_refer` and `read_arefcoco`.
+    """
+    own = arefcoco_file(data_root)
+    if (dataset, split) == ("arefcoco", "unc") and own.is_file() and not own.with_name("refs(unc).p").is_file():
+        return read_arefcoco(data_root, images)
+    return read_refer(data_root, dataset, split, images)
 
 
 def check_images(images: Path) -> None:
