@@ -161,7 +161,7 @@ def malformed(path: Path | str, error: ValidationError, remedy: str) -> DataErro
     for step in first["loc"]:
         if isinstance(step, int):
             where += f", entry {step}"
-        elif step not in ("int", "str", "[key]") and not step.startswith("list["):  # names of types that were tried
+        elif step not in ("int", "str", "[key]") and not step.startswith(("list[", "<")):  # types that were tried
             where += f", key {step!r}"
     return DataError(f"{path}{where}: {first['msg']}; {remedy}.")
 

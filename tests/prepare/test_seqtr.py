@@ -158,6 +158,118 @@ def test_splits_that_a_corrected_file_no_longer_has_are_removed(root):
     assert split_names(root / "out", "set") == ["train"]
 
 
+# ---------------------------------------------------------------- several targets, or none
+
+LEFT, RIGHT = [rectangle(0, 0, 2, 2)], [rectangle(4, 1, 7, 4)]
+
+
+def several(image_id, raw, *targets, **keys):
+    """An entry as InstanceVG, DeRIS and C3VG write them."""
+    height, width = next((each["height"], each["width"]) for each in PHOTOS if each["id"] == image_id)
+    given = {"image_id": image_id, "height": height, "width": width, "annotations": list(targets)}
+    return given | {"expressions": {"raw": raw, "sent": "unused", "tokens": []}} | keys
+
+
+def target(segmentation=None, bbox=(0, 0, 2, 2), category=18, **keys):
+    return {"bbox": bbox and list(bbox), "segmentation": segmentation, "category_id": category, "id": 5} | keys
+
+
+def test_the_objects_of_an_entry_are_its_targets(root):
+    crowd = {"size": [6, 8], "counts": [0, 48]}
+    content = {
+        "train": [
+            several(11, "both dogs", target(LEFT), target(RIGHT, (4, 1, 3, 3))),
+            several(11, ["left one", "the left"], target(LEFT, category=1)),
+            several(11, "dogs, not the crowd", target(LEFT), target(crowd, (0, 0, 8, 6), iscrowd=1)),
+        ],
+        "testA": [entry(12, category_id=17)],
+    }
+    report = prepare(root, content)
+    both, left, one = read(root)
+    [cat] = read(root, "testA")
+    assert [len(each.targets) for each in (both, left, one, cat)] == [2, 1, 1, 1]
+    assert [int(read_targets(each.targets, (1, 1)).sum()) for each in (both, left, one)] == [13, 4, 4]
+    assert (both.box, left.box) == ((0, 0, 7, 4), (0, 0, 2, 2))
+    assert [each.text for each in left.expressions] == ["left one", "the left"]
+    assert [each.ref_id for each in (both, left, one, cat)] == [0, 1, 2, 3]
+    # COCO's ids in entries of several objects, 0 to 79 in the others of a file without a larger one
+    assert [report.categories[each.category] for each in (both, left, cat)] == ["dog", "person", "horse"]
+    assert defects(report) == {}
+
+
+def test_nothing_may_match_an_expression(root):
+    nothing = [
+        several(11, "a zebra"),
+        several(11, "a cow", {}),
+        several(11, "a cup", target(None, None)),
+        several(11, "a fox", target(None, (0, 0, 0, 0), -1)),
+        several(11, "a hen", target([], (0, 0, 0, 0), -1)),
+    ]
+    report = prepare(root, {"val": [*nothing, several(11, "a dog", target(LEFT))]})
+    found = read(root, "val")
+    assert [len(each.targets) for each in found] == [0, 0, 0, 0, 0, 1]
+    assert {(each.category, each.box) for each in found[:5]} == {(-1, None)}
+    assert defects(report) == {}
+
+
+def test_entries_may_name_their_image(root):
+    (root / "images" / "COCO_train2014_000000000012.jpg").rename(root / "images" / "COCO_val2014_000000000012.jpg")
+    prepare(root, {"test": [several(12, "dog", target(LEFT), file_name="COCO_val2014_000000000012.jpg")]})
+    assert [each.image.name for each in read(root, "test")] == ["COCO_val2014_000000000012.jpg"]
+
+
+def test_each_expression_of_an_image_may_have_objects_of_its_own(root):
+    grouped = {
+        "image_id": 11,
+        "height": 6,
+        "width": 8,
+        "expressions": ["both", "a zebra", "right dog", "boxes alone"],
+        "annotations": [[target(LEFT), target(RIGHT)], [], [target(RIGHT, (4, 1, 3, 3))], [target(LEFT), target(None)]],
+        "bbox": [[[0, 0, 2, 2], [4, 1, 3, 3]], [], [[4, 1, 3, 3]], [[0, 0, 2, 2], [0, 0, 2, 2]]],
+    }
+    report = prepare(root, {"train": [grouped, entry(12)]})
+    both, zebra, right, dog = read(root)
+    assert [each.ref_id for each in (both, zebra, right, dog)] == [0, 1, 2, 4]
+    assert [each.expressions[0].text for each in (both, zebra, right, dog)] == [
+        "both",
+        "a zebra",
+        "right dog",
+        "left dog",
+    ]
+    assert [int(read_targets(each.targets, (1, 1)).sum()) for each in (both, right, dog)] == [13, 9, 12]
+    assert zebra.targets == ()
+    assert defects(report) == {"no outline": [3]}
+
+
+def test_objects_without_an_outline_are_reported(root):
+    content = {"train": [several(11, "a", target(None)), several(11, "b", target(LEFT), target(None)), entry(12)]}
+    report = prepare(root, content)
+    assert defects(report) == {"no outline": [0, 1]}
+    assert [each.ref_id for each in read(root)] == [2]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        (
+            several(11, "a", target(LEFT, (1, 2, 3))),
+            r"entry 0, key 'annotations', entry 0, key 'bbox', entry 3: Field req",
+        ),
+        (
+            several(11, "a", target(LEFT, None)),
+            r"key 'annotations', entry 0: Value error, a segmentation without a bbox",
+        ),
+        (several(11, "a") | {"expressions": {"sent": "a"}}, r"entry 0, key 'expressions', key 'raw': Field required"),
+        (several(11, "a") | {"expressions": ["a", "b"]}, r"entry 0: Value error, 0 annotations for 2 expressions"),
+        ([several(11, "a")], r"key 'train', entry 0: Input should be "),
+    ],
+)
+def test_other_entries_of_several_objects_are_refused(root, wrong, sentence):
+    with pytest.raises(DataError, match=sentence):
+        prepare(root, {"train": [wrong]})
+    assert not (root / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
@@ -171,6 +283,7 @@ def test_splits_that_a_corrected_file_no_longer_has_are_removed(root):
         ({"train": []}, "holds no entry in any split"),
         ({"../val": [entry()]}, r"has a split '\.\./val', which cannot be the name of a file"),
         ({"Prepare": [entry()]}, "has a split 'Prepare', which cannot be the name of a file beside prepare.json"),
+        ({"train": [several(11, "a", target(None)), several(11, "b")]}, "No ref of .* can be used: no outline 1 time"),
         ({"train": [entry(mask=None)]}, "No ref of .*instances.json can be used: no outline 1 time"),
     ],
 )

@@ -3,6 +3,9 @@
 {"train": [{"image_id": 9, "height": 480, "width": 640, "bbox": [x, y, width, height], "category_id": 16,
             "mask": polygons or run lengths, "expressions": ["left dog", "the dog that sits"]}, ...], "val": [...]}
 
+Where targets may be several or none, an entry has "annotations" in place of bbox and mask, see
+`vlt.prepare.seqtr_entries`.
+
 Source: https://github.com/seanzhuh/SeqTR
 """
 
@@ -11,60 +14,33 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
-from pydantic import FiniteFloat, NonNegativeInt, PositiveInt, TypeAdapter
+from pydantic import TypeAdapter
 
 from vlt.categories import COCO_CATEGORIES
 from vlt.data.prepared import split_names
 from vlt.errors import ConfigError, DataError
-from vlt.files import JsonObject, read_json
-from vlt.prepare.instances import Annotation, Category, InstanceFile, Photo
+from vlt.files import read_json
+from vlt.prepare.instances import Annotation, Category, InstanceFile
 from vlt.prepare.refer import EXPECTED, check_images, prepare_refer_set
 from vlt.prepare.refer_files import Ref, RefSentence
 from vlt.prepare.refer_set import COCO_IDS, NO_OUTLINE, ReferReader, ReferSet
 from vlt.prepare.report import Counts, PrepareReport
+from vlt.prepare.seqtr_entries import AnyEntry, Entry, Group
 from vlt.prepare.splits import check_name
 from vlt.types import NO_CATEGORY
-
-PHOTO_NAME = "COCO_train2014_{:012}.jpg"
-"""Name of an image by its id."""
-
-
-class Entry(JsonObject):
-    """An object of an image and the expressions that refer to it."""
-
-    image_id: NonNegativeInt
-    height: PositiveInt
-    width: PositiveInt
-    bbox: tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
-    expressions: list[str]
-    mask: Any = None
-    category_id: int | None = None
-    cat: int | None = None
-
-    @property
-    def category(self) -> int:
-        """The category under either key; `NO_CATEGORY` without one."""
-        given = self.category_id if self.cat is None else self.cat
-        return NO_CATEGORY if given is None else given
-
-    @property
-    def photo(self) -> Photo:
-        """The image."""
-        file_name = PHOTO_NAME.format(self.image_id)
-        return Photo(id=self.image_id, file_name=file_name, height=self.height, width=self.width)
 
 
 def read_seqtr(path: Path, images: Path) -> ReferSet:
     """Read a file of splits and entries.
 
-    The ref_id of an entry is its number in the file, counted from 0 through all splits. Only the headers of images are
-    read; where none of the images exists, they are not checked.
+    The ref_id of an entry is its number in the file, counted from 0 through all splits; an entry whose expressions have
+    objects of their own counts once for each. Only the headers of images are read; where none of the images exists,
+    they are not checked.
 
     Args:
         path: path of the file.
-        images: the folder of the images, which are named by `PHOTO_NAME`.
+        images: the folder of the images, which are named by `file_name`, or else by `PHOTO_NAME`.
 
     Raises:
         DataError: the file is missing or not of the format; it holds no entry; a split has no plain name.
@@ -73,41 +49,65 @@ def read_seqtr(path: Path, images: Path) -> ReferSet:
         "a file of splits is needed, each a list of bbox, image_id, height, width, expressions and mask "
         "(REFER's instances.json is for `vlt prepare refer`)"
     )
-    splits = read_json(path, TypeAdapter(dict[str, list[Entry]]), remedy)
+    splits = read_json(path, TypeAdapter(dict[str, list[AnyEntry]]), remedy)
     for split in splits:
         check_split(path, split)
     entries = [(split, entry) for split, members in splits.items() for entry in members]
     if not entries:
         raise DataError(f"{path} holds no entry in any split; {remedy}.")
-    category_ids = number_categories(entry.category for _, entry in entries)
+    category_ids = number_categories(entry.category for _, entry in entries if isinstance(entry, Entry))
+    groups = [(split, entry, group) for split, entry in entries for group in entry.groups()]
     sent_ids = itertools.count()
-    refs = [
-        Ref(
+    annotations: list[Annotation] = []
+    outlined: list[Ref] = []
+    boxes_alone: list[int] = []
+    for number, (split, entry, group) in enumerate(groups):
+        own = convert_targets(group, len(annotations))
+        is_one = isinstance(entry, Entry)
+        ref = Ref(
             ref_id=number,
-            ann_id=number,
-            category_id=category_ids.get(entry.category, NO_CATEGORY),
+            ann_id=[each.id for each in own],
+            category_id=category_ids.get(group.category, NO_CATEGORY) if is_one else group.category,
             image_id=entry.image_id,
             split=split,
-            sentences=[RefSentence(sent_id=next(sent_ids), sent=text) for text in entry.expressions],
+            sentences=[RefSentence(sent_id=next(sent_ids), sent=text) for text in group.texts],
         )
-        for number, (split, entry) in enumerate(entries)
-    ]
+        if len(own) == len(group.targets):
+            outlined.append(ref)
+            annotations += own
+        else:
+            boxes_alone.append(number)
     instances = InstanceFile(
-        images=list(dict.fromkeys(entry.photo for _, entry in entries)),
-        annotations=[
-            Annotation(id=number, image_id=entry.image_id, bbox=entry.bbox, segmentation=entry.mask)
-            for number, (_, entry) in enumerate(entries)
-        ],
+        images=list(dict.fromkeys(group.photo for _, _, group in groups)),
+        annotations=annotations,
         categories=[Category(id=each, name=name) for each, name in zip(COCO_IDS, COCO_CATEGORIES, strict=True)],
     )
     reader = ReferReader(path.name, instances, images)
-    outlined = []
-    for ref, (_, entry) in zip(refs, entries, strict=True):
-        if entry.mask:
-            outlined.append(ref)
-        else:
-            reader.defects.add(NO_OUTLINE, ref.ref_id, "entries without a mask, as files for boxes alone have them")
-    return reader.read(outlined, list(splits))._replace(expected=published_counts(path, splits))
+    for number in boxes_alone:
+        reader.defects.add(NO_OUTLINE, number, "entries without a mask, as files for boxes alone have them")
+    # Expressions that match nothing are no data set on their own.
+    usable = outlined if annotations or not boxes_alone else []
+    return reader.read(usable, list(splits))._replace(expected=published_counts(path, splits))
+
+
+def convert_targets(group: Group, first: int) -> list[Annotation]:
+    """Convert the targets of a group to annotations; those without an outline are left out.
+
+    Args:
+        group: expressions and their targets.
+        first: id of the first annotation.
+    """
+    return [
+        Annotation(
+            id=number,
+            image_id=group.photo.id,
+            bbox=target.bbox,
+            segmentation=target.segmentation,
+            iscrowd=target.iscrowd,
+        )
+        for number, target in enumerate(group.targets, first)
+        if target.bbox is not None and target.segmentation
+    ]
 
 
 def check_split(path: Path, split: str) -> None:
@@ -140,7 +140,7 @@ def number_categories(given: Iterable[int]) -> Mapping[int, int]:
     Returns:
         Each possible number -> the id of the category by COCO.
     """
-    if max(given) < len(COCO_IDS):
+    if max(given, default=NO_CATEGORY) < len(COCO_IDS):
         return dict(enumerate(COCO_IDS))
     return {each: each for each in COCO_IDS}
 
