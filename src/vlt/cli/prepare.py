@@ -168,7 +168,10 @@ def phrasecut(data: Path, output_dir: Path, **given: Any) -> None:
 
 
 @prepare.command(
-    epilog=examples("vlt prepare coco --instances coco/instances.json --images coco/images --output-dir data")
+    epilog=examples(
+        "vlt prepare coco --instances coco/instances.json --images coco/images --output-dir data",
+        "vlt prepare coco --instances my.json --images photos --output-dir data --name my --expressions-key caption",
+    )
 )
 @instances_option
 @images_option
@@ -183,6 +186,11 @@ def phrasecut(data: Path, output_dir: Path, **given: Any) -> None:
     "--expressions",
     type=PATH,
     help="Expressions that people wrote, instead of generated ones: a table of image_id, annotation_id and expression.",
+)
+@click.option(
+    "--expressions-key",
+    metavar="KEY",
+    help="Key of the annotations that has such expressions, a text or a list of texts, such as caption.",
 )
 @generate_mask_option
 def coco(

@@ -1,4 +1,4 @@
-"""Referring data sets from COCO instance files: expressions by a grammar or from a table, and the report."""
+"""Referring data sets from COCO instance files: expressions by a grammar, a table or a key, and the report."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from vlt.data.prepared import annotation_folder
-from vlt.errors import DataError
+from vlt.errors import ConfigError, DataError
 from vlt.files import file_digest
 from vlt.prepare.coco_scenes import CocoScenes, PhotoScene
 from vlt.prepare.folder import SPLITS, refuse_other, write_data_set
 from vlt.prepare.handwritten import TableExpressions, read_table
 from vlt.prepare.instances import CocoFile, read_instance_file
+from vlt.prepare.keyed import keyed_lines, read_keyed
 from vlt.prepare.report import PrepareReport
 from vlt.prepare.splits import VAL_SHARE, check_name, check_share, is_validation, split_by_image
 from vlt.synth.words import describe, standings
@@ -38,6 +39,7 @@ def prepare_coco(
     val_share: float = VAL_SHARE,
     per_target: int = PER_TARGET,
     expressions: Path | str | None = None,
+    expressions_key: str | None = None,
     generate_mask: bool = False,
 ) -> PrepareReport:
     """Make a referring data set from an instance file: annotations, masks, and `prepare.json` with the report.
@@ -51,33 +53,45 @@ def prepare_coco(
         val_share: share of the images for validation, in [0, 1], see `is_validation`.
         per_target: largest number of expressions per object.
         expressions: a table of expressions that people wrote, see `vlt.prepare.handwritten`, in place of the grammar.
+        expressions_key: key of the annotations that has expressions that people wrote, in place of the grammar.
         generate_mask: write the masks as PNGs, as the original's script does.
 
     Raises:
-        ConfigError: `val_share` is outside [0, 1]; `name` is no plain name.
-        DataError: the instance file is missing or malformed, or the table does not fit it; `images` is no folder;
-            there is no object with an expression; a folder or file cannot be written; the folder of that name holds
-            a data set that was made in another way.
+        ConfigError: `val_share` is outside [0, 1]; `name` is no plain name; both `expressions` and `expressions_key`.
+        DataError: the instance file is missing or malformed, or the table or key does not fit it; `images` is no
+            folder; there is no object with an expression; a folder or file cannot be written; the folder of that name
+            holds a data set that was made in another way.
     """
     folder = annotation_folder(Path(output_dir), check_name(name))
     if not Path(images).is_dir():
         raise DataError(f"There is no folder of images {images}; name the one that holds them.")
-    found = read_instance_file(Path(instances), CocoFile)
-    choices = {"seed": seed, "per_target": per_target} if expressions is None else {"expressions": str(expressions)}
+    if expressions is not None and expressions_key is not None:
+        raise ConfigError(
+            "Expressions come from a table or from the annotations; give one of --expressions and --expressions-key."
+        )
+    path = Path(instances)
+    keyed = None if expressions_key is None else read_keyed(path, expressions_key)
+    found = read_instance_file(path, CocoFile) if keyed is None else keyed
+    choices: dict[str, object] = {"seed": seed, "per_target": per_target}
+    if expressions is not None:
+        choices = {"expressions": str(expressions)}
+    elif expressions_key is not None:
+        choices = {"expressions_key": expressions_key}
     source = {
         "instances": str(instances),
-        "sha256": file_digest(Path(instances)),
+        "sha256": file_digest(path),
         "val_share": check_share(val_share),
         **choices,
     }
     refuse_other(folder, source)
-    if expressions is None:
-        scenes = CocoScenes(found, Path(images))
-        maker: GrammarExpressions | TableExpressions = GrammarExpressions(scenes, Path(images), seed, per_target)
-    else:
-        table = read_table(Path(expressions), found)
-        scenes = CocoScenes(found, Path(images), only={line.image_id for line in table})
-        maker = TableExpressions(Path(expressions), table, scenes, Path(images))
+    lines = None if expressions is None else read_table(Path(expressions), found)
+    if keyed is not None and expressions_key is not None:
+        lines = keyed_lines(path, expressions_key, keyed.annotations)
+    scenes = CocoScenes(found, Path(images), only=None if lines is None else {line.image_id for line in lines})
+    maker: GrammarExpressions | TableExpressions = GrammarExpressions(scenes, Path(images), seed, per_target)
+    if lines is not None:
+        where = Path(expressions or path)
+        maker = TableExpressions(where, lines, scenes, Path(images), leave_out=keyed is not None)
     with_ids = (
         (scene.photo.id, maker.referrals(scene))
         for scene in tqdm(scenes, desc="expressions", unit="image", disable=None)

@@ -154,7 +154,7 @@ class CocoScenes:
             if given in before[:-1]:
                 self.defects.add(REPEATED_ANNOTATION, given.id)
             elif given.image_id not in ids:
-                if only is None:
+                if only is None or given.image_id in only:
                     is_typed = str(given.image_id) in types
                     reason = "image_id and the id of the image are text and number; use one type" if is_typed else ""
                     self.defects.add(UNKNOWN_IMAGE, given.id, reason, f"image_id {given.image_id!r}")

@@ -27,16 +27,16 @@ NOTHING = "-"
 
 
 class TableLine(NamedTuple):
-    """A line of the table.
+    """A line of the table, or an expression of an annotation.
 
     Attributes:
-        line: its number, from 1.
+        where: its place in the file, such as "line 2", for messages.
         image_id: id of the image, as in the instance file.
         annotation_ids: ids of the targets, as in the instance file.
         text: the expression, stripped.
     """
 
-    line: int
+    where: str
     image_id: Id
     annotation_ids: tuple[int, ...]
     text: str
@@ -112,11 +112,11 @@ def parse_line(
                 f"line {number}: image {image} has {len(known[each])} annotations {each!r}; give each an id of its "
                 "own in the instance file."
             )
-    return TableLine(number, image_ids[image], tuple(known[each][0] for each in ids), text)
+    return TableLine(f"line {number}", image_ids[image], tuple(known[each][0] for each in ids), text)
 
 
 class TableExpressions:
-    """Makes referrals of the objects of scenes and the expressions of a table, and counts both.
+    """Makes referrals of the objects of scenes and the expressions about them, and counts both.
 
     A referral has its annotation's id; one with several targets or none has an id of its own, above all of those.
 
@@ -125,10 +125,15 @@ class TableExpressions:
         table: its lines.
         scenes: scenes of the images in the table.
         images: the folder of the images.
+        leave_out: leave out expressions about an object without a usable mask or category, which `scenes` reports;
+            otherwise they are refused.
     """
 
-    def __init__(self, path: Path, table: Sequence[TableLine], scenes: CocoScenes, images: Path) -> None:
+    def __init__(
+        self, path: Path, table: Sequence[TableLine], scenes: CocoScenes, images: Path, *, leave_out: bool = False
+    ) -> None:
         self._path = path
+        self._leave_out = leave_out
         self._table = table
         self._scenes = scenes
         self._images = images
@@ -140,7 +145,7 @@ class TableExpressions:
         """Make the referrals of a scene, in the order of the table.
 
         Raises:
-            DataError: a target has no usable mask or category.
+            DataError: a target has no usable mask or category and is not left out.
         """
         usable = {
             instance.id: (rle, self._scenes.categories[instance.category_id], standing)
@@ -152,13 +157,14 @@ class TableExpressions:
             if self._scenes.copies.get(line.image_id, line.image_id) == scene.photo.id:
                 renumbered = self._scenes.renumbered
                 ids = tuple(renumbered.get((line.image_id, each), each) for each in line.annotation_ids)
-                for each, given in zip(ids, line.annotation_ids, strict=True):
-                    if each not in usable:
-                        raise DataError(
-                            f"{self._path}, line {line.line}: annotation {given} has no usable mask or category; "
-                            "choose another target, or remove the line."
-                        )
-                groups.setdefault(ids, []).append(line)
+                unusable = [given for each, given in zip(ids, line.annotation_ids, strict=True) if each not in usable]
+                if unusable and not self._leave_out:
+                    raise DataError(
+                        f"{self._path}, {line.where}: annotation {unusable[0]} has no usable mask or category; "
+                        "choose another target, or remove the line."
+                    )
+                if not unusable:
+                    groups.setdefault(ids, []).append(line)
         for ids, lines in groups.items():
             self._given += len(lines)
             self._targets.update(ids)

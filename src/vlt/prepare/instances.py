@@ -79,19 +79,23 @@ class NamedCategory(Category):
 class CocoFile(InstanceFile):
     """A complete instance file, from which expressions can be made."""
 
-    annotations: list[Instance]
+    annotations: Sequence[Instance]
     categories: list[NamedCategory]
 
 
 File = TypeVar("File", bound=InstanceFile)
 
 
-def read_instance_file(path: Path, schema: type[File]) -> File:
+INSTANCE_REMEDY = "an instance file of COCO's format is needed, download it again"
+
+
+def read_instance_file(path: Path, schema: type[File], remedy: str = INSTANCE_REMEDY) -> File:
     """Read a COCO-style instance file.
 
     Args:
         path: path of the file.
         schema: `InstanceFile`, or `CocoFile` where categories and their names are needed.
+        remedy: advice for a file of another format, beginning in lower case.
 
     Raises:
         DataError: the file is missing, cannot be read, or does not have COCO's format.
@@ -100,7 +104,7 @@ def read_instance_file(path: Path, schema: type[File]) -> File:
         there = sorted(other.name for other in path.parent.glob("*") if other.suffix in (".p", ".json"))
         found = f"{path.parent} holds {', '.join(there)}" if there else "check the path"
         raise DataError(f"There is no instance file {path}; {found}.")
-    return read_json(path, TypeAdapter(schema), "an instance file of COCO's format is needed, download it again")
+    return read_json(path, TypeAdapter(schema), remedy)
 
 
 class Missing(NamedTuple):
