@@ -74,6 +74,14 @@ def test_a_box_that_was_not_given_is_the_masks(tmp_path: Path, images: Path) -> 
     assert read_prepared(tmp_path, "mine", "val", images)[0].box == (2, 1, 5, 3)
 
 
+@pytest.mark.parametrize("generate_mask", [False, True])
+def test_a_negative_id_is_refused_before_anything_is_written(tmp_path: Path, generate_mask: bool) -> None:
+    negative = Referral(-7, Path("a.jpg"), (mask_of(1),), (Expression(1, "a"),))
+    with pytest.raises(DataError, match="Referral -7 of val has a negative id, which no mask can have; renumber it"):
+        write_prepared(tmp_path / "out", "mine", {"val": [negative]}, generate_mask=generate_mask)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_photo_in_memory_cannot_be_prepared(tmp_path: Path) -> None:
     drawn = Referral(7, np.zeros((6, 8, 3), np.uint8), (mask_of(1),), (Expression(1, "a"),), 0, (2, 1, 5, 3))
     with pytest.raises(DataError, match="Referral 7 has an image in memory"):

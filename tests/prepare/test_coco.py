@@ -379,6 +379,15 @@ def test_annotation_ids_that_begin_anew_in_each_photo_become_unique(coco, tmp_pa
     assert again == texts
 
 
+def test_negative_annotation_ids_are_replaced_so_that_the_set_can_be_read(coco, tmp_path):
+    coco.photo(1)
+    coco.thing(-7, 1, 18, 10, 20, 40, 50)
+    coco.thing(-3, 1, 3, 70, 20, 100, 50)
+    report = coco.prepare(tmp_path / "out", val_share=0.0)
+    assert found(report.defects) == {"negative annotation id": [-7, -3]}
+    assert set(said(tmp_path)) == {1, 2}
+
+
 @pytest.mark.parametrize("copy", ["2.png", "./1.png", "link.png"])
 def test_one_photo_under_two_ids_is_one_scene_in_one_split(two_cars, tmp_path, copy):
     """Whether it is the same file, or another one of the same content."""

@@ -175,6 +175,16 @@ def test_annotation_ids_that_begin_anew_in_each_photo_are_understood_within_it(r
     assert val.ref_id not in {one.ref_id for one in read(root)}
 
 
+def test_negative_annotation_ids_can_be_named(root):
+    change_ids(root, lambda number: -number)
+    report = prepare(root, f"{TRAIN}\t-5\tbig dog", f"{TRAIN}\t-5+-6\tboth", f"{TRAIN}\t-\ta cat")
+    big, both, cat = read(root)
+    assert min(one.ref_id for one in (big, both, cat)) > 0
+    assert [len(one.targets) for one in (big, both, cat)] == [1, 2, 0]
+    assert np.array_equal(read_targets(big.targets, (1, 1)), mask_of(5))
+    assert {kind.name: ids for kind, ids in report.defects.items()} == {"negative annotation id": [-5, -6, -7]}
+
+
 def test_an_annotation_id_of_two_objects_of_a_photo_is_refused(root):
     change_ids(root, lambda number: 5 if number == 6 else number)
     with pytest.raises(DataError, match=f"line 2: image {TRAIN} has 2 annotations '5'; give each an id of its own"):

@@ -70,6 +70,17 @@ def test_masks_are_of_the_photos_size_in_instances(tmp_path: Path) -> None:
     assert rle_area(target) == 4
 
 
+def test_negative_ref_ids_are_left_out_because_no_mask_can_have_them(tmp_path: Path) -> None:
+    refs = [ref(-1, 1, 1, "train", "a"), ref(0, 1, 1, "train", "b"), ref(-1, 1, 1, "val", "c")]
+    write_refer(tmp_path, refs, [photo(1, 3, 4)], [BOX])
+    found = read(tmp_path)
+    assert {kind.name: ids for kind, ids in found.defects.items() if kind.of == "ref_id"} == {
+        "negative ref_id": [-1, -1]
+    }
+    assert [referral.ref_id for referral in found.splits["train"]] == [0]
+    assert "val" not in found.splits
+
+
 def test_a_crowd_alone_is_a_target_in_every_set(tmp_path: Path) -> None:
     crowd = annotation(1, [0, 0, 4, 3], {"size": [3, 4], "counts": [0, 12]}, crowd=1)
     for dataset, ann_id in (("refcoco", 1), ("grefcoco", [1])):

@@ -146,8 +146,15 @@ def write_prepared(
         images: image paths inside this folder are written relative to it; others, and all for None, unchanged.
 
     Raises:
-        DataError: a folder or file cannot be written; an image is in memory; targets of different sizes.
+        DataError: a folder or file cannot be written; a negative ref_id; an image is in memory; targets of different
+            sizes.
     """
+    for split, members in splits.items():
+        for each in members:
+            if each.ref_id < 0:
+                raise DataError(
+                    f"Referral {each.ref_id} of {split} has a negative id, which no mask can have; renumber it."
+                )
     make_folder(annotation_folder(output_dir, dataset))
     folder = mask_folder(output_dir, dataset)
     make_folder(folder)

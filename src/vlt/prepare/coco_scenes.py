@@ -36,6 +36,7 @@ OTHER_COPY = DefectKind("photo listed again with another size", "image id", "all
 REPEATED_ANNOTATION = DefectKind(
     "repeated annotation id", "annotation id", "given a new id, or left out where it is equal to the first"
 )
+NEGATIVE_ANNOTATION = DefectKind("negative annotation id", "annotation id", "given a new id")
 UNKNOWN_IMAGE = DefectKind("annotation of no image", "annotation id", OUTCOME)
 UNKNOWN_CATEGORY = DefectKind("unknown category", "annotation id", OUTCOME)
 UNREADABLE_SEGMENTATION = DefectKind("unreadable segmentation", "annotation id", "only a distractor, by its box")
@@ -85,7 +86,7 @@ class CocoScenes:
         self.categories = {category.id: index for index, category in enumerate(ordered)}
         self.nouns = tuple(category.name.lower().replace("_", " ").strip() for category in ordered)
         self.renumbered: dict[tuple[Id, int], int] = {}
-        self.free_ids = itertools.count(1 + max((each.id for each in instances.annotations), default=0))
+        self.free_ids = itertools.count(1 + max([0, *(each.id for each in instances.annotations)]))
         self._images = images
         self._photos = self._usable_photos(instances.images, only)
         self._instances: dict[Id, list[Instance]] = {photo.id: [] for photo in self._photos}
@@ -165,8 +166,9 @@ class CocoScenes:
                 equal = [each for each in objects if _is_same(given, each)] if image_id != given.image_id else []
                 instance = equal[0] if equal else given
                 if not equal:
-                    if len(before) > 1:
-                        self.defects.add(REPEATED_ANNOTATION, given.id)
+                    if len(before) > 1 or given.id < 0:
+                        kind = REPEATED_ANNOTATION if len(before) > 1 else NEGATIVE_ANNOTATION
+                        self.defects.add(kind, given.id)
                         instance = given.model_copy(update={"id": next(self.free_ids)})
                     objects.append(instance)
                 if instance.id != given.id:

@@ -61,6 +61,7 @@ NO_OUTLINE = DefectKind("no outline", "ref_id", OUTCOME)
 NO_IMAGE = DefectKind("image_id of no image", "ref_id", OUTCOME)
 OTHER_FILE = DefectKind("split other than the file's", "ref_id", "kept in the split of the file")
 NO_SENTENCE = DefectKind("no sentence", "ref_id", OUTCOME)
+NEGATIVE_REF = DefectKind("negative ref_id", "ref_id", OUTCOME)
 REPEATED_REF = DefectKind("repeated ref_id", "ref_id", "all but the first left out")
 OTHER_SPLIT = DefectKind("split of another name", "ref_id", OUTCOME)
 NO_SPLIT = DefectKind("no such split", "split", "not written")
@@ -227,6 +228,8 @@ class ReferReader:
         for ref, own in refs:
             if not own:
                 self.defects.add(OTHER_SPLIT, ref.ref_id)
+            elif ref.ref_id < 0:
+                self.defects.add(NEGATIVE_REF, ref.ref_id, "the id names its mask; number the refs from 0")
             elif ref.ref_id in seen:
                 self.defects.add(REPEATED_REF, ref.ref_id)
             elif not ref.sentences:
