@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,16 +30,34 @@ val_share_option = click.option(
     "--val-share", type=click.FloatRange(0, 1), help="Share of the images for validation.  [default: 0.15]"
 )
 data_argument = click.argument("data", type=PATH, nargs=-1, required=True)
-folders_option = click.option(
-    "--images", type=PATH, multiple=True, required=True, help="Folder of the images; may be repeated."
-)
-files_option = click.option(
-    "--instances",
-    type=PATH,
-    multiple=True,
-    help="Instance file of COCO's format with outlines and the other objects of the images; may be repeated.",
-)
 name_option = click.option("--name", required=True, help="Name of the new data set.")
+
+
+def record_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the argument and options of the commands that make a referring data set from people's own files.
+
+    Args:
+        command: function of the command.
+    """
+    options = (
+        data_argument,
+        click.option(
+            "--images", type=PATH, multiple=True, required=True, help="Folder of the images; may be repeated."
+        ),
+        click.option(
+            "--instances",
+            type=PATH,
+            multiple=True,
+            help="Instance file of COCO's format with outlines and the other objects of the images; may be repeated.",
+        ),
+        output_dir_option,
+        name_option,
+        val_share_option,
+        generate_mask_option,
+    )
+    for option in reversed(options):  # the last one that is added is the first in the help
+        command = option(command)
+    return command
 
 
 @click.group(cls=Shell)
@@ -253,13 +272,7 @@ def scenes(instances: Path, images: Path, output_dir: Path, name: str, seed: int
         ]
     )
 )
-@data_argument
-@folders_option
-@files_option
-@output_dir_option
-@name_option
-@val_share_option
-@generate_mask_option
+@record_options
 def lines(data: tuple[Path, ...], **given: Any) -> None:
     """Make a referring data set from JSON lines: an image, expressions and an outline per line.
 
@@ -273,13 +286,7 @@ def lines(data: tuple[Path, ...], **given: Any) -> None:
     "label-studio",
     epilog=examples("vlt prepare label-studio export.json --images photos --output-dir data --name my"),
 )
-@data_argument
-@folders_option
-@files_option
-@output_dir_option
-@name_option
-@val_share_option
-@generate_mask_option
+@record_options
 def label_studio(data: tuple[Path, ...], **given: Any) -> None:
     """Make a referring data set from a JSON export of Label Studio: rectangles, polygons and brush masks.
 
@@ -291,13 +298,7 @@ def label_studio(data: tuple[Path, ...], **given: Any) -> None:
 @prepare.command(
     epilog=examples("vlt prepare cvat annotations.xml --images photos --output-dir data --name my"),
 )
-@data_argument
-@folders_option
-@files_option
-@output_dir_option
-@name_option
-@val_share_option
-@generate_mask_option
+@record_options
 def cvat(data: tuple[Path, ...], **given: Any) -> None:
     """Make a referring data set from an export "CVAT for images 1.1": rectangles, polygons and masks.
 
