@@ -30,6 +30,9 @@ val_share_option = click.option(
     "--val-share", type=click.FloatRange(0, 1), help="Share of the images for validation.  [default: 0.15]"
 )
 data_argument = click.argument("data", type=PATH, nargs=-1, required=True)
+split_option = click.option(
+    "--split", "splits", multiple=True, help="Split to prepare; may be repeated.  [default: all]"
+)
 name_option = click.option("--name", required=True, help="Name of the new data set.")
 
 
@@ -141,6 +144,23 @@ def mdetr(
     click.echo(str(report))
 
 
+@prepare.command(epilog=examples("vlt prepare refcocom RefCOCOm --images train2014 --output-dir data"))
+@click.argument("data", type=PATH)
+@images_option
+@output_dir_option
+@click.option("--name", default="refcocom", show_default=True, help="Name of the new data set.")
+@split_option
+@generate_mask_option
+def refcocom(data: Path, images: Path, output_dir: Path, **given: Any) -> None:
+    """Prepare RefCOCOm, expressions about parts, from the folder with its annotations/ and masks/.
+
+    The splits are val, testA and testB, each as part_only (parts) and object_part (parts and objects).
+    """
+    from vlt.prepare.refcocom import prepare_refcocom
+
+    click.echo(str(prepare_refcocom(data, images, output_dir, **given)))
+
+
 @prepare.command(
     epilog=examples(
         "vlt prepare video ref-davis --output-dir data --name ref-davis17 --split valid",
@@ -174,7 +194,7 @@ def video(data: Path, output_dir: Path, **given: Any) -> None:
 @click.option("--images", type=PATH, help="Folder of Visual Genome's images.  [default: DATA/images]")
 @output_dir_option
 @click.option("--name", default="phrasecut", show_default=True, help="Name of the new data set.")
-@click.option("--split", "splits", multiple=True, help="Split to prepare; may be repeated.  [default: all]")
+@split_option
 @generate_mask_option
 def phrasecut(data: Path, output_dir: Path, **given: Any) -> None:
     """Prepare PhraseCut from the folder with its refer_<split>.json and the list of images.
@@ -318,7 +338,7 @@ def cvat(data: tuple[Path, ...], **given: Any) -> None:
 @output_dir_option
 @name_option
 @click.option("--images", type=PATH, help="Folder of the images, where the files hold none.")
-@click.option("--split", "splits", multiple=True, help="Split to prepare; may be repeated.  [default: all]")
+@split_option
 @generate_mask_option
 def parquet(data: tuple[Path, ...], **given: Any) -> None:
     """Prepare a RefCOCO set from the Parquet files, or folders of them, of a Hugging Face data set.

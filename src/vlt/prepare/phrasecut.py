@@ -29,7 +29,7 @@ from vlt.prepare.refer import check_images, prepare_refer_set
 from vlt.prepare.refer_files import Ref, RefSentence
 from vlt.prepare.refer_set import NO_IMAGE, NO_OUTLINE, OTHER_FILE, ReferReader, ReferSet
 from vlt.prepare.report import Counts, DefectKind, PrepareReport
-from vlt.prepare.splits import check_name
+from vlt.prepare.splits import check_name, choose_files
 from vlt.types import NO_CATEGORY
 
 IMAGE_DATA = ("image_data_split3000.json", "image_data_split.json")
@@ -108,7 +108,7 @@ def read_phrasecut(folder: Path, images: Path, splits: Collection[str] = ()) -> 
     Raises:
         DataError: a file is missing or not of the format; no such split.
     """
-    files = find_files(folder, splits)
+    files = choose_files({split: folder / f"refer_{split}.json" for split in EXPECTED}, splits, "PhraseCut")
     remedy = "a refer_<split>.json of PhraseCut is needed; refer_input_<split>.json has no outlines"
     found = {split: read_json(path, TypeAdapter(list[Task]), remedy) for split, path in files.items()}
     image_data = read_json(
@@ -134,28 +134,6 @@ def read_phrasecut(folder: Path, images: Path, splits: Collection[str] = ()) -> 
     if "val" in names and "miniv" not in names:
         notes.append("val lacks the images of miniv, which the published val includes; they are in refer_miniv.json.")
     return read._replace(expected={name: EXPECTED[name] for name in names}, notes=notes)
-
-
-def find_files(folder: Path, splits: Collection[str]) -> dict[str, Path]:
-    """Find the file of each split, in the order of `EXPECTED`.
-
-    Args:
-        folder: the folder of the files.
-        splits: splits that are needed; empty: all that exist.
-
-    Raises:
-        DataError: there is no such split or file, or none at all.
-    """
-    for split in splits:
-        if split not in EXPECTED:
-            raise DataError(f"PhraseCut has no split {split!r}; it has {', '.join(EXPECTED)}.")
-    files = {split: folder / f"refer_{split}.json" for split in EXPECTED if split in splits or not splits}
-    missing = [path for path in files.values() if not path.is_file()]
-    if (splits and missing) or len(missing) == len(files):
-        there = sorted(path.name for path in folder.glob("*.json"))
-        found = f"{folder} holds {', '.join(there)}" if there else "name the folder with PhraseCut's files"
-        raise DataError(f"There is no {missing[0]}; {found}.")
-    return {split: path for split, path in files.items() if path not in missing}
 
 
 def find_image_data(folder: Path) -> Path:

@@ -1,9 +1,9 @@
-"""Assignment of images to splits: validation by image id, halves a and b by file name; and the names of data sets."""
+"""Assignment of images to splits: validation by image id, halves a and b by file name; names and files of splits."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -115,6 +115,33 @@ def with_halves(splits: Mapping[str, list[Referral]]) -> dict[str, list[Referral
         if all(halves.values()):
             result |= {f"{name}_{half}": members for half, members in halves.items()}
     return result
+
+
+def choose_files(files: Mapping[str, Path], splits: Collection[str], of: str) -> dict[str, Path]:
+    """Choose the files of a published set with one file per split.
+
+    Args:
+        files: split -> path, in one folder, of all splits of the set.
+        splits: splits that are needed; empty: all whose file exists.
+        of: name of the set, for messages.
+
+    Returns:
+        The files that exist, in the order of `files`.
+
+    Raises:
+        DataError: there is no such split; a file that is needed is missing, or all are.
+    """
+    for split in splits:
+        if split not in files:
+            raise DataError(f"{of} has no split {split!r}; it has {', '.join(files)}.")
+    wanted = {split: path for split, path in files.items() if split in splits or not splits}
+    missing = [path for path in wanted.values() if not path.is_file()]
+    if (splits and missing) or len(missing) == len(wanted):
+        folder = missing[0].parent
+        there = sorted(path.name for path in folder.glob("*.json"))
+        found = f"{folder} holds {', '.join(there)}" if there else f"name the folder with {of}'s files"
+        raise DataError(f"There is no {missing[0]}; {found}.")
+    return {split: path for split, path in wanted.items() if path not in missing}
 
 
 def check_name(name: str) -> str:
