@@ -11,12 +11,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from vlt.errors import DataError
 from vlt.files import read_text
 from vlt.prepare.coco_scenes import CocoScenes, PhotoScene
 from vlt.prepare.instances import CocoFile, Id
+from vlt.prepare.records import TableLine
 from vlt.synth.words import standings
 from vlt.types import NO_CATEGORY, Expression, Referral
 
@@ -24,22 +24,6 @@ COLUMNS = ("image_id", "annotation_id", "expression")
 """Columns of the table, its first line."""
 NOTHING = "-"
 """Entry of the column annotation_id for an expression without a target."""
-
-
-class TableLine(NamedTuple):
-    """A line of the table, or an expression of an annotation.
-
-    Attributes:
-        where: its place in the file, such as "line 2", for messages.
-        image_id: id of the image, as in the instance file.
-        annotation_ids: ids of the targets, as in the instance file.
-        text: the expression, stripped.
-    """
-
-    where: str
-    image_id: Id
-    annotation_ids: tuple[int, ...]
-    text: str
 
 
 def read_table(path: Path, instances: CocoFile) -> list[TableLine]:

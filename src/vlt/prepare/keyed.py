@@ -10,9 +10,8 @@ from pydantic import Field, create_model
 
 from vlt.errors import DataError
 from vlt.prepare.captioned import CaptionSentence
-from vlt.prepare.handwritten import TableLine
 from vlt.prepare.instances import CocoFile, Id, Instance, read_instance_file
-from vlt.prepare.records import check_expressions
+from vlt.prepare.records import TableLine, check_expressions
 
 
 class KeyedInstance(Instance):

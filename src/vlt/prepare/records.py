@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from vlt.errors import DataError, InputError
 from vlt.prepare.instances import OUTCOME, Id
@@ -78,6 +78,22 @@ class Record:
     category: str | None = None
     size: Size | None = None
     fault: tuple[DefectKind, str] | None = None
+
+
+class TableLine(NamedTuple):
+    """A line of the table, or an expression of an annotation.
+
+    Attributes:
+        where: its place in the file, such as "line 2", for messages.
+        image_id: id of the image, as in the instance file.
+        annotation_ids: ids of the targets, as in the instance file.
+        text: the expression, stripped.
+    """
+
+    where: str
+    image_id: Id
+    annotation_ids: tuple[int, ...]
+    text: str
 
 
 def check_expressions(texts: Iterable[str], where: str) -> tuple[str, ...]:
