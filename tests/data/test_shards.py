@@ -4,6 +4,7 @@ import functools
 import gc
 import json
 import multiprocessing
+import os
 import pickle
 import shutil
 import threading
@@ -23,7 +24,7 @@ from shards_fixture import write_set
 from vlt.config import DataConfig
 from vlt.data.image import read_image
 from vlt.data.referrals import fingerprint, image_name
-from vlt.data.row_groups import Block, RowGroups, ShardImage, opened_shard
+from vlt.data.row_groups import Block, RowGroups, ShardImage, opened_shard, remove_folder
 from vlt.data.samples import TrainSamples
 from vlt.data.shards import INDEX, read_index, read_shards
 from vlt.dataset import category_names, load_referrals
@@ -152,10 +153,11 @@ def test_only_the_row_group_of_a_photo_is_read_and_the_last_ones_stay(folder, mo
         for image in images[:6]:
             image.read()
     assert read == blocks[:2]
-    images[-1].read()
-    images[5].read()
     images[0].read()
-    assert read == [*blocks[:2], blocks[-1], blocks[0]], "the one that was used longest ago was dropped"
+    images[-1].read()
+    images[0].read()
+    images[5].read()
+    assert read == [*blocks[:2], blocks[-1], blocks[1]], "the one that was used longest ago was dropped"
 
 
 def spy(function, calls):
@@ -237,6 +239,15 @@ def test_processes_that_load_data_share_what_they_fetched(server):
     del images
     gc.collect()
     assert not kept.exists()
+
+
+def test_a_process_removes_only_the_folder_that_it_made(tmp_path):
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    remove_folder(folder, os.getppid())
+    assert folder.is_dir()
+    remove_folder(folder, os.getpid())
+    assert not folder.exists()
 
 
 def test_the_folder_of_fetched_row_groups_stays_small(server):

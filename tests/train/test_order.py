@@ -158,6 +158,18 @@ def test_streamed_epochs_differ():
     assert streamed_order(blocks, None, epoch=0, **options) != streamed_order(blocks, None, epoch=1, **options)
 
 
+def test_blocks_come_in_another_order_in_each_epoch():
+    blocks = [index // 10 for index in range(200)]
+    options = {"seed": 0, "streams": 1, "window": 1, "batch_size": 4}
+    orders = [
+        list(dict.fromkeys(blocks[index] for index in streamed_order(blocks, None, epoch=epoch, **options)))
+        for epoch in (0, 1)
+    ]
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(20))
+    assert orders[0] != orders[1]
+    assert list(range(20)) not in orders
+
+
 @pytest.mark.parametrize(("world", "accumulate"), [(1, 1), (2, 1), (4, 1), (2, 2), (4, 2)])
 def test_processes_read_blocks_of_their_own(world, accumulate):
     blocks = [index // 5 for index in range(800)]
