@@ -164,7 +164,7 @@ LEFT, RIGHT = [rectangle(0, 0, 2, 2)], [rectangle(4, 1, 7, 4)]
 
 
 def several(image_id, raw, *targets, **keys):
-    """An entry as InstanceVG, DeRIS and C3VG write them."""
+    """An entry as DeRIS and InstanceVG write them."""
     height, width = next((each["height"], each["width"]) for each in PHOTOS if each["id"] == image_id)
     given = {"image_id": image_id, "height": height, "width": width, "annotations": list(targets)}
     return given | {"expressions": {"raw": raw, "sent": "unused", "tokens": []}} | keys

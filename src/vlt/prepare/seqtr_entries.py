@@ -96,7 +96,7 @@ class RawExpressions(JsonObject):
 
 
 class SeveralEntry(ImageEntry):
-    """The objects of an image to which the expressions refer, as C3VG, DeRIS and InstanceVG write them."""
+    """The objects of an image to which the expressions refer, as DeRIS and InstanceVG write them."""
 
     annotations: list[Target]
     expressions: RawExpressions
