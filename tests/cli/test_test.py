@@ -23,7 +23,6 @@ from vlt.config import dump_config, parse_config, read_config
 from vlt.data.prepared import write_prepared
 from vlt.dataset import load_referrals
 from vlt.evaluate import whole_image
-from vlt.export.run import export_checkpoint
 from vlt.model.build import build_model
 from vlt.prepare.splits import with_halves
 from vlt.prepare.video import prepare_video
@@ -334,16 +333,3 @@ def test_two_processes_report_what_one_does(run_dir, config_file, tmp_path):
     launcher = ("-m", "torch.distributed.run", "--nproc-per-node=2", "--rdzv-backend=c10d")
     alone, both = run("alone"), run("both", *launcher, "--rdzv-endpoint=localhost:0")
     assert both == alone
-
-
-def test_both_engines_give_the_same_scores(run_dir, config_file):
-    export_checkpoint(run_dir, "exported", say=lambda line: None)
-    for engine in ("onnx", "torch"):
-        result = invoke("tiny.yaml", "--checkpoint", "exported", "--engine", engine, "--output", f"{engine}.json")
-        assert result.exit_code == 0, result.stderr
-    one, other = (json.loads(Path(f"{engine}.json").read_text())["scores"] for engine in ("onnx", "torch"))
-    assert one["miou"] == pytest.approx(other["miou"], abs=1e-4)
-    assert one["count"] == other["count"]
-    refused = invoke("tiny.yaml", "--checkpoint", "exported", "--set", "inference.image_size=[96, 96]")
-    assert refused.exit_code == 2
-    assert "are for images of 64 x 64, not of 96 x 96 pixels" in refused.stderr

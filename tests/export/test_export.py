@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from click.testing import CliRunner
 from conftest import TINY, VOCABULARY
 from PIL import Image
 from safetensors.torch import save_file
@@ -22,7 +23,8 @@ from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import BertProcessing
 
 from vlt.checkpoint import pack_checkpoint, save_checkpoint
-from vlt.config import parse_config
+from vlt.cli import main
+from vlt.config import dump_config, parse_config
 from vlt.errors import CheckpointError, ConfigError
 from vlt.export.run import export_checkpoint
 from vlt.infer import load
@@ -33,6 +35,7 @@ from vlt.text.reader import TokenReader, build_text
 EXAMPLE = Path(__file__).parents[2] / "examples" / "predict_with_graphs.py"
 
 CANDIDATES = {"dim": 16, "heads": 2, "layers": 1, "count": 4, "detector_width": 0.0625, "grid": 2, "num_queries": 2}
+CHOOSING = {**TINY["model"], "candidates": CANDIDATES}
 REFERENCE = {
     "name": "reference",
     "image_size": 64,
@@ -120,16 +123,35 @@ def test_both_engines_predict_the_same(exported, photo):
     assert_same(exported, photo)
 
 
+@pytest.fixture(scope="module")
+def choosing(tmp_path_factory):
+    """The folder of an exported checkpoint with candidates."""
+    folder = tmp_path_factory.mktemp("candidates")
+    export_checkpoint(network(folder / "start", CHOOSING), folder / "exported", say=lambda line: None)
+    return folder / "exported"
+
+
+def test_both_engines_choose_the_same(choosing, photo):
+    assert_same(choosing, photo)
+
+
+def test_detections_are_alike(choosing, photo):
+    both = [load(choosing, engine=engine) for engine in ("onnx", "torch")]
+    one, other = (each.engine.detected(each.encode(photo).encoded, 0) for each in both)
+    assert one.boxes.shape == (len(one.scores), 4)
+    for found, expected in zip(one, other, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     "model",
     [
-        {**TINY["model"], "candidates": CANDIDATES},
         pytest.param(
             {**TINY["model"], "fusion": "sentence", "queries": "learned", "mask_padding": False}, marks=pytest.mark.slow
         ),
         REFERENCE,
     ],
-    ids=["candidates", "padding that is read", "reference"],
+    ids=["padding that is read", "reference"],
 )
 def test_other_networks(model, photo, tmp_path):
     differences = export_checkpoint(network(tmp_path / "start", model), tmp_path / "exported", say=lambda line: None)
@@ -185,6 +207,22 @@ def test_the_example_needs_nothing_of_ours(refined, photo, tmp_path):
     assert mask.dtype == bool
 
 
+def test_an_evaluation_gives_the_same_scores_with_both_engines(exported, tiny_config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(dump_config(tiny_config))
+    test = ["test", "tiny.yaml", "--checkpoint", str(exported)]
+    scores = []
+    for engine in ("onnx", "torch"):
+        result = CliRunner().invoke(main, [*test, "--engine", engine, "--output", "report.json"])
+        assert result.exit_code == 0, result.stderr
+        scores.append(json.loads(Path("report.json").read_text())["scores"])
+    assert scores[0]["miou"] == pytest.approx(scores[1]["miou"], abs=1e-4)
+    assert scores[0]["count"] == scores[1]["count"]
+    refused = CliRunner().invoke(main, [*test, "--set", "inference.image_size=[96, 96]"])
+    assert refused.exit_code == 2
+    assert "are for images of 64 x 64, not of 96 x 96 pixels" in refused.stderr
+
+
 def test_predicting_with_graphs_needs_no_torch(exported, photo):
     """In a process in which torch and what needs it cannot be imported."""
     code = f"""
@@ -218,19 +256,6 @@ def test_half_precision_takes_pytorch(exported):
         load(exported, engine="onnx", precision="bf16")
     with pytest.raises(ConfigError, match=r"The precision is 'half'; take 'no', 'bf16', 'fp16' or None\.$"):
         load(exported, precision="half")
-
-
-def test_detections_are_alike(photo, tmp_path):
-    export_checkpoint(
-        network(tmp_path / "start", {**TINY["model"], "candidates": CANDIDATES}),
-        tmp_path / "out",
-        say=lambda line: None,
-    )
-    both = [load(tmp_path / "out", engine=engine) for engine in ("onnx", "torch")]
-    one, other = (each.engine.detected(each.encode(photo).encoded, 0) for each in both)
-    assert one.boxes.shape == (len(one.scores), 4)
-    for found, expected in zip(one, other, strict=True):
-        np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_fast_settings(exported):

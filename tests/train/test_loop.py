@@ -40,6 +40,14 @@ def finished(small, tmp_path_factory):
     return config
 
 
+@pytest.fixture(scope="module")
+def whole(small, tmp_path_factory):
+    """A run of `EVERYTHING` that nothing interrupts, for tests that only look."""
+    config = small(tmp_path_factory.mktemp("whole") / "run", **EVERYTHING)
+    train(config)
+    return config
+
+
 def test_the_run_directory_holds_what_is_promised(finished):
     run = finished.output_dir
     assert {path.name for path in run.iterdir()} == {
@@ -143,11 +151,10 @@ def test_frozen_parts_stay_as_they_are(small, tmp_path):
 # ---------------------------------------------------------------- interruption
 
 
-@pytest.mark.parametrize("sections", [{}, EVERYTHING], ids=["plain", "everything"])
+@pytest.mark.parametrize(("uninterrupted", "sections"), [("finished", {}), ("whole", EVERYTHING)])
 @pytest.mark.parametrize("interrupted", [1, 4])
-def test_a_run_asked_to_stop_goes_on_bit_by_bit(small, tmp_path, sections, interrupted):
-    whole, parted = small(tmp_path / "whole", **sections), small(tmp_path / "parted", **sections)
-    train(whole)
+def test_a_run_asked_to_stop_goes_on_bit_by_bit(small, tmp_path, request, uninterrupted, sections, interrupted):
+    whole, parted = request.getfixturevalue(uninterrupted), small(tmp_path / "parted", **sections)
     with during_pass(interrupted, terminate), pytest.raises(TrainingError, match="run the same command again"):
         train(parted)
     train(parted)
@@ -187,10 +194,9 @@ train(read_config(sys.argv[1]))
 """
 
 
-def test_a_killed_process_goes_on_bit_by_bit(small, tmp_path):
+def test_a_killed_process_goes_on_bit_by_bit(small, tmp_path, whole):
     sections = {**EVERYTHING, "train": {**EVERYTHING["train"], "workers": 0}}
-    whole, killed = small(tmp_path / "whole", **sections), small(tmp_path / "killed", **sections)
-    train(whole)
+    killed = small(tmp_path / "killed", **sections)
     (tmp_path / "killed.yaml").write_text(dump_config(killed))
     command = [sys.executable, "-c", KILLED, str(tmp_path / "killed.yaml"), "12"]
     process = subprocess.run(command, stderr=subprocess.DEVNULL, check=False)
