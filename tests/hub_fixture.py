@@ -30,7 +30,7 @@ class Repository:
     tags: dict[str, int] = field(default_factory=dict)
 
     def find(self, revision):
-        """The number of a commit by its id, tag or branch; None: there is none."""
+        """The number of a commit by its id, tag or branch (another branch than main is a tag); None: there is none."""
         if revision == "main":
             return len(self.commits) - 1
         ids = {self.commit_id(number): number for number in range(len(self.commits))}
@@ -47,7 +47,7 @@ class Repository:
 
 
 class StandIn:
-    """The server; `repositories` by name, and `requests` as (method, path) since it began."""
+    """The server; `repositories` by name (of data sets behind datasets/), and `requests` as (method, path)."""
 
     def __init__(self):
         self.repositories = {}
@@ -213,15 +213,17 @@ class Handler(BaseHTTPRequestHandler):
         self.reply({"success": True, "commitOid": commit, "commitUrl": f"{self.hub.url}/{repo}/commit/{commit}"})
 
 
-REPO = r"(?P<repo>[^/]+/[^/]+?)"
+REPO = r"(?P<repo>(?:datasets/)?[^/]+/[^/]+?)"
+"""A model by its name, and a data set by its name behind datasets/, as in `StandIn.repositories`."""
+API = f"/api/(?:models/)?{REPO}"
 ENDPOINTS = {
     "/api/repos/create": Handler.create,
     "/api/validate-yaml": Handler.validate,
-    f"/api/models/{REPO}": Handler.info,
-    f"/api/models/{REPO}/revision/(?P<revision>.+)": Handler.info,
-    f"/api/models/{REPO}/tree/(?P<revision>[^/]+)": Handler.tree,
-    f"/api/models/{REPO}/preupload/(?P<revision>.+)": Handler.preupload,
-    f"/api/models/{REPO}/commit/(?P<revision>.+)": Handler.commit,
+    API: Handler.info,
+    f"{API}/revision/(?P<revision>.+)": Handler.info,
+    f"{API}/tree/(?P<revision>[^/]+)": Handler.tree,
+    f"{API}/preupload/(?P<revision>.+)": Handler.preupload,
+    f"{API}/commit/(?P<revision>.+)": Handler.commit,
     f"/{REPO}\\.git/info/lfs/objects/batch": Handler.batch,
     "/large/(?P<oid>[0-9a-f]+)": Handler.store,
     f"/{REPO}/resolve/(?P<revision>[^/]+)/(?P<name>.+)": Handler.resolve,

@@ -38,3 +38,8 @@ class DivergedError(TrainingError):
 
 class VLTWarning(UserWarning):
     """A result that is not quite what was requested: words that were cut or are unknown, keys that were ignored."""
+
+
+def reason(error: BaseException) -> str:
+    """Quote the message of a library's error on one line, without its full stop."""
+    return " ".join(str(getattr(error, "strerror", None) or error).split()).rstrip(".")

@@ -6,10 +6,10 @@ import shutil
 import pytest
 import yaml
 
-from vlt.checkpoint.hub import parse_hub_name
 from vlt.checkpoint.model_card import licence_identifier, model_card
 from vlt.checkpoint.opened import open_checkpoint
 from vlt.errors import CheckpointError
+from vlt.hub import parse_hub_name
 
 REPORT = {
     "scores": {"miou": 0.6543, "oiou": 0.7, "precision": {"0.5": 0.72}, "count": 1641},

@@ -19,7 +19,7 @@ LONGEST_CHAIN = 12
 MOST_PRIVATE = 15
 """Private helpers (functions and methods named _x) per 1,000 lines of code, at most."""
 
-GROUND = {"config", "categories", "types", "errors", "geometry", "files", "version"}
+GROUND = {"config", "categories", "types", "errors", "geometry", "files", "hub", "version"}
 ENTRANCES = {"cli", "__init__", "__main__"}
 FLOORS = [
     GROUND,
@@ -40,7 +40,7 @@ OPEN = GROUND | ENTRANCES
 """Rooms that may import others of their floor; `ORDER` orders those of the ground."""
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
-ORDER = ["version", "categories", "errors", "geometry", "types", "files", "config"]
+ORDER = ["version", "categories", "errors", "geometry", "types", "files", "hub", "config"]
 """The ground from the bottom to the top."""
 
 DEPRECATED = {"vlt.data.photo", "vlt.data.prepare.coco"}

@@ -10,6 +10,7 @@ LIGHT = [
     "vlt.types",
     "vlt.errors",
     "vlt.files",
+    "vlt.hub",
     "vlt.geometry",
     "vlt.config",
     "vlt.text.reader",

@@ -20,8 +20,9 @@ from typing import Literal, TypeAlias
 from safetensors import SafetensorError
 
 from vlt.config.section import as_url, expand_home
-from vlt.errors import CheckpointError
+from vlt.errors import CheckpointError, reason
 from vlt.files import read_text
+from vlt.hub import HUB_SCHEME
 
 FORMAT = 2
 """Version of the checkpoint format; raised when an older `vlt` can no longer read it. 2: weights may be int8."""
@@ -33,8 +34,6 @@ REFINER_FILES = (REFINER, OUTLINE_IMAGE_GRAPH, OUTLINE_GRAPH)
 CHECKPOINTS = "checkpoints"
 NOTICES = ("NOTICE*", "LICENSE*", "LICENCE*")
 """Patterns of files about licences that belong to a checkpoint, too; a folder LICENSES is taken with its files."""
-HUB_SCHEME = "hf://"
-"""Beginning of the name of a checkpoint on the Hugging Face hub; a path without it is never sent anywhere."""
 
 Pointer: TypeAlias = Literal["best", "last"]
 POINTERS: tuple[Pointer, ...] = ("best", "last")
@@ -177,11 +176,6 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def reason(error: BaseException) -> str:
-    """Quote the message of a library's error on one line, without its full stop."""
-    return " ".join(str(getattr(error, "strerror", None) or error).split()).rstrip(".")
 
 
 @contextmanager

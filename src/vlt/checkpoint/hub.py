@@ -1,33 +1,25 @@
-"""Checkpoints on the Hugging Face hub: their names, download and upload. huggingface_hub is imported on first use."""
+"""Checkpoints on the Hugging Face hub: their download and upload; `vlt.hub` has their names."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 from vlt.checkpoint.directory import (
     CONFIG,
     EXPRESSION_GRAPH,
-    HUB_SCHEME,
     IMAGE_GRAPH,
     META,
     NOTICES,
     REFINER_FILES,
     WEIGHTS,
     is_checkpoint,
-    reason,
 )
 from vlt.checkpoint.opened import read_meta
 from vlt.config.section import as_url
 from vlt.errors import CheckpointError
+from vlt.hub import HubName, hub_errors, import_hub, parse_hub_name
 from vlt.text.reader import TOKENIZER_FOLDER, VOCABULARY_FILE
 from vlt.version import __version__
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 README = "README.md"
 """The model card, which the hub shows."""
@@ -35,48 +27,13 @@ UNHASHED = (*REFINER_FILES, VOCABULARY_FILE, f"{TOKENIZER_FOLDER}/*")
 """Files of a checkpoint of version 0.1, whose meta.json does not list them."""
 REPLACED = (WEIGHTS, IMAGE_GRAPH, EXPRESSION_GRAPH, *UNHASHED)
 """Files that an upload removes from the repository where the new checkpoint lacks them."""
-LONGEST_REASON = 160
-"""Largest number of characters quoted from the message of a library."""
-FORM = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[^\s@]+))?", re.ASCII)
-"""Form of a name without `HUB_SCHEME`."""
-
-
-class HubName(NamedTuple):
-    """The name of a checkpoint on the hub.
-
-    Attributes:
-        repo: OWNER/NAME.
-        revision: a branch, a tag or a commit; None: the newest on the main branch.
-    """
-
-    repo: str
-    revision: str | None = None
-
-    def __str__(self) -> str:
-        """The name as `vlt.load` takes it."""
-        return f"{HUB_SCHEME}{self.repo}" + (f"@{self.revision}" if self.revision else "")
-
-
-def parse_hub_name(text: str) -> HubName:
-    """Read a name such as "hf://OWNER/NAME@REVISION", where the scheme and the revision may be left out.
-
-    Raises:
-        CheckpointError: it has another form.
-    """
-    match = FORM.fullmatch(text.removeprefix(HUB_SCHEME))
-    if match is None:
-        raise CheckpointError(
-            f"{text!r} does not name a model of the hub; write {HUB_SCHEME}OWNER/NAME, and behind it @REVISION for a "
-            "branch, a tag or a commit."
-        )
-    return HubName(match["repo"], match["revision"])
 
 
 def local_or_hub_name(name_or_folder: Path | str, revision: str | None = None) -> Path | str:
     """Resolve a name as the hub's libraries do: a folder that exists is itself, and anything else a model of the hub.
 
     Args:
-        name_or_folder: a folder, or OWNER/NAME with or without `HUB_SCHEME`.
+        name_or_folder: a folder, or OWNER/NAME with or without `vlt.hub.HUB_SCHEME`.
         revision: a branch, a tag or a commit; None: the newest, or that of the name.
 
     Returns:
@@ -189,64 +146,3 @@ def upload_checkpoint(folder: Path, name: HubName, *, private: bool = False, mes
             delete_patterns=list(REPLACED),
         )
     return url
-
-
-def import_hub(what: str) -> ModuleType:
-    """Import huggingface_hub.
-
-    Args:
-        what: what needs it, for the error.
-
-    Raises:
-        CheckpointError: it is not installed.
-    """
-    try:
-        import huggingface_hub  # noqa: PLC0415 (only the hub needs it, and the plain installation may lack it)
-    except ImportError:
-        raise CheckpointError(
-            f"{what} needs huggingface_hub, which is not installed; `pip install huggingface_hub` adds it."
-        ) from None
-    return huggingface_hub
-
-
-@contextmanager
-def hub_errors(name: HubName, done: str) -> Iterator[None]:
-    """Turn every error of calls of huggingface_hub into one sentence.
-
-    Args:
-        name: the model, for the sentence.
-        done: "downloaded" or "uploaded".
-
-    Raises:
-        CheckpointError: a call failed.
-    """
-    from huggingface_hub import errors  # noqa: PLC0415 (as in import_hub)
-
-    try:
-        yield
-    except errors.GatedRepoError as error:
-        raise CheckpointError(f"{name} is only for those whom its owner let in; ask for access on its page.") from error
-    except errors.RepositoryNotFoundError as error:
-        raise CheckpointError(
-            f"There is no model {name}, or it is private; check the name, and for a private one store a token with "
-            "`hf auth login`."
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise CheckpointError(
-            f"{name} has no revision {name.revision!r}; name a branch, a tag or a commit, or leave it out."
-        ) from error
-    except errors.HFValidationError as error:
-        raise CheckpointError(f"The hub allows no model with the name {name} ({reason(error)}).") from error
-    except Exception as error:  # of several libraries: connections, timeouts, a full disk, a refusal
-        cause = error.__cause__ or error
-        status = getattr(getattr(cause, "response", None), "status_code", None)
-        if status in (401, 403):
-            may = "write to" if done == "uploaded" else "read"
-            raise CheckpointError(
-                f"The hub refuses the token for {name} (HTTP {status}); store one that may {may} it with "
-                "`hf auth login`, or set HF_TOKEN."
-            ) from error
-        first = reason(cause).split(". ")[0][:LONGEST_REASON]  # advice of the library follows
-        raise CheckpointError(
-            f"{name} could not be {done} ({first}); check the connection to the hub, and try again."
-        ) from error

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from vlt.checkpoint.describe import describe_checkpoint, info_lines
 from vlt.checkpoint.directory import IMAGE_GRAPH, META, NOTICES
-from vlt.checkpoint.hub import HubName
 from vlt.checkpoint.opened import OpenedCheckpoint
 from vlt.checkpoint.recorded import REPORT, RecordedReport
 from vlt.errors import CheckpointError
+from vlt.hub import HubName
 
 LICENCES = (
     *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "gpl-3.0", "agpl-3.0", "lgpl-3.0", "cc0-1.0"),

@@ -11,11 +11,11 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from vlt.checkpoint.directory import CONFIG, FORMAT, META, REFINER_FILES, WEIGHTS, find_checkpoint, reason, sha256
+from vlt.checkpoint.directory import CONFIG, FORMAT, META, REFINER_FILES, WEIGHTS, find_checkpoint, sha256
 from vlt.config.reading import parse_config
 from vlt.config.run import Config
 from vlt.config.yaml_file import read_yaml
-from vlt.errors import CheckpointError, ConfigError
+from vlt.errors import CheckpointError, ConfigError, reason
 from vlt.files import read_text
 from vlt.text.reader import TextReader, load_text
 from vlt.version import __version__

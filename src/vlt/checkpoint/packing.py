@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vlt.checkpoint.directory import CHECKPOINTS, is_checkpoint, reason
+from vlt.checkpoint.directory import CHECKPOINTS, is_checkpoint
 from vlt.checkpoint.opened import read_meta
 from vlt.checkpoint.read import Checkpoint, load_checkpoint, load_weights, read_refiner
 from vlt.checkpoint.scaling import to_bytes
 from vlt.checkpoint.write import write_checkpoint
 from vlt.config.reading import configure
 from vlt.config.run import Config
-from vlt.errors import CheckpointError, ConfigError
+from vlt.errors import CheckpointError, ConfigError, reason
 from vlt.files import read_text
 from vlt.model.build import build_model
 from vlt.model.pretrained import SkipInitialisation

@@ -11,11 +11,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from vlt.checkpoint.directory import CONFIG, REFINER, WEIGHTS, reason
+from vlt.checkpoint.directory import CONFIG, REFINER, WEIGHTS
 from vlt.checkpoint.opened import OpenedCheckpoint, listed, open_checkpoint, verify_files
 from vlt.checkpoint.scaling import from_bytes
 from vlt.config.run import Config
-from vlt.errors import CheckpointError, ConfigError
+from vlt.errors import CheckpointError, ConfigError, reason
 from vlt.model.build import build_model
 from vlt.model.pretrained import SkipInitialisation
 from vlt.model.vlt import VLT

@@ -8,10 +8,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from vlt.checkpoint.directory import is_checkpoint, whole_directory
-from vlt.checkpoint.hub import README, HubName, check_upload, file_patterns, parse_hub_name, upload_checkpoint
+from vlt.checkpoint.hub import README, check_upload, file_patterns, upload_checkpoint
 from vlt.checkpoint.model_card import model_card
 from vlt.checkpoint.opened import OpenedCheckpoint, open_checkpoint, verify_files
 from vlt.errors import CheckpointError
+from vlt.hub import HubName, parse_hub_name
 
 
 def copy_checkpoint(source: Path | str | None, folder: Path | str) -> None:

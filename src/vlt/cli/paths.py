@@ -1,4 +1,4 @@
-"""The types of every path and of every name of a checkpoint on the command line."""
+"""The types of every path and of every name of the Hugging Face hub on the command line."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class LocalPath(click.Path):
         return expand_home(Path(os.fsdecode(super().convert(value, param, ctx))))
 
 
-class CheckpointPath(LocalPath):
-    """A checkpoint or a run, as a path; or `hf://OWNER/NAME` of the Hugging Face hub, which stays text."""
+class HubPath(LocalPath):
+    """A path; or a name of the Hugging Face hub, which begins with `hf://` and stays text."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Convert an argument to a `Path`, or to text where it names a model of the hub."""
-        from vlt.checkpoint.directory import HUB_SCHEME
+        """Convert an argument to a `Path`, or to text where it is a name of the hub."""
+        from vlt.hub import HUB_SCHEME
 
         return value if str(value).startswith(HUB_SCHEME) else super().convert(value, param, ctx)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vlt.cli.shell import PATH, Shell, examples, set_option
+from vlt.cli.shell import DATA_SET, PATH, Shell, examples, set_option
 
 if TYPE_CHECKING:
     from vlt.prepare.record_set import Form
@@ -331,18 +331,20 @@ def cvat(data: tuple[Path, ...], **given: Any) -> None:
 @prepare.command(
     epilog=examples(
         "vlt prepare parquet refcoco/data --images coco/train2014 --output-dir data --name refcoco",
-        "vlt prepare parquet refcoco-m/data --output-dir data --name refcoco-m --split val",
+        "vlt prepare parquet hf://datasets/moondream/refcoco-m --output-dir data --name refcoco-m --split val",
     )
 )
-@data_argument
+@click.argument("data", type=DATA_SET, nargs=-1, required=True)
 @output_dir_option
 @name_option
 @click.option("--images", type=PATH, help="Folder of the images, where the files hold none.")
 @split_option
 @generate_mask_option
-def parquet(data: tuple[Path, ...], **given: Any) -> None:
+def parquet(data: tuple[Path | str, ...], **given: Any) -> None:
     """Prepare a RefCOCO set from the Parquet files, or folders of them, of a Hugging Face data set.
 
+    A name hf://datasets/OWNER/NAME, or hf://datasets/OWNER/NAME@REVISION, is downloaded first; only the files of the
+    chosen splits are.
     The layouts of jxu124/refcoco, jxu124/refcoco-benchmark, lmms-lab/RefCOCO and moondream/refcoco-m are recognised.
     Pictures in the files are written to images/NAME/.
     """

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from vlt.cli.paths import CheckpointPath, LocalPath
+from vlt.cli.paths import HubPath, LocalPath
 from vlt.errors import VLTError, VLTWarning
 
 SETTINGS: dict[str, Any] = {
@@ -22,7 +22,8 @@ SETTINGS: dict[str, Any] = {
     "token_normalize_func": lambda name: name.replace("_", "-"),  # users of the original type --data_root
 }
 PATH = LocalPath()
-CHECKPOINT = CheckpointPath()
+CHECKPOINT = HubPath()
+DATA_SET = HubPath()
 
 set_option = click.option(
     "--set", "assignments", metavar="A.B=VALUE", multiple=True, help="Override a key of CONFIG; may be repeated."

@@ -116,7 +116,6 @@ def test(
         if assignment.strip().startswith("model."):
             raise ConfigError(f"--set {assignment}: `vlt test` takes the network from the checkpoint; leave this out.")
     set_threads(threads)
-    from vlt.checkpoint.hub import parse_hub_name
     from vlt.checkpoint.opened import open_checkpoint
     from vlt.checkpoint.write import source_commit
     from vlt.dataset import load_referrals
@@ -125,6 +124,7 @@ def test(
     from vlt.evaluate.report import Provenance
     from vlt.evaluate.worst import Worst
     from vlt.files import make_folder
+    from vlt.hub import parse_hub_name
     from vlt.infer.loading import make_predictor
     from vlt.train.setup import join_processes
 

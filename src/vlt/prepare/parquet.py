@@ -23,8 +23,10 @@ from vlt.prepare.parquet_files import (
     normalise_split,
     read_columns,
     read_rows,
+    select_splits,
     split_names,
 )
+from vlt.prepare.parquet_hub import find_source
 from vlt.prepare.parquet_rows import REFS, SAMPLES, Ids, Layout, Row, recognise_layout
 from vlt.prepare.parquet_sets import expected_counts, find_published, layout_notes
 from vlt.prepare.pictures import PictureFolder
@@ -35,7 +37,7 @@ from vlt.prepare.splits import check_name
 
 
 def prepare_parquet(
-    data: Sequence[Path],
+    data: Sequence[Path | str],
     output_dir: Path,
     *,
     name: str,
@@ -48,7 +50,8 @@ def prepare_parquet(
     Pictures in the files are written unchanged to `images/NAME/`.
 
     Args:
-        data: Parquet files, or folders of them, of one data set; its layout is recognised by the columns.
+        data: Parquet files, or folders of them, of one data set; its layout is recognised by the columns. A name such
+            as hf://datasets/OWNER/NAME stands for the files of the Hugging Face hub, see `find_source`.
         output_dir: the folder that holds, or will hold, `anns/`, `masks/` and `images/`.
         name: name of the data set, the folder under all three.
         images: the folder of the images, for the layout whose files hold none.
@@ -57,24 +60,27 @@ def prepare_parquet(
 
     Raises:
         ConfigError: pyarrow is not installed; `name` is no plain name.
-        DataError: a file is missing, damaged, or of no known layout; files of different layouts or data sets; a folder
+        DataError: a file is missing, damaged, or of no known layout; a data set of the hub that cannot be downloaded,
+            see `find_source`; files of different layouts or data sets; a folder
             of images that is missing or not needed; no such split; no ref can be used; a folder or file cannot be
             written; the folder of that name holds a data set that was made in another way.
     """
     require_pyarrow()
     folder = annotation_folder(output_dir, check_name(name))
-    files = find_files(data)
+    sources = [find_source(place, splits) for place in data]
+    files = find_files([path for source in sources for path in source.paths])
     layout = find_layout(files)
     check_images(files[0], layout, images)
     published = find_published(files, layout, name)
     files = select_splits(name_test_split(files, layout), splits)
-    source = {"parquet": [str(path) for path in data], "layout": layout.name, "splits": sorted(set(splits))}
+    given = [each.name for each in sources]
+    source = {"parquet": given, "layout": layout.name, "splits": sorted(set(splits))}
     refuse_other(folder, source)
     with PictureFolder(output_dir / "images" / name) as pictures:
         photos = images or pictures.partial
         found = read_set(files, layout, photos, pictures)
         if not found.splits:
-            raise DataError(f"No ref of {', '.join(map(str, data))} can be used: {found.defects.summary()}.")
+            raise DataError(f"No ref of {', '.join(given)} can be used: {found.defects.summary()}.")
         notes = [*found.notes, *layout_notes(files, layout, published)]
         if layout.has_pictures:
             pictures.publish()
@@ -150,18 +156,6 @@ def name_test_split(files: Sequence[SetFile], layout: Layout) -> list[SetFile]:
                 file = file._replace(split="testA")
         named.append(file)
     return named
-
-
-def select_splits(files: Sequence[SetFile], splits: Sequence[str]) -> list[SetFile]:
-    """Select the files of some splits; all for none.
-
-    Raises:
-        DataError: there is no file of one of them.
-    """
-    for split in splits:
-        if split not in split_names(files):
-            raise DataError(f"The files have no split {split!r}; they have {', '.join(split_names(files))}.")
-    return [file for file in files if not splits or file.split in splits]
 
 
 def convert_rows(files: Sequence[SetFile], layout: Layout) -> Iterator[tuple[SetFile, Row]]:

@@ -136,6 +136,18 @@ def split_names(files: Iterable[SetFile]) -> list[str]:
     return sorted({file.split for file in files}, key=SPLITS.index)
 
 
+def select_splits(files: Sequence[SetFile], splits: Sequence[str]) -> list[SetFile]:
+    """Select the files of some splits; all for none.
+
+    Raises:
+        DataError: there is no file of one of them.
+    """
+    for split in splits:
+        if split not in split_names(files):
+            raise DataError(f"The files have no split {split!r}; they have {', '.join(split_names(files))}.")
+    return [file for file in files if not splits or file.split in splits]
+
+
 def missing_parts(files: Iterable[SetFile]) -> dict[str, list[int]]:
     """Find, per split, the numbers of the parts for which there is no file; splits without any are left out."""
     absent: dict[str, set[int]] = {}

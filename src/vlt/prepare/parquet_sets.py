@@ -13,8 +13,8 @@ from vlt.prepare.parquet_rows import OBJECTS, SAMPLES, Layout
 from vlt.prepare.refer import EXPECTED
 from vlt.prepare.report import Counts
 
-SEARCHED_FOLDERS = 4
-"""Number of folders above a file whose names may tell the data set."""
+SEARCHED_FOLDERS = 5
+"""Number of folders above a file whose names may tell the data set; the fifth is that of the hub's cache."""
 
 
 class Published(NamedTuple):
