@@ -170,9 +170,15 @@ PROTOCOLS = {
 BOX_IOU = 0.5
 """IoU of two boxes from which they count as the same object."""
 
+BOX_LEVELS = tuple(level / 100 for level in range(50, 100, 5))
+"""The t of Acc@t, over which mAcc is the mean: 0.5, 0.55, ..., 0.95."""
+
 
 class Scores(NamedTuple):
     """Scores of a set of predictions, as shares in [0, 1].
+
+    Where targets are known by their boxes alone, there are no scores of masks: `miou`, `oiou` and `boundary` are NaN,
+    `precision` is empty, and `to_dict` leaves them out.
 
     Attributes:
         miou: mean over expressions of intersection / union (also called gIoU).
@@ -183,6 +189,8 @@ class Scores(NamedTuple):
         precision: Pr@t for each t: the share of expressions (of those with a target, under some protocols) whose IoU
             passes t; NaN where there are none.
         count: number of expressions.
+        accuracy: where targets are known by their boxes alone, Acc@t for each t of `BOX_LEVELS`: the box accuracy with
+            an IoU of at least t; else None.
     """
 
     miou: float
@@ -191,11 +199,33 @@ class Scores(NamedTuple):
     box: float
     precision: dict[float, float]
     count: int  # type: ignore[assignment]  # hides the count() that every tuple has
+    accuracy: dict[float, float] | None = None
+
+    @classmethod
+    def of_boxes(cls, overlaps: Tensor) -> Scores:
+        """Compute the scores of predictions for targets that are known by their boxes alone.
+
+        Args:
+            overlaps: (N,) float in [0, 1], at least one: IoU of the box of each predicted mask and of the target's; 1
+                if the mask is empty and nothing matches, 0 if one of both.
+        """
+        accuracy = {level: float((overlaps >= level).double().mean()) for level in BOX_LEVELS}
+        return cls(math.nan, math.nan, math.nan, accuracy[BOX_IOU], {}, len(overlaps), accuracy)
+
+    @property
+    def macc(self) -> float | None:
+        """The mean of Acc@t over `BOX_LEVELS`, as of Ref-L4; None where targets have masks."""
+        return None if self.accuracy is None else sum(self.accuracy.values()) / len(self.accuracy)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the scores as JSON values; the t of Pr@t as text, None for NaN."""
+        """Return the scores as JSON values; the t of Pr@t and Acc@t as text, None for NaN."""
+        if self.accuracy is not None:
+            levels = {f"{level:g}": share for level, share in self.accuracy.items()}
+            return {"box": self.box, "accuracy": levels, "macc": self.macc, "count": self.count}
         shares = {f"{level:g}": None if math.isnan(share) else share for level, share in self.precision.items()}
-        return self._asdict() | {"precision": shares}
+        values = self._asdict() | {"precision": shares}
+        del values["accuracy"]
+        return values
 
 
 class ReferringMetrics(Metric):

@@ -4,7 +4,8 @@ Glossary:
     image: (H, W, 3) uint8 RGB, as read. images: (U, 3, H, W) float in [0, 1], a batch at the network's input size.
     expression: str, what a person writes. words: (T,) token ids (int64) or (T, D) word vectors (float32).
     word_mask: (T,) bool, True = a word, False = padding.
-    target: the mask of an object that an expression refers to; several or none are possible.
+    target: the mask of an object that an expression refers to, or its box where the outline is not known; several or
+        none are possible.
     ground truth: (H, W) bool, the union of an expression's targets at the image's own size.
     logits: scores before the sigmoid. mask: (H, W) bool, after the threshold.
     candidate: an object that a detector found, among which an expression chooses.
@@ -51,8 +52,8 @@ class RLE(TypedDict):
     counts: str
 
 
-Target: TypeAlias = RLE | Path | Mask
-"""The mask of one object: run lengths, the path of a grey PNG (object where > 0), or an array."""
+Target: TypeAlias = RLE | Path | Mask | Box
+"""The mask of one object: run lengths, the path of a grey PNG (object where > 0), or an array; or its box alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class Referral:
     Attributes:
         ref_id: unique within a data set.
         image: path of the image; an image inside a larger file; or its pixels if it was drawn in memory.
-        targets: the mask of each object referred to; empty: nothing in the image matches the expressions.
+        targets: the mask of each object referred to, or its box; empty: nothing in the image matches the expressions.
         expressions: at least one.
         category: index of the target's category, 0-based and contiguous; `NO_CATEGORY` for none or an unknown one.
         box: around all targets; None where it is not known or there is no target.
@@ -123,6 +124,11 @@ class Referral:
     box: Box | None = None
     standing: Standing | None = None
     scene: int | None = None
+
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """The boxes of the targets that are known by their boxes alone."""
+        return tuple(target for target in self.targets if isinstance(target, tuple))
 
 
 Referrals: TypeAlias = Sequence[Referral]

@@ -53,6 +53,53 @@ def same(one: Referral, other: Referral) -> bool:
 
 
 @pytest.mark.parametrize("generate_mask", [False, True])
+def test_targets_that_are_boxes_need_no_mask(tmp_path: Path, images: Path, generate_mask: bool) -> None:
+    boxes = ((1.25, 0.5, 4.75, 3.5), (2.0, 1.0, 7.5, 2.0))
+    referrals = [
+        Referral(1, images / "a.jpg", boxes[:1], (Expression(10, "red"),), -1),
+        Referral(2, images / "a.jpg", boxes, (Expression(11, "both"),), -1),
+        Referral(3, images / "a.jpg", (), (Expression(12, "a whale"),), -1),
+    ]
+    write_prepared(tmp_path, "mine", {"val": referrals}, generate_mask=generate_mask, images=images)
+    entries = json.loads((tmp_path / "anns/mine/val.json").read_text())
+    assert [entry.get("boxes") for entry in entries] == [[list(boxes[0])], [list(box) for box in boxes], None]
+    assert [entry["bbox"] for entry in entries] == [[1, 0, 4, 3], [1, 0, 7, 3], [0, 0, 0, 0]]
+    assert [entry.get("targets_num") for entry in entries] == [None, 2, 0]
+    found = read_prepared(tmp_path, "mine", "val", images)
+    assert [each.targets for each in found] == [boxes[:1], boxes, ()]
+    assert [each.boxes for each in found] == [boxes[:1], boxes, ()]
+    with pytest.raises(DataError, match=r"its target is known by its box alone, but a mask is needed here; take"):
+        read_targets(found[0].targets, (6, 8))
+
+
+@pytest.mark.parametrize(
+    ("boxes", "sentence"),
+    [
+        ([[1, 1, 3, 3], [1, 1, 2, 2]], "2 boxes, but targets_num is 1"),
+        ([], "0 boxes, but targets_num is 1"),
+        ([[3, 1, 1, 3]], r"boxes are \[x0, y0, x1, y1\] with x0 < x1 and y0 < y1"),
+        ([[1, 1, 3]], "key 'boxes', entry 0"),
+    ],
+)
+def test_boxes_that_do_not_fit_are_refused(
+    tmp_path: Path, images: Path, referrals: list[Referral], boxes: list[Any], sentence: str
+) -> None:
+    write_prepared(tmp_path, "mine", {"val": referrals}, generate_mask=False, images=images)
+    path = tmp_path / "anns/mine/val.json"
+    entries = json.loads(path.read_text())
+    path.write_text(json.dumps([{**entries[0], "boxes": boxes}]))
+    with pytest.raises(DataError, match=rf"val\.json.*{sentence}.*; run `vlt prepare` again\.$"):
+        read_prepared(tmp_path, "mine", "val", images)
+
+
+def test_a_referral_with_a_mask_and_a_box_is_refused_before_anything_is_written(tmp_path: Path, images: Path) -> None:
+    mixed = Referral(1, images / "a.jpg", (mask_of(1), (0.0, 0.0, 2.0, 2.0)), (Expression(10, "both"),))
+    with pytest.raises(DataError, match="Referral 1 has targets with masks and others without; leave it out"):
+        write_prepared(tmp_path, "mine", {"val": [mixed]}, generate_mask=False, images=images)
+    assert [path for path in tmp_path.rglob("*.json*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("generate_mask", [False, True])
 def test_what_is_written_is_read_back(
     tmp_path: Path, images: Path, referrals: list[Referral], generate_mask: bool
 ) -> None:

@@ -11,7 +11,10 @@ from vlt.types import Expression, Referral, Standing
 
 def result(intersection, union, target, *, photo=1000, **about):
     iou = intersection / union if union else 1.0
-    return ExpressionResult(1, 1, "the left zebra", iou, intersection, union, 0.5, 0.5, target, photo, **about)
+    predicted = intersection + union - target
+    return ExpressionResult(
+        1, 1, "the left zebra", iou, intersection, union, 0.5, 0.5, target, photo, predicted, **about
+    )
 
 
 def counts(results, name):

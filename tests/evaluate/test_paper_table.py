@@ -180,7 +180,7 @@ def test_what_cannot_stand_in_a_table_is_refused(record):
 
 
 def test_reports_that_are_written_are_read(tmp_path):
-    result = ExpressionResult(1, 1, "zebra", 0.75, 3, 4, 1.0, 0.5, 3, 100)
+    result = ExpressionResult(1, 1, "zebra", 0.75, 3, 4, 1.0, 0.5, 3, 100, 4)
     origin = Provenance(dataset="photos", split="val", checkpoint="runs/a", flip=True, refined=False)
     for protocol in PROTOCOLS.values():
         Report.of([result], protocol, provenance=origin).write(tmp_path / "a.json")

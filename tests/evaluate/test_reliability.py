@@ -11,7 +11,8 @@ from vlt.metrics import PROTOCOLS
 
 def scored(score, iou, *, target=10, empty=False):
     union = target if empty else 10
-    return ExpressionResult(1, 1, "dog", iou, 0 if empty else 1, union, 0.5, 0.5, target, 100, score=score)
+    predicted = 0 if empty else 1
+    return ExpressionResult(1, 1, "dog", iou, predicted, union, 0.5, 0.5, target, 100, predicted, score=score)
 
 
 def test_bins_by_hand():

@@ -18,8 +18,9 @@ def result(
     expression, intersection=1, union=2, *, ref_id=1, sent_id=1, boundary=0.5, box=0.4, target=2, photo=100, **about
 ):
     iou = intersection / union if union else 1.0
+    predicted = intersection + union - target
     return ExpressionResult(
-        ref_id, sent_id, expression, iou, intersection, union, boundary, box, target, photo, **about
+        ref_id, sent_id, expression, iou, intersection, union, boundary, box, target, photo, predicted, **about
     )
 
 

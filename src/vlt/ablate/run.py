@@ -16,7 +16,7 @@ from vlt.ablate.table import RESULT, read_result
 from vlt.checkpoint.write import source_commit
 from vlt.config.data import dataset_name
 from vlt.dataset import load_referrals
-from vlt.errors import ConfigError, DivergedError
+from vlt.errors import ConfigError, DataError, DivergedError
 from vlt.evaluate.evaluation import evaluate
 from vlt.evaluate.report import Provenance
 from vlt.files import make_folder, replacing
@@ -94,14 +94,24 @@ def run_planned(planned: Planned) -> Run:
 
 
 def train_and_evaluate(planned: Planned) -> None:
-    """Train a run, evaluate its last checkpoint, and write the result."""
+    """Train a run, evaluate its last checkpoint, and write the result.
+
+    Raises:
+        DataError: the validation split has targets without masks.
+    """
+    data = planned.config.data
+    referrals = load_referrals(data, data.val_split)
+    if isinstance(referrals, list) and any(referral.boxes for referral in referrals):
+        raise DataError(
+            f"A study compares mIoU, but targets of the split {data.val_split!r} are known by their boxes alone; set "
+            "data.val_split to a split with masks."
+        )
     began = time.monotonic()
     train(planned.config)
     seconds = round(time.monotonic() - began, 1)  # since the run began or was continued
-    data = planned.config.data
     report = evaluate(
         load(planned.folder / "last"),
-        load_referrals(data, data.val_split),
+        referrals,
         protocol=planned.config.evaluate.protocol,
         workers=planned.config.train.workers,
         provenance=Provenance(

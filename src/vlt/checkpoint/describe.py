@@ -102,7 +102,10 @@ def info_lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         split = "_".join(part for part in (origin.get("split"), origin.get("half")) if part) or "not stated"
         ways = {"refined": origin.get("refined"), "with flip": origin.get("flip", origin.get("mirrored"))}
         how = "".join(f", {way}" for way, is_used in ways.items() if is_used)
-        numbers = {"mIoU": scores["miou"], "oIoU": scores["oiou"], "Pr@0.5": scores["precision"]["0.5"]}
+        if "accuracy" in scores:  # of targets that are known by their boxes alone
+            numbers = {"Acc@0.5": scores["box"], "mAcc": scores["macc"]}
+        else:
+            numbers = {"mIoU": scores["miou"], "oIoU": scores["oiou"], "Pr@0.5": scores["precision"]["0.5"]}
         shown = ", ".join(f"{name} {100 * value:.1f}" for name, value in numbers.items())
         where = f'data set "{origin.get("dataset", "not stated")}", split {split}, {scores["count"]} expressions'
         yield "tested", f"on {where}{how}: {shown}"

@@ -140,11 +140,14 @@ def scores(reports: Sequence[RecordedReport]) -> str:
     """Write a table of reports with the protocol of each below it."""
     if not reports:
         return "The checkpoint keeps no report of `vlt test`; how good it is, is not stated."
-    rows = [["data set, split", "expressions", "mIoU", "oIoU", "Pr@0.5", "N-acc"], ["---", *["---:"] * 5]]
+    boxes = ("box acc.",) * any(report.is_of_boxes for report in reports)
+    heads = ["data set, split", "expressions", "mIoU", "oIoU", "Pr@0.5", "N-acc", *boxes]
+    rows = [heads, ["---", *["---:"] * (len(heads) - 1)]]
     notes: dict[str, list[str]] = {}
     for report in reports:
         found, presence = report.scores, report.presence
-        shares = (found.miou, found.oiou, found.precision.get("0.5"), presence.n_acc if presence else None)
+        shares = [found.miou, found.oiou, found.precision.get("0.5"), presence.n_acc if presence else None]
+        shares += [found.box] * len(boxes)
         cells = ["-" if share is None else f"{100 * share:.1f}" for share in shares]
         rows.append([report.split, f"{found.count:,}", *cells])
         notes.setdefault(report.conditions(), []).append(report.split)

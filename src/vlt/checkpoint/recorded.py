@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, model_validator
 
 from vlt.errors import DataError
 from vlt.files import JsonObject, read_json
@@ -17,14 +17,25 @@ Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 
 
 class RecordedScores(JsonObject):
-    """Scores of all expressions, as `vlt.metrics.Scores`; None where version 0.1 did not compute it."""
+    """Scores of all expressions, as `vlt.metrics.Scores`; None where version 0.1 did not compute it.
 
-    miou: Share
-    oiou: Share
+    `accuracy` and `macc` are of targets that are known by their boxes alone, which have no scores of masks.
+    """
+
+    miou: Share | None = None
+    oiou: Share | None = None
     boundary: Share | None = None
     box: Share | None = None
-    precision: dict[str, Share | None]
+    precision: dict[str, Share | None] = Field(default_factory=dict)
+    accuracy: dict[str, Share] = Field(default_factory=dict)
+    macc: Share | None = None
     count: int
+
+    @model_validator(mode="after")
+    def _scores_are_complete(self) -> RecordedScores:
+        if not self.accuracy and (self.miou is None or self.oiou is None or not self.precision):
+            raise ValueError("miou, oiou and precision are missing")
+        return self
 
 
 class RecordedPresence(JsonObject):
@@ -97,6 +108,11 @@ class RecordedReport(JsonObject):
         origin = self.provenance
         return origin.mirrored if origin.flip is None else origin.flip
 
+    @property
+    def is_of_boxes(self) -> bool:
+        """Whether targets are known by their boxes alone, so that there are no scores of masks."""
+        return bool(self.scores.accuracy)
+
     def conditions(self, threshold: str | None = None) -> str:
         """Describe the protocol, flip and refinement, for the text around a table.
 
@@ -110,10 +126,17 @@ class RecordedReport(JsonObject):
             return f"Protocol not stated; {ways}."
         reached = "above t" if protocol.comparison == ">" else "of at least t"
         counted = " among expressions with a target" if protocol.precision_of == "targets" else ""
+        limit = threshold or f"{protocol.threshold:g}"
+        if self.is_of_boxes:
+            return (
+                "Targets are known by their boxes alone: Acc@t counts boxes around masks with IoU of at least t, mAcc "
+                f"is its mean over t from {min(self.scores.accuracy)} to {max(self.scores.accuracy)}; a pixel belongs "
+                f"to the mask where its probability is above {limit}, at {protocol.image_size} size; {ways}."
+            )
         smoothing = f", {protocol.smoothing:g} added to intersection and union" if protocol.smoothing else ""
         return (
             f"Protocol {protocol.name}: a pixel belongs to the mask where its probability is above "
-            f"{threshold or f'{protocol.threshold:g}'}, at {protocol.image_size} size; Pr@t counts IoU {reached}"
+            f"{limit}, at {protocol.image_size} size; Pr@t counts IoU {reached}"
             f"{counted}; two empty masks have IoU {protocol.empty_iou:g}{smoothing}; {ways}."
         )
 
@@ -142,6 +165,7 @@ class Record:
     def settings(self) -> dict[str, object]:
         """Return all that two reports must share before their scores are compared, by its name in messages."""
         return {
+            "masks of the targets": not self.report.is_of_boxes,
             "protocol": self.protocol.name,
             "comparison of Pr@t": self.protocol.comparison,
             "IoU of two empty masks": self.protocol.empty_iou,

@@ -127,12 +127,11 @@ def seqtr(data: Path, images: Path, output_dir: Path, name: str, generate_mask: 
 @data_argument
 @images_option
 @click.option("--instances", type=PATH, help="Instance file of COCO's format with the outlines, where DATA has none.")
+@click.option("--boxes", is_flag=True, help="Use the boxes alone, for box accuracy, and no outlines.")
 @output_dir_option
 @name_option
 @generate_mask_option
-def mdetr(
-    data: tuple[Path, ...], images: Path, instances: Path | None, output_dir: Path, name: str, generate_mask: bool
-) -> None:
+def mdetr(data: tuple[Path, ...], images: Path, output_dir: Path, **given: Any) -> None:
     """Prepare MDETR's annotation files of RefCOCO, RefCOCO+ or RefCOCOg, one file per split.
 
     The name of each file ends in that of its split (_train, _val, _testA, ...). Prints the counts beside the published
@@ -140,8 +139,27 @@ def mdetr(
     """
     from vlt.prepare.mdetr import prepare_mdetr
 
-    report = prepare_mdetr(data, images, output_dir, name=name, instances=instances, generate_mask=generate_mask)
-    click.echo(str(report))
+    click.echo(str(prepare_mdetr(data, images, output_dir, **given)))
+
+
+@prepare.command(
+    epilog=examples(
+        "vlt prepare finecops expression_pos_val_set_coco_format.json --images gqa/images --output-dir data \\\n"
+        "    --name finecops"
+    )
+)
+@data_argument
+@images_option
+@output_dir_option
+@name_option
+def finecops(data: tuple[Path, ...], images: Path, output_dir: Path, name: str) -> None:
+    """Prepare FineCops-Ref, whose targets are boxes, from its files in COCO's format.
+
+    The name of each file has that of its split. Negative captions are expressions that nothing in the image matches.
+    """
+    from vlt.prepare.finecops import prepare_finecops
+
+    click.echo(str(prepare_finecops(data, images, output_dir, name=name)))
 
 
 @prepare.command(epilog=examples("vlt prepare refcocom RefCOCOm --images train2014 --output-dir data"))
@@ -341,11 +359,12 @@ def cvat(data: tuple[Path, ...], **given: Any) -> None:
 @split_option
 @generate_mask_option
 def parquet(data: tuple[Path | str, ...], **given: Any) -> None:
-    """Prepare a RefCOCO set from the Parquet files, or folders of them, of a Hugging Face data set.
+    """Prepare a referring set from the Parquet files, or folders of them, of a Hugging Face data set.
 
     A name hf://datasets/OWNER/NAME, or hf://datasets/OWNER/NAME@REVISION, is downloaded first; only the files of the
     chosen splits are.
-    The layouts of jxu124/refcoco, jxu124/refcoco-benchmark, lmms-lab/RefCOCO and moondream/refcoco-m are recognised.
+    The layouts of jxu124/refcoco, jxu124/refcoco-benchmark, lmms-lab/RefCOCO, moondream/refcoco-m, JierunChen/Ref-L4
+    and dddraxxx/ref-adv-s are recognised; targets of the last two are boxes.
     Pictures in the files are written to images/NAME/.
     """
     from vlt.prepare.parquet import prepare_parquet

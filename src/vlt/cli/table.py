@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     "--metric",
     "metrics",
     multiple=True,
-    help="mIoU, oIoU, Pr@t such as Pr@0.5, box, boundary, N-acc, T-acc, and of videos J&F, J or F; may be repeated.  "
-    "[default: mIoU, oIoU, Pr@0.5]",
+    help="mIoU, oIoU, Pr@t such as Pr@0.5, box, boundary, N-acc, T-acc; of videos J&F, J or F; of targets with boxes "
+    "alone Acc@t or mAcc; may be repeated.  [default: mIoU, oIoU, Pr@0.5, or Acc@0.5, Acc@0.75, Acc@0.9, mAcc]",
 )
 @click.option(
     "--format",
@@ -51,10 +51,10 @@ def table(results: tuple[Path, ...], metrics: tuple[str, ...], style: TableForma
         if output and output.exists() and path.exists() and os.path.samefile(path, output):
             raise InputError(f"{path} is a report and would be overwritten; choose another file for --output.")
     from vlt.checkpoint.recorded import read_record
-    from vlt.evaluate.paper_table import USUAL, metric_name, paper_table
+    from vlt.evaluate.paper_table import metric_name, paper_table
     from vlt.files import replacing
 
-    names = [metric_name(metric) for metric in metrics or USUAL]
+    names = [metric_name(metric) for metric in metrics]
     text = paper_table([read_record(path) for path in results], names, style)
     if output is None:
         click.echo(text)

@@ -168,8 +168,8 @@ class EvaluateConfig(Section):
     """vlt: metrics at the image's own size, with `inference.threshold`; original: those of the ICCV 2021 code, exactly
     (docs/oddities.md); grefcoco: those of gRefCOCO's benchmark, whose gIoU is mIoU and cIoU is oIoU; video: J and F of
     DAVIS, for sets of `vlt prepare video`."""
-    select_by: Literal["miou", "oiou"] = "miou"
-    """Validation metric that selects the best checkpoint."""
+    select_by: Literal["miou", "oiou", "box"] = "miou"
+    """Validation metric that selects the best checkpoint; box: box accuracy, also of splits without masks."""
 
 
 MOVED = {

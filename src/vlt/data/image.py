@@ -105,6 +105,16 @@ def read_orientation(path: Path) -> tuple[int, Size]:
         return orientation if orientation in range(1, 9) else 1, (image.height, image.width)
 
 
+def read_size(path: Path) -> Size:
+    """Read the (height, width) of an image file as `read_image` returns it, without decoding it.
+
+    Raises:
+        InputError: see `read_orientation`.
+    """
+    orientation, (height, width) = read_orientation(path)
+    return (height, width) if orientation < 5 else (width, height)
+
+
 def vary_light(image: Image, rng: random.Random) -> Image:
     """Vary brightness and gamma of an image slightly, as photometric augmentation; hues do not change.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -98,6 +99,36 @@ def box_overlap(one: Box | None, other: Box | None) -> float:
     return shared / (areas - shared) if areas > shared else 0.0
 
 
+def join_boxes(boxes: Sequence[Box]) -> Box | None:
+    """Compute the smallest box around some boxes, each xyxy in the same unit; None for none.
+
+    Example:
+        >>> join_boxes([(0, 0, 2, 2), (1, 1, 3.5, 2)])
+        (0, 0, 3.5, 2)
+    """
+    if not boxes:
+        return None
+    left, top, right, bottom = zip(*boxes, strict=True)
+    return min(left), min(top), max(right), max(bottom)
+
+
+def fill_box(box: Box, size: Size) -> Mask:
+    """Make the mask of a box, which includes every pixel that the box touches.
+
+    Args:
+        box: xyxy in pixels.
+        size: (height, width) of the image in pixels.
+
+    Returns:
+        (H, W) bool.
+    """
+    mask = np.zeros(size, dtype=bool)
+    # Percentages of a side, such as a third, end a little beyond the whole pixel.
+    x0, y0, x1, y1 = (max(round(side, 3), 0.0) for side in box)
+    mask[math.floor(y0) : math.ceil(y1), math.floor(x0) : math.ceil(x1)] = True
+    return mask
+
+
 def read_segmentation(segmentation: object, size: Size) -> Outline:
     """Convert any `segmentation` of a COCO-style annotation to run lengths.
 
@@ -183,7 +214,8 @@ def read_targets(targets: Sequence[Target], size: Size) -> Mask:
         (H, W) bool, of the masks' own size; all False without targets.
 
     Raises:
-        DataError: a PNG that is missing or cannot be read, damaged run lengths, or masks of different sizes.
+        DataError: a PNG that is missing or cannot be read, damaged run lengths, or masks of different sizes; a target
+            that is known by its box alone.
     """
     if not targets:
         return np.zeros(size, dtype=bool)
@@ -200,10 +232,13 @@ def read_target(target: Target) -> Mask:
         (H, W) bool.
 
     Raises:
-        DataError: a PNG that is missing or cannot be read, or damaged run lengths.
+        DataError: a PNG that is missing or cannot be read, or damaged run lengths; a target that is known by its box
+            alone.
     """
     if isinstance(target, dict):
         return decode_rle(target)
+    if isinstance(target, tuple):
+        raise DataError("its target is known by its box alone, but a mask is needed here; take a data set with masks.")
     if not isinstance(target, Path):
         return target
     try:

@@ -4,7 +4,8 @@
 <root>/masks/<dataset>/masks.json.gz     {"format": 1, "masks": {key: run lengths}}, or
 <root>/masks/<dataset>/<key>.png         8-bit grey, the object where > 0
 
-A mask's key is the segment_id of its referral, followed by .0, .1, ... where the referral has several targets.
+A mask's key is the segment_id of its referral, followed by .0, .1, ... where the referral has several targets. Targets
+that are known by their boxes alone have no mask; their boxes are in the annotation.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image as PILImage
-from pydantic import Field, PositiveInt, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, FiniteFloat, PositiveInt, TypeAdapter, ValidationError, model_validator
 
-from vlt.data.masks import encode_rle, mask_box, read_target, read_targets
+from vlt.data.masks import encode_rle, join_boxes, mask_box, read_target, read_targets
 from vlt.errors import DataError
 from vlt.files import JsonObject, make_folder, malformed, read_bytes, read_json, replacing
 from vlt.types import RLE, Expression, Referral, Standing, Target
@@ -63,6 +64,20 @@ class _Annotation(JsonObject):
     sentences: Annotated[list[_Sentence], Field(min_length=1)]
     sentences_num: int
     standing: _Standing | None = None
+    boxes: list[tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]] | None = None
+
+    @model_validator(mode="after")
+    def _boxes_are_of_the_targets(self) -> _Annotation:
+        if self.boxes is not None and len(self.boxes) != self.targets_num:
+            raise ValueError(f"{len(self.boxes)} boxes, but targets_num is {self.targets_num}")
+        if any(x0 >= x1 or y0 >= y1 for x0, y0, x1, y1 in self.boxes or ()):
+            raise ValueError("boxes are [x0, y0, x1, y1] with x0 < x1 and y0 < y1")
+        return self
+
+    @property
+    def masks(self) -> list[str]:
+        """Keys of the masks; none where the targets are known by their boxes alone."""
+        return [] if self.boxes else mask_keys(self.segment_id, self.targets_num)
 
 
 class _RunLengths(JsonObject):
@@ -147,7 +162,7 @@ def write_prepared(
 
     Raises:
         DataError: a folder or file cannot be written; a negative ref_id; an image is in memory; targets of different
-            sizes.
+            sizes; a referral with masks of some of its targets and boxes of others.
     """
     for split, members in splits.items():
         for each in members:
@@ -161,7 +176,10 @@ def write_prepared(
     referrals = {each.ref_id: each for split in splits.values() for each in split}.values()  # some are in two splits
     targets: dict[str, Target] = {}
     for each in referrals:
-        targets |= zip(mask_keys(each.ref_id, len(each.targets)), each.targets, strict=True)
+        if len(each.boxes) not in (0, len(each.targets)):
+            raise DataError(f"Referral {each.ref_id} has targets with masks and others without; leave it out.")
+        if not each.boxes:
+            targets |= zip(mask_keys(each.ref_id, len(each.targets)), each.targets, strict=True)
     if generate_mask:
         with ThreadPoolExecutor(PNG_WRITERS) as pool:
             for _ in pool.map(_write_png, (folder / f"{key}.png" for key in targets), targets.values()):
@@ -187,13 +205,13 @@ def _write_png(path: Path, target: Target) -> None:
 
 
 def _to_json(referral: Referral, images: Path | None) -> dict[str, Any]:
-    """Convert a referral to an entry of the original's schema; standing and number of targets are our additions."""
+    """Convert a referral to an entry of the original's schema; standing, number of targets and boxes are additions."""
     if not isinstance(referral.image, Path):
         raise DataError(f"Referral {referral.ref_id} has an image in memory; only images in files can be prepared.")
     image = referral.image
     if images and image.is_relative_to(images):
         image = image.relative_to(images)
-    box = referral.box or mask_box(read_targets(referral.targets, (1, 1))) or NO_BOX
+    box = referral.box or join_boxes(referral.boxes) or mask_box(read_targets(referral.targets, (1, 1))) or NO_BOX
     return {
         "bbox": [int(side) for side in box],
         "cat": referral.category,
@@ -206,6 +224,7 @@ def _to_json(referral: Referral, images: Path | None) -> dict[str, Any]:
         "sentences_num": len(referral.expressions),
         **({} if len(referral.targets) == 1 else {"targets_num": len(referral.targets)}),
         **({"standing": asdict(referral.standing)} if referral.standing else {}),
+        **({"boxes": referral.boxes} if referral.boxes else {}),
     }
 
 
@@ -222,7 +241,8 @@ def read_prepared(root: Path, dataset: str, split: str, images: Path) -> list[Re
         images: the folder with the images.
 
     Returns:
-        The referrals in the file's order; targets are run lengths, or paths of PNGs where there is no compact file.
+        The referrals in the file's order; targets are run lengths, or paths of PNGs where there is no compact file, or
+        boxes where the annotation has these.
 
     Raises:
         DataError: no such data set or split; a file that is damaged or not of the schema; no masks, or one that is
@@ -245,7 +265,7 @@ def read_prepared(root: Path, dataset: str, split: str, images: Path) -> list[Re
         Referral(
             ref_id=each.segment_id,
             image=images / each.img_name,
-            targets=tuple(targets[key] for key in keys[each.segment_id]),
+            targets=tuple(each.boxes or (targets[key] for key in keys[each.segment_id])),
             expressions=tuple(Expression(sentence.sent_id, sentence.sent) for sentence in each.sentences),
             category=each.cat,
             box=None if each.bbox == NO_BOX else each.bbox,
@@ -313,7 +333,7 @@ def _find_masks(
     path: Path, annotations: Sequence[_Annotation], folder: Path
 ) -> tuple[dict[int, list[str]], dict[str, RLE | Path]]:
     """Find the masks of a split: their keys by segment_id, and all masks of the data set by key."""
-    keys = {each.segment_id: mask_keys(each.segment_id, each.targets_num) for each in annotations}
+    keys = {each.segment_id: each.masks for each in annotations}
     where, targets = _read_masks(folder)
     if not targets and not where.is_file() and any(keys.values()):
         raise DataError(

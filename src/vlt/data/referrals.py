@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from vlt.text.words import is_visible
-from vlt.types import PackedImage, Referral
+from vlt.types import PackedImage, Referral, Target
 
 
 def without_blanks(referrals: Iterable[Referral]) -> tuple[list[Referral], int]:
@@ -30,18 +30,25 @@ def fingerprint(referrals: Iterable[Referral]) -> str:
     """Compute a hash of a data set that does not depend on where it is stored.
 
     Returns:
-        SHA-256, in hexadecimal, over the ids, image names, mask sizes and expressions.
+        SHA-256, in hexadecimal, over the ids, image names, mask sizes (of targets without a mask the boxes) and
+        expressions.
     """
     digest = hashlib.sha256()
     for referral in referrals:
-        sizes = [
-            target["size"] if isinstance(target, dict) else None if isinstance(target, Path) else list(target.shape)
-            for target in referral.targets
-        ]
+        sizes = [target_size(target) for target in referral.targets]
         texts = [(expression.sent_id, expression.text) for expression in referral.expressions]
         known = (referral.ref_id, image_name(referral), sizes[0] if len(sizes) == 1 else sizes, texts)
         digest.update(repr(known).encode())
     return digest.hexdigest()
+
+
+def target_size(target: Target) -> Sequence[float] | None:
+    """Return the size of a target's mask as far as it is known without reading it, or its box where it has none."""
+    if isinstance(target, dict):
+        return target["size"]
+    if isinstance(target, tuple):
+        return target
+    return None if isinstance(target, Path) else list(target.shape)
 
 
 def image_key(referral: Referral) -> Path | PackedImage | int:

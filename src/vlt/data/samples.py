@@ -12,7 +12,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from vlt.data.image import read_image, vary_light
-from vlt.data.masks import mask_box, read_targets
+from vlt.data.masks import join_boxes, mask_box, read_targets
 from vlt.data.referrals import image_key, image_name, portable_name
 from vlt.errors import DataError, VLTError
 from vlt.geometry import Letterbox
@@ -168,6 +168,10 @@ class TrainSamples(Dataset[Sample]):
     def _read_target(self, referral: Referral, current: LetterboxedImage) -> tuple[FloatArray | None, FloatArray]:
         """Read the target of a referral: its letterboxed mask, and the box around it as shares of the input."""
         letterbox = current.letterbox
+        if referral.boxes and not self._masks:
+            x0, y0, x1, y1 = join_boxes(referral.boxes) or (0, 0, 0, 0)
+            width = letterbox.image_size[1]
+            return None, letterbox.box((width - x1, y0, width - x0, y1) if current.flipped else (x0, y0, x1, y1))
         mask = read_targets(referral.targets, letterbox.image_size)
         if mask.shape != letterbox.image_size:
             sizes = (" x ".join(map(str, size)) for size in (letterbox.image_size, mask.shape))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vlt.data.masks import mask_box, read_targets
+from vlt.data.image import read_size
+from vlt.data.masks import join_boxes, mask_box, read_targets
 from vlt.data.referrals import without_blanks
 from vlt.errors import DataError
 from vlt.types import Image, Mask, Referral, Referrals
@@ -55,17 +57,23 @@ def mean_box_share(referrals: Referrals) -> tuple[float, float]:
 
     Raises:
         DataError: a target cannot be read, or there is none.
+        InputError: the image of a target that is known by its box alone cannot be read.
     """
     shares = []
     for referral in referrals:
-        mask = read_targets(referral.targets, (1, 1))
-        box = mask_box(mask)
+        if referral.boxes:
+            box = join_boxes(referral.boxes)
+            image = referral.image
+            height, width = read_size(image) if isinstance(image, Path) else (image.shape[0], image.shape[1])
+        else:
+            mask = read_targets(referral.targets, (1, 1))
+            box, (height, width) = mask_box(mask), mask.shape
         if box is not None:
-            shares.append(((box[3] - box[1]) / mask.shape[0], (box[2] - box[0]) / mask.shape[1]))
+            shares.append(((box[3] - box[1]) / height, (box[2] - box[0]) / width))
     if not shares:
         raise DataError(f"The mean box cannot be measured: none of the {len(referrals)} referrals has a target.")
-    height, width = np.mean(shares, axis=0)
-    return float(height), float(width)
+    mean = np.mean(shares, axis=0)
+    return float(mean[0]), float(mean[1])
 
 
 def category_nouns(referrals: Referrals, names: Sequence[str]) -> list[Referral]:

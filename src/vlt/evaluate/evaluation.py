@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from accelerate.utils import gather_object
 from tqdm import tqdm
 
 from vlt.data.image import read_image
 from vlt.data.loading import load_batches
-from vlt.data.masks import box_overlap, mask_box, read_targets
+from vlt.data.masks import box_overlap, fill_box, join_boxes, mask_box, read_targets
 from vlt.data.referrals import image_key, without_blanks
 from vlt.errors import ConfigError, DataError, VLTError
 from vlt.evaluate.report import Provenance, Report
@@ -135,7 +136,8 @@ def evaluate(
 
     Raises:
         ConfigError: there is no such protocol.
-        DataError: no expression to evaluate; an image or ground truth that cannot be read, or of different sizes.
+        DataError: no expression to evaluate; an image or ground truth that cannot be read, or of different sizes; see
+            `check_one_kind`.
         CheckpointError: the network's output is not finite.
     """
     shard = shard or Shard()
@@ -149,6 +151,7 @@ def evaluate(
     total = sum(len(referral.expressions) for referral in kept)
     if not total:
         raise DataError(f"There is no expression to evaluate: {len(referrals)} referrals, {blank} blank expressions.")
+    boxes_alone = check_one_kind(kept)
     provenance, cut = provenance or Provenance(), 0
     if isinstance(predictor, Predictor):
         if protocol.is_bare:
@@ -166,7 +169,7 @@ def evaluate(
     with tqdm(total=len(indices), desc="evaluate", unit="expression", disable=not progress or shard.rank > 0) as bar:
         for batch in load_batches(groups, batches, list, workers=workers):
             for group, predicted in zip(batch, predict_masks(predictor, batch), strict=True):
-                for outcome in compare_masks(group, predicted, protocol):
+                for outcome in compare_masks(group, predicted, protocol, boxes_alone=boxes_alone):
                     results.append(outcome.result)
                     if on_outcome is not None:
                         on_outcome(outcome)
@@ -190,8 +193,30 @@ def predict_masks(
     return ([(mask, None) for mask in masks] for masks in predictor(images, texts))
 
 
+def check_one_kind(referrals: Referrals) -> bool:
+    """Check that all targets of a data set are masks, or all boxes; their scores cannot be joined.
+
+    Returns:
+        Whether they are boxes.
+
+    Raises:
+        DataError: some are masks and some boxes.
+    """
+    kinds = [bool(referral.boxes) for referral in referrals if referral.targets]
+    if len(set(kinds)) > 1:
+        raise DataError(
+            f"Of the {len(kinds)} referrals with a target {sum(kinds)} {'is' if sum(kinds) == 1 else 'are'} known by "
+            "boxes alone and the others by masks, whose scores cannot be joined; prepare them as two data sets."
+        )
+    return any(kinds)
+
+
 def compare_masks(
-    group: ImageGroup, predicted: Sequence[tuple[Mask, float | None]], protocol: EvaluationProtocol
+    group: ImageGroup,
+    predicted: Sequence[tuple[Mask, float | None]],
+    protocol: EvaluationProtocol,
+    *,
+    boxes_alone: bool = False,
 ) -> Iterable[Outcome]:
     """Compare predicted masks with their ground truth.
 
@@ -199,34 +224,49 @@ def compare_masks(
         group: an image and the expressions about it.
         predicted: the mask of each expression, and its score.
         protocol: definition of the IoU.
+        boxes_alone: compare the boxes of the masks with those of the targets, which have no masks.
 
     Raises:
         DataError: ground truth of another size than its image, or that cannot be read, with its referral.
     """
     for (referral, expression), (mask, score) in zip(group.expressions, predicted, strict=True):
-        try:
-            truth = read_targets(referral.targets, (mask.shape[0], mask.shape[1]))
-        except DataError as error:
-            raise DataError(f"Referral {referral.ref_id}: {error}") from None
+        size = mask.shape[0], mask.shape[1]
+        if boxes_alone:
+            box = join_boxes(referral.boxes)
+            truth = np.zeros(size, dtype=bool) if box is None else fill_box(box, size)
+        else:
+            try:
+                truth = read_targets(referral.targets, size)
+            except DataError as error:
+                raise DataError(f"Referral {referral.ref_id}: {error}") from None
+            box = mask_box(truth)
         if truth.shape != mask.shape:
             raise DataError(
                 f"Referral {referral.ref_id}: its ground truth has {truth.shape[0]} x {truth.shape[1]} pixels, but its "
                 f"image {mask.shape[0]} x {mask.shape[1]}; run `vlt prepare` again."
             )
-        intersection, union = overlap(mask, truth)
+        iou, intersection, union, boundary = (None,) * 4 if boxes_alone else mask_numbers(mask, truth, protocol)
         result = ExpressionResult(
             ref_id=referral.ref_id,
             sent_id=expression.sent_id,
             expression=expression.text,
-            iou=protocol.iou(torch.tensor(intersection), torch.tensor(union)).item(),
+            iou=iou,
             intersection=intersection,
             union=union,
-            boundary=boundary_f(mask, truth, protocol.boundary),
-            box=box_overlap(mask_box(mask), mask_box(truth)),
+            boundary=boundary,
+            box=box_overlap(mask_box(mask), box),
             target=int(truth.sum()),
             photo=truth.size,
+            predicted=int(mask.sum()),
             standing=referral.standing,
             score=score,
             video=referral.image.parent.name if protocol.is_video and isinstance(referral.image, Path) else None,
         )
         yield Outcome(result, referral, mask, truth)
+
+
+def mask_numbers(mask: Mask, truth: Mask, protocol: EvaluationProtocol) -> tuple[float, int, int, float]:
+    """Compute IoU, intersection, union and boundary F-score of a predicted mask and its ground truth."""
+    intersection, union = overlap(mask, truth)
+    iou = protocol.iou(torch.tensor(intersection), torch.tensor(union)).item()
+    return iou, intersection, union, boundary_f(mask, truth, protocol.boundary)

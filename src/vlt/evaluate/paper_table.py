@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 from vlt.checkpoint.recorded import Record, RecordedReport, check_comparable
@@ -15,6 +15,7 @@ METRICS: dict[str, Callable[[RecordedReport], float | None]] = {
     "mIoU": lambda report: report.scores.miou,
     "oIoU": lambda report: report.scores.oiou,
     "box": lambda report: report.scores.box,
+    "mAcc": lambda report: report.scores.macc,
     "boundary": lambda report: report.scores.boundary,
     "N-acc": lambda report: report.presence.n_acc if report.presence else None,
     "T-acc": lambda report: report.presence.t_acc if report.presence else None,
@@ -22,12 +23,14 @@ METRICS: dict[str, Callable[[RecordedReport], float | None]] = {
     "J": lambda report: report.video.region if report.video else None,
     "F": lambda report: report.video.contour if report.video else None,
 }
-"""Metrics but Pr@t, each with the function that reads it from a report: a share, or None where the report lacks it."""
+"""Metrics but Pr@t and Acc@t, each with the function that reads it from a report; None where a report lacks it."""
 VIDEO_METRICS = ("J&F", "J", "F")
 """Metrics that only reports of videos have."""
-PRECISION = "Pr@"
+PRECISION, ACCURACY = "Pr@", "Acc@"
 USUAL = ("mIoU", "oIoU", "Pr@0.5")
 """Metrics of a table where none are chosen."""
+USUAL_OF_BOXES = ("Acc@0.5", "Acc@0.75", "Acc@0.9", "mAcc")
+"""The same where targets are known by their boxes alone."""
 TITLES = {"box": "box acc.", "boundary": "boundary F"}
 """Heads of columns that are not the name of the metric."""
 LACKS = dict.fromkeys(
@@ -60,20 +63,20 @@ def metric_name(text: str) -> str:
     Raises:
         ConfigError: there is no such metric.
     """
-    if match := re.fullmatch(r"pr@(0?\.\d+)", text.strip().lower()):
-        return f"{PRECISION}{float(match[1]):g}"
+    if match := re.fullmatch(r"(pr|acc)@(0?\.\d+)", text.strip().lower()):
+        return f"{match[1].capitalize()}@{float(match[2]):g}"
     for name in METRICS:
         if name.lower() == text.strip().lower():
             return name
-    raise ConfigError(f"There is no metric {text!r}; known: {', '.join(METRICS)}, and Pr@t such as Pr@0.5.")
+    raise ConfigError(f"There is no metric {text!r}; known: {', '.join(METRICS)}, Acc@t and Pr@t such as Pr@0.5.")
 
 
-def paper_table(records: Sequence[Record], metrics: Sequence[str] = USUAL, style: TableFormat = "markdown") -> str:
+def paper_table(records: Sequence[Record], metrics: Sequence[str] = (), style: TableFormat = "markdown") -> str:
     r"""Format reports as a table with its caption, scores in percent.
 
     Args:
         records: at least one.
-        metrics: names of metrics, see `metric_name`; at least one.
+        metrics: names of metrics, see `metric_name`; none: `USUAL`, or `USUAL_OF_BOXES` where no report has more.
         style: "markdown", or "latex" for the package booktabs.
 
     Returns:
@@ -84,7 +87,8 @@ def paper_table(records: Sequence[Record], metrics: Sequence[str] = USUAL, style
         ConfigError: there is no such metric.
         DataError: records that cannot be compared (`check_comparable`), or that lack a metric.
     """
-    names = list(dict.fromkeys(metric_name(metric) for metric in metrics))
+    usual = USUAL_OF_BOXES if all(record.report.is_of_boxes for record in records) else USUAL
+    names = list(dict.fromkeys(metric_name(metric) for metric in metrics or usual))
     check_comparable(records)
     rows = list(dict.fromkeys(record.checkpoint for record in records))
     splits = {record.split: record.report.scores.count for record in records}
@@ -114,12 +118,21 @@ def score(record: Record, metric: str) -> float:
         DataError: the record lacks it.
     """
     report = record.report
-    if metric.startswith(PRECISION):
-        value = report.scores.precision.get(metric.removeprefix(PRECISION))
-        has = f"it has {', '.join(PRECISION + level for level in report.scores.precision)}"
+    kind, at, level = metric.partition("@")
+    by_level: Mapping[str, float | None] = {}
+    if at:
+        by_level = report.scores.precision if kind + at == PRECISION else report.scores.accuracy
+    value = by_level.get(level) if at else METRICS[metric](report)
+    if by_level:
+        has = f"it has {', '.join(kind + at + each for each in by_level)}"
+    elif metric in LACKS:
+        has = LACKS[metric]
+    elif metric == "mAcc" or kind + at == ACCURACY:
+        has = "it is computed where targets are known by their boxes alone"
+    elif report.is_of_boxes:
+        has = "its targets are known by their boxes alone"
     else:
-        value = METRICS[metric](report)
-        has = LACKS.get(metric, "it was written by an older version")
+        has = "it was written by an older version"
     if value is None:
         raise DataError(f"{record.path} has no {metric} ({has}); leave the metric out, or this report.")
     return value

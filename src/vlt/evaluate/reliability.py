@@ -12,7 +12,7 @@ from vlt.evaluate.results import ExpressionResult
 BINS = 10
 """Number of bins of equal width."""
 RIGHT_IOU = 0.5
-"""IoU above which a mask is right."""
+"""IoU above which a mask is right; of the boxes where the target's mask is not known."""
 
 
 class ScoreBin(NamedTuple):
@@ -45,7 +45,7 @@ def score_bins(results: Sequence[ExpressionResult]) -> tuple[ScoreBin, ...]:
     Returns:
         The intervals that have any mask.
     """
-    pairs = [(each.score, each.has_referent and each.iou > RIGHT_IOU) for each in results if not each.is_empty]
+    pairs = [(each.score, each.has_referent and each.overlap > RIGHT_IOU) for each in results if not each.is_empty]
     scores, right = np.array([pair for pair in pairs if pair[0] is not None], dtype=float).reshape(-1, 2).T
     places = np.minimum((scores * BINS).astype(int), BINS - 1)
     members = [(place, places == place) for place in np.unique(places).tolist()]

@@ -15,9 +15,12 @@ from vlt.evaluate.results import ExpressionResult, Presence, group_results
 from vlt.evaluate.video import VideoScores, score_videos
 from vlt.files import make_folder, replacing
 from vlt.infer.predictor import Predictor
-from vlt.metrics import EvaluationProtocol, ReferringMetrics, Scores
+from vlt.metrics import BOX_LEVELS, EvaluationProtocol, ReferringMetrics, Scores
 from vlt.types import Size
 from vlt.version import __version__
+
+SHOWN_LEVELS = (0.5, 0.75, 0.9)
+"""The t of Acc@t that are printed, as Ref-L4 reports it; the JSON file has all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +151,20 @@ class Report:
         groups = {name: scores for groups in self.groups.values() for name, scores in groups.items()}
         lines = [scores_table({"all": self.scores, **groups, **self.baselines})]
         if self.distractors:
-            lines += ["several of the category in the image, mIoU:", distractors_table(self.distractors)]
+            metric = "mIoU" if self.scores.accuracy is None else "box accuracy"
+            lines += [f"several of the category in the image, {metric}:", distractors_table(self.distractors)]
         lines += [str(each) for each in (self.video, self.presence) if each]
         if self.reliability:
             error = calibration_error(self.reliability)
             lines.append(f"expected calibration error of scores: {100 * error:.2f} points, over non-empty masks")
-        lines.append(str(self.protocol))
+        if self.scores.accuracy is None:
+            lines.append(str(self.protocol))
+        else:
+            lines.append(
+                "targets are known by their boxes alone: Acc@t = share of the boxes around predicted masks with IoU >= "
+                f"t (an empty mask counts where nothing matches), mAcc = mean over t from {BOX_LEVELS[0]:g} to "
+                f"{BOX_LEVELS[-1]:g}; mask = probability > {self.protocol.threshold:g}"
+            )
         if self.blank_expressions:
             lines.append(f"{self.blank_expressions} blank expressions left out")
         if self.cut_expressions:
@@ -206,7 +217,9 @@ class Report:
 
 
 def score_results(results: Sequence[ExpressionResult], protocol: EvaluationProtocol) -> Scores:
-    """Compute the scores of some results; at least one."""
+    """Compute the scores of some results; at least one, all of masks or all of boxes alone."""
+    if results[0].is_of_boxes:
+        return Scores.of_boxes(torch.tensor([result.box for result in results], dtype=torch.float64))
     metrics = ReferringMetrics(protocol, sync_on_compute=False)  # the results are those of all processes already
     metrics.update(
         torch.tensor([result.intersection for result in results]),
@@ -223,23 +236,30 @@ def scores_table(rows: Mapping[str, Scores]) -> str:
     """Format scores in aligned columns, in percent.
 
     Args:
-        rows: name and scores of each row; at least one, all with the same levels of Pr@t.
+        rows: name and scores of each row; at least one, all with the same levels of Pr@t, or all of boxes alone.
 
     Example:
         >>> print(scores_table({"all": Scores(0.5, 0.25, 1, box=0.75, precision={0.5: 1 / 3}, count=3)}))
              expressions   mIoU   oIoU  boundary F  box acc.  Pr@0.5
         all            3  50.00  25.00      100.00     75.00   33.33
     """
-    levels = next(iter(rows.values())).precision
-    cells = [["", "expressions", "mIoU", "oIoU", "boundary F", "box acc.", *(f"Pr@{level:g}" for level in levels)]]
+    first = next(iter(rows.values()))
+    heads = ["mIoU", "oIoU", "boundary F", "box acc.", *(f"Pr@{level:g}" for level in first.precision)]
+    if first.accuracy is not None:
+        heads = [*(f"Acc@{level:g}" for level in SHOWN_LEVELS), "mAcc"]
+    cells = [["", "expressions", *heads]]
     for name, scores in rows.items():
         shares = [scores.miou, scores.oiou, scores.boundary, scores.box, *scores.precision.values()]
+        if scores.accuracy is not None:
+            shares = [*(scores.accuracy[level] for level in SHOWN_LEVELS), scores.macc or 0.0]
         cells.append([name, str(scores.count), *(f"{100 * share:.2f}" for share in shares)])
     return aligned(cells)
 
 
 def distractors_table(rows: Mapping[str, Mapping[str, Scores]]) -> str:
-    """Format the mIoU among distractors in aligned columns, in percent: a row per cue, a column per predictor.
+    """Format the mIoU, of boxes alone the box accuracy, among distractors in aligned columns, in percent.
+
+    There is a row per cue, and a column per predictor.
 
     Args:
         rows: as `Report.distractors`; at least one.
@@ -247,7 +267,8 @@ def distractors_table(rows: Mapping[str, Mapping[str, Scores]]) -> str:
     names = list(next(iter(rows.values())))
     cells = [["", "expressions", *names]]
     for cue, scores in rows.items():
-        cells.append([cue, str(scores[names[0]].count), *(f"{100 * scores[name].miou:.2f}" for name in names)])
+        shares = [each.miou if each.accuracy is None else each.box for each in (scores[name] for name in names)]
+        cells.append([cue, str(scores[names[0]].count), *(f"{100 * share:.2f}" for share in shares)])
     return aligned(cells)
 
 

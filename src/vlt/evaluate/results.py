@@ -31,17 +31,20 @@ PRESENCE = ("with a referent", "without a referent")
 class ExpressionResult:
     """The numbers of one prediction compared with its ground truth.
 
+    Where targets are known by their boxes alone, the numbers of masks are None.
+
     Attributes:
         ref_id: id of the referral.
         sent_id: id of the expression, equal in all frames of a video.
         expression: its text.
-        iou: in [0, 1], under the report's protocol.
+        iou: of the masks, in [0, 1], under the report's protocol.
         intersection: pixels of the image in both masks.
         union: pixels of the image in either.
         boundary: boundary F-score in [0, 1], see `vlt.metrics.boundary_f`.
         box: IoU of the boxes around both masks, in [0, 1]; 1 if both masks are empty.
-        target: pixels of the ground truth; 0 where nothing in the image matches the expression.
+        target: pixels of the ground truth, or of its box; 0 where nothing in the image matches the expression.
         photo: number of pixels of the image.
+        predicted: pixels of the predicted mask.
         standing: rank of the target among the objects of its category, where it is known.
         score: `Prediction.score`, in [0, 1]; None for a baseline.
         video: name of the folder of its image, the video of a frame; None unless the protocol is one of videos.
@@ -50,13 +53,14 @@ class ExpressionResult:
     ref_id: int
     sent_id: int
     expression: str
-    iou: float
-    intersection: int
-    union: int
-    boundary: float
+    iou: float | None
+    intersection: int | None
+    union: int | None
+    boundary: float | None
     box: float
     target: int
     photo: int
+    predicted: int
     standing: Standing | None = None
     score: float | None = None
     video: str | None = None
@@ -74,12 +78,27 @@ class ExpressionResult:
     @property
     def is_empty(self) -> bool:
         """Whether the predicted mask is empty."""
-        return self.intersection + self.union == self.target
+        return self.predicted == 0
+
+    @property
+    def is_of_boxes(self) -> bool:
+        """Whether targets of the data set are known by their boxes alone, so that only boxes are compared."""
+        return self.iou is None
+
+    @property
+    def overlap(self) -> float:
+        """IoU of the masks, or of the boxes where only these are compared; in [0, 1]."""
+        return self.box if self.iou is None else self.iou
 
     @property
     def share(self) -> float:
         """The target's share of the image, in [0, 1]."""
         return self.target / self.photo
+
+
+def overlap_text(result: ExpressionResult) -> str:
+    """Write the overlap of a prediction for the caption of a picture, such as "IoU 0.750"."""
+    return f"{'IoU of the boxes' if result.is_of_boxes else 'IoU'} {result.overlap:.3f}"
 
 
 class Outcome(NamedTuple):
@@ -89,7 +108,7 @@ class Outcome(NamedTuple):
         result: its numbers.
         referral: the referral of the expression.
         mask: (H, W) bool, predicted.
-        ground_truth: (H, W) bool.
+        ground_truth: (H, W) bool; where the target is known by its box alone, the pixels in the box.
     """
 
     result: ExpressionResult

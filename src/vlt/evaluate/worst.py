@@ -8,13 +8,15 @@ from pathlib import Path
 from vlt.data.image import read_image
 from vlt.data.masks import decode_rle, encode_rle
 from vlt.evaluate.evaluation import Shard
-from vlt.evaluate.results import ExpressionResult, Outcome
+from vlt.evaluate.results import ExpressionResult, Outcome, overlap_text
 from vlt.types import RLE, Referral
 from vlt.visualize import compare, save_picture
 
 
 class Worst:
     """Keeps the predictions with the lowest IoU: pass it to `evaluate` as `on_outcome`, then save.
+
+    The IoU is that of the boxes where targets are known by their boxes alone.
 
     Of equal ones it keeps those that came first.
 
@@ -31,7 +33,7 @@ class Worst:
     def __call__(self, outcome: Outcome) -> None:
         """Add one prediction."""
         self._number += 1
-        badness = (-outcome.result.iou, -self._number)
+        badness = (-outcome.result.overlap, -self._number)
         if len(self._heap) == self.count and badness < self._heap[0][:2]:
             return
         kept = (outcome.result, outcome.referral, encode_rle(outcome.mask), encode_rle(outcome.ground_truth))
@@ -57,9 +59,9 @@ class Worst:
             return []
         paths = []
         for place, (result, referral, mask, truth) in enumerate(
-            sorted(kept, key=lambda one: one[0].iou)[: self.count], 1
+            sorted(kept, key=lambda one: one[0].overlap)[: self.count], 1
         ):
-            caption = f"{result.expression}\nIoU {result.iou:.3f}, ref {result.ref_id}, sentence {result.sent_id}"
+            caption = f"{result.expression}\n{overlap_text(result)}, ref {result.ref_id}, sentence {result.sent_id}"
             picture = compare(read_image(referral.image), decode_rle(truth), decode_rle(mask), caption)
             paths.append(folder / f"{place:03d}_ref{result.ref_id}_sent{result.sent_id}.png")
             save_picture(picture, paths[-1])

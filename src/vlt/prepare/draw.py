@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from vlt.data.image import read_orientation
-from vlt.data.masks import decode_rle, encode_rle, mask_box, read_segmentation, read_target
+from vlt.data.masks import decode_rle, encode_rle, fill_box, mask_box, read_segmentation, read_target
 from vlt.errors import DataError, InputError
 from vlt.prepare.annotated import AnnotatedObject, AnnotatedObjects
 from vlt.prepare.instances import OUTCOME, UNREADABLE_PHOTO, misfit
@@ -117,7 +116,7 @@ class Drawer:
             if x1 <= x0 or y1 <= y0:
                 self._defects.add(EMPTY_OUTLINE, where, "a box is [x0, y0, x1, y1] with x0 < x1 and y0 < y1")
                 return None
-            rle, parts = fill_box(outline.box, size), [list(outline.box)]
+            rle, parts = encode_rle(fill_box(outline.box, size)), [list(outline.box)]
         else:
             drawn = read_segmentation(parts, size)
             for reason in drawn.left_out[:1]:
@@ -141,20 +140,6 @@ def stated_size(outline: object, annotated: AnnotatedObject | None, mask: Mask |
         height, width = outline.value["size"]
         return height, width
     return None
-
-
-def fill_box(box: Box, size: Size) -> RLE:
-    """Make the mask of a box, which includes every pixel that the box touches.
-
-    Args:
-        box: xyxy in pixels.
-        size: (height, width) of the image in pixels.
-    """
-    mask = np.zeros(size, dtype=bool)
-    # Percentages of a side, such as a third, end a little beyond the whole pixel.
-    x0, y0, x1, y1 = (max(round(side, 3), 0.0) for side in box)
-    mask[math.floor(y0) : math.ceil(y1), math.floor(x0) : math.ceil(x1)] = True
-    return encode_rle(mask)
 
 
 def overhang(segmentation: object, size: Size) -> float:

@@ -15,17 +15,17 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from pydantic import Field, TypeAdapter
 
 from vlt.data.prepared import split_names
-from vlt.errors import DataError
+from vlt.errors import ConfigError, DataError
 from vlt.files import JsonObject, read_json
 from vlt.prepare.instances import OUTCOME, Annotation, Category, Id, InstanceFile, Photo, read_instance_file
 from vlt.prepare.refer import EXPECTED, check_images, prepare_refer_set
 from vlt.prepare.refer_files import Ref, RefSentence
-from vlt.prepare.refer_set import NO_OUTLINE, ReferReader, ReferSet
+from vlt.prepare.refer_set import BOXES_ALONE, NO_OUTLINE, ReferReader, ReferSet
 from vlt.prepare.report import DefectKind, PrepareReport
 from vlt.prepare.splits import check_name
 
@@ -83,11 +83,13 @@ class Caption(NamedTuple):
         return tuple(sorted({each.original_id for each in self.annotations}))
 
 
+AnyImage = TypeVar("AnyImage", bound=Photo)
+AnyAnnotation = TypeVar("AnyAnnotation", bound=Annotation)
 Fault: TypeAlias = tuple[DefectKind, Id]
 """A defect: its kind, and the id of the entry."""
 
 
-def read_mdetr(files: Sequence[Path], images: Path, instances: Path | None = None) -> ReferSet:
+def read_mdetr(files: Sequence[Path], images: Path, instances: Path | None = None, *, boxes: bool = False) -> ReferSet:
     """Read the files of a data set, one per split; captions that refer to the same objects are merged.
 
     The ref_id is the annotation's original_id; captions that refer to several objects get one above all of those. Only
@@ -97,6 +99,7 @@ def read_mdetr(files: Sequence[Path], images: Path, instances: Path | None = Non
         files: paths of the files, each with the name of its split in its own, such as finetune_refcoco_val.json.
         images: the folder of the images.
         instances: instance file of COCO's format with the outlines of annotations that have none.
+        boxes: use the boxes alone, and no outlines.
 
     Raises:
         DataError: a file is missing or not of the format; a file's name has no split, or that of another file; the
@@ -105,27 +108,36 @@ def read_mdetr(files: Sequence[Path], images: Path, instances: Path | None = Non
     found = read_splits(files)
     dataset = one_data_set(found.values())
     faults: list[Fault] = []
-    captions = [caption for split, file in found.items() for caption in join_captions(split, file, faults)]
+    captions = [
+        Caption(split, *joined)
+        for split, file in found.items()
+        for joined in join_captions(file.images, file.annotations, faults)
+    ]
     annotations = original_annotations(captions, instances)
     entries = InstanceFile(
         images=list(dict.fromkeys(original_photo(caption.image) for caption in captions)),
         annotations=annotations,
         categories=list({each.id: each for file in found.values() for each in file.categories}.values()),
     )
-    reader = ReferReader(dataset, entries, images)
+    reader = ReferReader(dataset, entries, images, outlines=not boxes)
     for kind, which in faults:
         reader.defects.add(kind, which)
     outlined = {each.id for each in annotations if each.segmentation}
-    remedy = "give the instance file of the data set with --instances" if instances is None else f"nor has {instances}"
+    remedy = (
+        "give the instance file of the data set with --instances, or --boxes"
+        if instances is None
+        else f"nor has {instances}"
+    )
     refs = []
     for ref in merge_captions(captions):
-        if outlined.issuperset(ref.targets):
+        if boxes or outlined.issuperset(ref.targets):
             refs.append(ref)
         else:
             reader.defects.add(NO_OUTLINE, ref.ref_id, f"the annotation has no segmentation, {remedy}")
     published = EXPECTED.get((dataset, WAYS.get(dataset, "")), {})
     expected = {split: counts for split, counts in published.items() if split in found}
-    return reader.read(refs, list(found))._replace(expected=expected)
+    read = reader.read(refs, list(found))
+    return read._replace(expected=expected, notes=[*read.notes, *[BOXES_ALONE] * boxes])
 
 
 def read_splits(files: Iterable[Path]) -> dict[str, CaptionFile]:
@@ -175,25 +187,27 @@ def one_data_set(files: Iterable[CaptionFile]) -> str:
     return "".join(names)
 
 
-def join_captions(split: str, file: CaptionFile, faults: list[Fault]) -> list[Caption]:
+def join_captions(
+    images: Sequence[AnyImage], annotations: Iterable[AnyAnnotation], faults: list[Fault]
+) -> list[tuple[AnyImage, tuple[AnyAnnotation, ...]]]:
     """Join the captions of a file with their annotations, in the order of the file.
 
     Args:
-        split: name of its split.
-        file: the file.
+        images: the captions, each an image.
+        annotations: the annotations, each of an image.
         faults: receives the ids that several captions have, annotations of no image, and captions without one.
     """
-    times = Counter(image.id for image in file.images)
+    times = Counter(image.id for image in images)
     faults += [(REPEATED_CAPTION, each) for each, number in times.items() if number > 1]
-    own: dict[Id, list[CaptionAnnotation]] = {}
-    for each in file.annotations:
-        if each.image_id in times:
+    own: dict[Id, list[AnyAnnotation]] = {}
+    for each in annotations:
+        if each.image_id is not None and each.image_id in times:
             own.setdefault(each.image_id, []).append(each)
         else:
             faults.append((NO_IMAGE, each.id))
-    once = [image for image in file.images if times[image.id] == 1]
+    once = [image for image in images if times[image.id] == 1]
     faults += [(NO_ANNOTATION, image.id) for image in once if image.id not in own]
-    return [Caption(split, image, tuple(own[image.id])) for image in once if image.id in own]
+    return [(image, tuple(own[image.id])) for image in once if image.id in own]
 
 
 def original_photo(image: CaptionImage) -> Photo:
@@ -260,6 +274,7 @@ def prepare_mdetr(
     *,
     name: str,
     instances: Path | None = None,
+    boxes: bool = False,
     generate_mask: bool = False,
 ) -> PrepareReport:
     """Prepare the files of a data set: annotations, masks, and `prepare.json` with the report.
@@ -270,19 +285,26 @@ def prepare_mdetr(
         output_dir: the folder that holds, or will hold, `anns/` and `masks/`.
         name: name of the data set, the folder under both.
         instances: instance file of COCO's format with the outlines of annotations that have none.
+        boxes: use the boxes alone, and no outlines.
         generate_mask: write the masks as PNGs, as the original's script does.
 
     Raises:
-        ConfigError: `name` is no plain name.
+        ConfigError: `name` is no plain name; outlines are given, but not to be used.
         DataError: see `read_mdetr`; `images` is no folder; no caption that can be used; a folder or file cannot be
             written; the folder of that name holds a data set that was made in another way.
     """
     check_images(images)
+    if boxes and instances is not None:
+        raise ConfigError(
+            f"With boxes alone, the outlines of {instances} are not read; leave --instances or --boxes out."
+        )
     source: dict[str, object] = {"mdetr": [str(path) for path in data]}
     if instances is not None:
         source["instances"] = str(instances)
+    if boxes:
+        source["boxes"] = True
     return prepare_refer_set(
-        lambda: read_mdetr(data, images, instances),
+        lambda: read_mdetr(data, images, instances, boxes=boxes),
         output_dir,
         check_name(name),
         source=source,

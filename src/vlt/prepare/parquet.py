@@ -1,4 +1,4 @@
-"""Preparing the RefCOCO sets from the Parquet files of a hub: annotations, masks, pictures, and the report."""
+"""Preparing referring data sets from the Parquet files of a hub: annotations, masks, pictures, and the report."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from vlt.prepare.parquet_files import (
 )
 from vlt.prepare.parquet_hub import find_source
 from vlt.prepare.parquet_rows import REFS, SAMPLES, Ids, Layout, Row, recognise_layout
-from vlt.prepare.parquet_sets import expected_counts, find_published, layout_notes
+from vlt.prepare.parquet_sets import expected_counts, find_published, layout_notes, total_note
 from vlt.prepare.pictures import PictureFolder
 from vlt.prepare.refer_files import Ref
 from vlt.prepare.refer_set import COCO_IDS, NO_IMAGE, OTHER_FILE, UNKNOWN_CATEGORY, ReferReader, ReferSet, belongs
@@ -45,7 +45,7 @@ def prepare_parquet(
     splits: Sequence[str] = (),
     generate_mask: bool = False,
 ) -> PrepareReport:
-    """Prepare a RefCOCO set from Parquet files: annotations, masks, pictures, and `prepare.json` with the report.
+    """Prepare a data set from Parquet files: annotations, masks, pictures, and `prepare.json` with the report.
 
     Pictures in the files are written unchanged to `images/NAME/`.
 
@@ -61,9 +61,9 @@ def prepare_parquet(
     Raises:
         ConfigError: pyarrow is not installed; `name` is no plain name.
         DataError: a file is missing, damaged, or of no known layout; a data set of the hub that cannot be downloaded,
-            see `find_source`; files of different layouts or data sets; a folder
-            of images that is missing or not needed; no such split; no ref can be used; a folder or file cannot be
-            written; the folder of that name holds a data set that was made in another way.
+            see `find_source`; files of different layouts or data sets; a folder of images that is missing or not
+            needed; no such split; no ref can be used; a folder or file cannot be written; the folder of that name holds
+            a data set that was made in another way.
     """
     require_pyarrow()
     folder = annotation_folder(output_dir, check_name(name))
@@ -81,7 +81,7 @@ def prepare_parquet(
         found = read_set(files, layout, photos, pictures)
         if not found.splits:
             raise DataError(f"No ref of {', '.join(given)} can be used: {found.defects.summary()}.")
-        notes = [*found.notes, *layout_notes(files, layout, published)]
+        notes = [*found.notes, *layout_notes(files, layout, published), *total_note(found.splits, layout)]
         if layout.has_pictures:
             pictures.publish()
             notes.append(f"The pictures are in {pictures.folder}, which is data.images of a configuration.")
@@ -133,7 +133,7 @@ def check_images(file: SetFile, layout: Layout, images: Path | None) -> None:
         raise DataError(f"{file.path} holds its pictures, so that no folder of images is read; leave --images out.")
     if not layout.has_pictures and images is None:
         raise DataError(
-            f"{file.path} holds no pictures, as usual for {layout.name}; name the folder of COCO's train2014 with "
+            f"{file.path} holds no pictures, as usual for {layout.name}; name the folder of {layout.photos} with "
             "--images."
         )
     if images is not None and not images.is_dir():
@@ -141,10 +141,13 @@ def check_images(file: SetFile, layout: Layout, images: Path | None) -> None:
 
 
 def name_test_split(files: Sequence[SetFile], layout: Layout) -> list[SetFile]:
-    """Name the split test of jxu124/refcoco and jxu124/refcocoplus as published: testA; others are returned unchanged.
+    """Name the split test of jxu124/refcoco and jxu124/refcocoplus as published: testA.
 
-    It is testA where there is a testB, or where its first row names the split so.
+    It is testA where there is a testB, or where its first row names the split so. The single split of a benchmark is
+    `Layout.only_split`; other files are returned unchanged.
     """
+    if layout.only_split is not None:
+        return [file._replace(split=layout.only_split) for file in files]
     if layout is not REFS:
         return list(files)
     has_test_b = any(file.split == "testB" for file in files)
@@ -206,7 +209,7 @@ def read_set(files: Sequence[SetFile], layout: Layout, images: Path, pictures: P
         annotations=list(itertools.chain.from_iterable(annotations.values())),
         categories=[Category(id=number, name=noun) for number, noun in categories],
     )
-    reader = ReferReader("refcoco", content, images)
+    reader = ReferReader("refcoco", content, images, outlines=layout.has_outlines)
     notes = reader.find_images([ref for ref, _ in refs])
     placed = []
     for ref, split in refs:

@@ -23,7 +23,7 @@ READ_BYTES = 1 << 20
 
 PARTS = re.compile(r"(?P<name>.+?)-(?P<part>\d{5})-of-(?P<parts>\d{5})(-[0-9a-f]+)?")
 """Stem of a file that is one of several parts, such as val-00000-of-00004."""
-SPLIT = re.compile(r"(?:(?P<dataset>.*)_)?(?P<split>train|val|validation|test|test_?[abc])", re.IGNORECASE)
+SPLIT = re.compile(r"(?:(?P<dataset>.*)[_-])?(?P<split>train|val|validation|test|test_?[abc])", re.IGNORECASE)
 """Name of a split, which may follow that of its data set, as in refcoco_unc_val."""
 
 
@@ -105,6 +105,8 @@ def parse_name(path: Path) -> SetFile:
         ('', 'val', 1, 3)
         >>> parse_name(Path("refcoco_unc_testA-00000-of-00001-23c691a8.parquet"))[1:]
         ('refcoco_unc', 'testA', 0, 1)
+        >>> parse_name(Path("ref-l4-val.parquet"))[1:]
+        ('ref-l4', 'val', 0, 1)
     """
     stem = path.parent.name if path.stem.isdecimal() else path.stem
     several = PARTS.fullmatch(stem)

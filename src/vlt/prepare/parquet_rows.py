@@ -1,4 +1,4 @@
-"""Rows of the Parquet layouts in which the RefCOCO sets are published: recognised by their columns, and converted."""
+"""Rows of the Parquet layouts in which referring sets are published: recognised by their columns, and converted."""
 
 from __future__ import annotations
 
@@ -101,6 +101,28 @@ class SampleRow(JsonObject):
     samples: Decoded[list[MaskSample]]
 
 
+class BoxRow(JsonObject):
+    """Row of JierunChen/Ref-L4: an expression with the box of its object and its image."""
+
+    id: int
+    caption: str
+    bbox: Decoded[tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]]
+    image_id: Id
+    file_name: Annotated[str, Field(min_length=1)]
+    height: Annotated[int, Field(gt=0)]
+    width: Annotated[int, Field(gt=0)]
+    split: str = ""
+
+
+class SolutionRow(JsonObject):
+    """Row of dddraxxx/ref-adv-s: an expression with its image and, as xyxy, the box of its object."""
+
+    image: ImageCell
+    normal_caption: str
+    solution: Decoded[tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]]
+    file_name: str | None = None
+
+
 class Picture(NamedTuple):
     """Picture in a row.
 
@@ -167,6 +189,9 @@ class Layout(NamedTuple):
         convert: converts the values of a row; `DataError` for a row without a picture.
         has_pictures: whether the files hold the pictures.
         has_refs: whether it has REFER's ids, categories and boxes of the objects.
+        has_outlines: whether it has outlines of the objects; else it has boxes alone.
+        photos: description of the images, where the files do not hold them.
+        only_split: the split that its single one is written as, whatever the file's name states; None: as stated.
     """
 
     name: str
@@ -175,6 +200,9 @@ class Layout(NamedTuple):
     convert: Callable[[dict[str, Any], Ids], Row]
     has_pictures: bool = True
     has_refs: bool = True
+    has_outlines: bool = True
+    only_split: str | None = None
+    photos: str = "COCO's train2014"
 
 
 def convert_ref_row(values: dict[str, Any], ids: Ids) -> Row:
@@ -208,6 +236,30 @@ def convert_sample_row(values: dict[str, Any], ids: Ids) -> Row:
     return Row(image_id, picture, [ids.describe(image_id, each.sentences, each.mask) for each in row.samples])
 
 
+def convert_box_row(values: dict[str, Any], ids: Ids) -> Row:
+    """Convert a row of JierunChen/Ref-L4; each expression is a ref with the row's id."""
+    row = BoxRow.model_validate(values, strict=False)
+    photo = Photo(id=row.image_id, file_name=row.file_name, height=row.height, width=row.width)
+    ref = Ref(
+        ref_id=row.id,
+        ann_id=row.id,
+        category_id=NO_CATEGORY,
+        image_id=photo.id,
+        split=row.split,
+        sentences=[RefSentence(sent_id=row.id, sent=row.caption)],
+    )
+    return Row(photo.id, photo, [(ref, Annotation(id=row.id, image_id=photo.id, bbox=row.bbox))])
+
+
+def convert_solution_row(values: dict[str, Any], ids: Ids) -> Row:
+    """Convert a row of dddraxxx/ref-adv-s."""
+    row = SolutionRow.model_validate(values, strict=False)
+    picture = take_picture(row.image, row.file_name)
+    image_id = content_id(picture)
+    x0, y0, x1, y1 = row.solution
+    return Row(image_id, picture, [ids.describe(image_id, [row.normal_caption], None, (x0, y0, x1 - x0, y1 - y0))])
+
+
 LAYOUTS = (
     Layout(
         "jxu124/refcoco",
@@ -225,9 +277,28 @@ LAYOUTS = (
         has_refs=False,
     ),
     Layout("moondream/refcoco-m", ("image", "samples"), ("image_id", "file_name"), convert_sample_row, has_refs=False),
+    Layout(
+        "JierunChen/Ref-L4",
+        ("id", "caption", "bbox", "image_id", "file_name", "height", "width", "ori_category_id"),
+        ("split",),
+        convert_box_row,
+        has_pictures=False,
+        photos="the unpacked images.tar.gz",
+        has_refs=False,
+        has_outlines=False,
+    ),
+    Layout(
+        "dddraxxx/ref-adv-s",
+        ("image", "normal_caption", "solution"),
+        ("file_name",),
+        convert_solution_row,
+        has_refs=False,
+        has_outlines=False,
+        only_split="test",
+    ),
 )
 """All layouts, from the most to the least specific columns."""
-REFS, BENCHMARK, OBJECTS, SAMPLES = LAYOUTS
+REFS, BENCHMARK, OBJECTS, SAMPLES, REF_L4, REF_ADV = LAYOUTS
 
 
 def recognise_layout(columns: Collection[str]) -> Layout:

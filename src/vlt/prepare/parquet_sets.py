@@ -1,18 +1,22 @@
-"""Published RefCOCO sets that Parquet files are parts of: told by names, their counts, and remarks for the report."""
+"""Published sets that Parquet files are parts of: told by names, their counts, and remarks for the report."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from vlt.errors import DataError
 from vlt.prepare.parquet_files import SetFile, missing_parts, split_names
-from vlt.prepare.parquet_rows import OBJECTS, SAMPLES, Layout
+from vlt.prepare.parquet_rows import OBJECTS, REF_ADV, REF_L4, SAMPLES, Layout
 from vlt.prepare.refer import EXPECTED
-from vlt.prepare.report import Counts
+from vlt.prepare.refer_set import BOXES_ALONE
+from vlt.prepare.report import Counts, count
+from vlt.types import Referral
 
+REF_L4_EXPRESSIONS, REF_ADV_EXPRESSIONS = 45341, 1142
+"""Published numbers of expressions: of val and test of JierunChen/Ref-L4 together, and of dddraxxx/ref-adv-s."""
 SEARCHED_FOLDERS = 5
 """Number of folders above a file whose names may tell the data set; the fifth is that of the hub's cache."""
 
@@ -28,7 +32,7 @@ def find_published(files: Sequence[SetFile], layout: Layout, name: str) -> Publi
     """Find out which published data set files are, by their names, those of their folders, and the prepared name.
 
     Returns:
-        None where no name tells it, and for the layout of moondream/refcoco-m, which is another selection.
+        None where no name tells it, and for layouts of other selections or sets than RefCOCO's.
 
     Raises:
         DataError: the files are of several data sets, whose ids would collide.
@@ -43,7 +47,7 @@ def find_published(files: Sequence[SetFile], layout: Layout, name: str) -> Publi
         one, other = list(found.values())[:2]
         raise DataError(f"{one} and {other} are of different data sets, by their names; name the files of one.")
     [told] = found
-    if layout is SAMPLES:
+    if layout is SAMPLES or not layout.has_outlines:
         return None
     return told if isinstance(told, Published) else parse_set(name)
 
@@ -79,9 +83,29 @@ def layout_notes(files: Sequence[SetFile], layout: Layout, published: Published 
             )
         if published == ("refcoco", "unc") and "test" in splits:
             notes.append("test is that of google; its images may be training images of unc.")
-    if not layout.has_refs:
+    if not layout.has_outlines:
+        notes.append(BOXES_ALONE)
+    if layout is REF_L4:
+        notes.append("Each expression is a ref, with its id; the category is -1, since the files have numbers alone.")
+    elif not layout.has_refs:
         notes.append("These files have no categories and no ref_ids: the category is -1, and refs are numbered from 0.")
+    if layout.only_split is not None:
+        notes.append(f"The set is a benchmark without other splits, so that all of it is in {layout.only_split}.")
     return notes
+
+
+def total_note(splits: Mapping[str, Sequence[Referral]], layout: Layout) -> list[str]:
+    """Compare the number of expressions of both splits of Ref-L4 together with the published one, in a sentence.
+
+    Args:
+        splits: the referrals of each split.
+        layout: layout of the files.
+    """
+    if layout is not REF_L4 or not {"val", "test"} <= splits.keys():
+        return []
+    total = sum(count(referrals).sentences or 0 for referrals in splits.values())
+    verdict = "as published" if total == REF_L4_EXPRESSIONS else f"expected {REF_L4_EXPRESSIONS:,}"
+    return [f"{' and '.join(splits)} have {total:,} expressions together, {verdict}."]
 
 
 def joined_counts(published: Published | None, split: str) -> list[Counts]:
@@ -100,6 +124,8 @@ def expected_counts(published: Published | None, layout: Layout, splits: Sequenc
         layout: layout of the files; lmms-lab/RefCOCO joins the refs of two ways of splitting.
         splits: names of the splits.
     """
+    if layout is REF_ADV:
+        return {split: Counts(REF_ADV_EXPRESSIONS, None, REF_ADV_EXPRESSIONS) for split in splits}
     expected = {}
     for split in splits:
         found = joined_counts(published, split)

@@ -24,7 +24,7 @@ from vlt.prepare.instances import (
 from vlt.prepare.refer_files import Ref, read_refs
 from vlt.prepare.report import Counts, DefectKind, Defects
 from vlt.text.words import is_visible
-from vlt.types import NO_CATEGORY, RLE, Expression, Referral
+from vlt.types import NO_CATEGORY, Expression, Referral, Target
 
 SPLITS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "refcoco": {"unc": ("train", "val", "testA", "testB"), "google": ("train", "val", "test")},
@@ -57,6 +57,7 @@ DEGENERATE_POLYGON = DefectKind("degenerate polygon", "ref_id", "kept without th
 EMPTY_MASK = DefectKind("empty mask", "ref_id", "kept")
 UNKNOWN_CATEGORY = DefectKind("unknown category", "ref_id", f"kept as category {NO_CATEGORY}")
 EMPTY_SENTENCE = DefectKind("empty sentence", "sent_id", "kept")
+UNUSABLE_BOX = DefectKind("box that is empty or outside the photo", "ref_id", OUTCOME)
 NO_OUTLINE = DefectKind("no outline", "ref_id", OUTCOME)
 NO_IMAGE = DefectKind("image_id of no image", "ref_id", OUTCOME)
 OTHER_FILE = DefectKind("split other than the file's", "ref_id", "kept in the split of the file")
@@ -84,6 +85,12 @@ class ReferSet(NamedTuple):
     categories: Sequence[str]
     expected: Mapping[str, Counts] = MappingProxyType({})
 
+
+BOXES_ALONE = (
+    "Targets are known by their boxes alone: `vlt test` reports box accuracy, and training needs "
+    "`train.only: candidates`."
+)
+"""Sentence of the report of a set without outlines."""
 
 PHOTO_FOLDERS = {"refclef": "saiapr_tc-12", "ref-zom": "trainval2014"}
 """Folders of the images of data sets that are not about COCO's train2014."""
@@ -166,14 +173,24 @@ class ReferReader:
         instances: its images and objects.
         images: the folder of the images.
         own_categories: number the categories of `instances` by ascending id; otherwise they are COCO's.
+        outlines: whether targets have outlines; otherwise they are known by their boxes alone.
 
     Attributes:
         names: names of the categories, by their contiguous index; empty where one is missing.
         defects: all that were found so far.
     """
 
-    def __init__(self, dataset: str, instances: InstanceFile, images: Path, *, own_categories: bool = False) -> None:
+    def __init__(
+        self,
+        dataset: str,
+        instances: InstanceFile,
+        images: Path,
+        *,
+        own_categories: bool = False,
+        outlines: bool = True,
+    ) -> None:
         self.defects = Defects()
+        self._outlines = outlines
         self._images = images
         self._photos: dict[Id, Photo] = {}
         self._annotations: dict[Id, Annotation] = {}
@@ -273,20 +290,9 @@ class ReferReader:
         annotations = [self._annotations[target] for target in ref.targets]
         # Among several targets, the original leaves crowds out.
         shown = [each for each in annotations if not each.iscrowd] or annotations
-        targets: list[RLE] = []
-        left_out: list[str] = []
-        try:
-            for each in shown:
-                outline = read_segmentation(each.segmentation, photo.size)
-                targets.append(outline.rle)
-                left_out += outline.left_out
-        except DataError as error:
-            self.defects.add(UNREADABLE_SEGMENTATION, ref.ref_id, str(error).rstrip("."))
+        targets = self._read_outlines(ref, shown, photo) if self._outlines else self._read_boxes(ref, shown, photo)
+        if targets is None:
             return None
-        if left_out:
-            self.defects.add(DEGENERATE_POLYGON, ref.ref_id, left_out[0])
-        if not all(rle_area(target) for target in targets):
-            self.defects.add(EMPTY_MASK, ref.ref_id)
         for sentence in ref.sentences:
             if not is_visible(sentence.sent):
                 self.defects.add(EMPTY_SENTENCE, sentence.sent_id)
@@ -309,6 +315,37 @@ class ReferReader:
             category=category,
             box=(min(left), min(top), max(right), max(bottom)) if corners else None,
         )
+
+    def _read_outlines(self, ref: Ref, annotations: Sequence[Annotation], photo: Photo) -> list[Target] | None:
+        """Read the masks of the targets of a ref; None where a defect leaves it out."""
+        targets: list[Target] = []
+        left_out: list[str] = []
+        is_empty = False
+        try:
+            for each in annotations:
+                outline = read_segmentation(each.segmentation, photo.size)
+                targets.append(outline.rle)
+                left_out += outline.left_out
+                is_empty = is_empty or not rle_area(outline.rle)
+        except DataError as error:
+            self.defects.add(UNREADABLE_SEGMENTATION, ref.ref_id, str(error).rstrip("."))
+            return None
+        if left_out:
+            self.defects.add(DEGENERATE_POLYGON, ref.ref_id, left_out[0])
+        if is_empty:
+            self.defects.add(EMPTY_MASK, ref.ref_id)
+        return targets
+
+    def _read_boxes(self, ref: Ref, annotations: Sequence[Annotation], photo: Photo) -> list[Target] | None:
+        """Read the boxes of the targets of a ref; None where a defect leaves it out."""
+        targets: list[Target] = []
+        for x, y, width, height in (each.bbox for each in annotations):
+            if min(width, height, x + width, y + height, photo.width - x, photo.height - y) <= 0:
+                example = f"[{x:g}, {y:g}, {width:g}, {height:g}] in {photo.height} x {photo.width} pixels"
+                self.defects.add(UNUSABLE_BOX, ref.ref_id, example=example)
+                return None
+            targets.append((x, y, x + width, y + height))
+        return targets
 
     def _leaves_out(self, ref: Ref, photo: Photo) -> bool:
         """Record the defect of a ref that cannot be used, and say whether there is one."""

@@ -19,7 +19,8 @@ from vlt.data.referrals import fingerprint, image_key
 from vlt.data.row_groups import ShardImage
 from vlt.data.samples import VIEWS, TrainSamples
 from vlt.dataset import load_referrals
-from vlt.errors import ConfigError, VLTWarning
+from vlt.errors import ConfigError, DataError, VLTWarning
+from vlt.evaluate.evaluation import check_one_kind
 from vlt.text.augment import ADJECTIVES, PHRASES
 from vlt.text.reader import TextReader, build_text, padded_length
 from vlt.text.words import is_visible
@@ -223,7 +224,7 @@ def load_data(config: Config, text: TextReader | None = None) -> TrainData:
         text: reader to use; None: build the one that the configuration describes.
 
     Raises:
-        DataError: data or word vectors that cannot be used.
+        DataError: data or word vectors that cannot be used; see `check_targets`.
         ConfigError: fewer training samples than one batch; words to be masked that the text reader cannot mask; more
             scenes than `train.every_expression` can keep in memory.
     """
@@ -240,6 +241,7 @@ def load_data(config: Config, text: TextReader | None = None) -> TrainData:
             first_id=1 + max(referral.ref_id for referral in train),
         )
     train, val = cache_scenes(train, config), cache_scenes(val, config)
+    check_targets(train, val, config)
     if config.train.every_expression and not isinstance(train, list):
         raise ConfigError(
             f"train.every_expression keeps all scenes in memory, but {len(train)} of this size are more than "
@@ -265,6 +267,31 @@ def load_data(config: Config, text: TextReader | None = None) -> TrainData:
         _ = text.mask_word  # refused here rather than with the first batch
     warn_about_cut_expressions(expressions, text)
     return TrainData(train, val, text, digest, fresh)
+
+
+def check_targets(train: Referrals, val: Referrals, config: Config) -> None:
+    """Check that targets which are known by their boxes alone are used only where boxes are enough.
+
+    Args:
+        train: referrals to train on.
+        val: referrals of the validation split.
+        config: configuration of the run.
+
+    Raises:
+        DataError: masks are trained, or select the best checkpoint, or are only in a part of the validation split.
+    """
+    boxed = sum(bool(referral.boxes) for referral in train) if isinstance(train, list) else 0  # scenes have masks
+    if boxed and config.train.only != "candidates":
+        raise DataError(
+            f"{boxed} of the {len(train)} training referrals have targets that are known by their boxes alone, but "
+            "masks are trained; set train.only to candidates, for a network with model.candidates, or take data with "
+            "masks."
+        )
+    if isinstance(val, list) and check_one_kind(val) and config.evaluate.select_by != "box":
+        raise DataError(
+            f"The targets of the split {config.data.val_split!r} are known by their boxes alone, which have no "
+            f"{config.evaluate.select_by}; set evaluate.select_by to box, or data.val_split to a split with masks."
+        )
 
 
 def cache_scenes(referrals: Referrals, config: Config) -> Referrals:

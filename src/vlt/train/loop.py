@@ -354,9 +354,11 @@ class Training:
     def describe(self, entry: dict[str, Any]) -> str:
         """Describe a validation on one line, by its history entry."""
         step = entry["step"] % self.steps_per_epoch
+        names = {"miou": "mIoU", "oiou": "oIoU"} if "miou" in entry else {"box": "box accuracy", "macc": "mAcc"}
+        scores = ", ".join(f"{name} {100 * entry[key]:.2f}" for key, name in names.items())
         return (
             f"epoch {entry['epoch']}{f', step {step}' if step else ''}: "
-            f"loss {entry['losses']['total']:.4f}, val mIoU {100 * entry['miou']:.2f}, "
-            f"oIoU {100 * entry['oiou']:.2f} over {entry['count']} expressions, {entry['seconds']:.0f} s"
+            f"loss {entry['losses']['total']:.4f}, val {scores} over {entry['count']} expressions, "
+            f"{entry['seconds']:.0f} s"
             + (f", {100 * entry['waited']:.1f} % of the training waiting for data" if "waited" in entry else "")
         )

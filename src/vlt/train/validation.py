@@ -8,7 +8,7 @@ from vlt.config.run import Config
 from vlt.data.image import read_image
 from vlt.evaluate.evaluation import Shard, evaluate
 from vlt.evaluate.report import Report
-from vlt.evaluate.results import Outcome
+from vlt.evaluate.results import Outcome, overlap_text
 from vlt.infer.torch_engine import evaluating, torch_predictor
 from vlt.model.vlt import VLT
 from vlt.train.data import TrainData
@@ -44,12 +44,12 @@ def validate(
             shard=Shard.of(accelerator),
             workers=config.train.workers,
         )
-    scores = report.scores
-    precision = {f"val/precision_{level:g}": share for level, share in scores.precision.items()}
-    means = {"val/miou": scores.miou, "val/oiou": scores.oiou, "val/boundary": scores.boundary, "val/box": scores.box}
+    scores = report.scores.to_dict()
+    means = {f"val/{name}": scores[name] for name in ("miou", "oiou", "boundary", "box", "macc") if name in scores}
+    precision = {f"val/precision_{level:g}": share for level, share in report.scores.precision.items()}
     log.scalars(step, means | precision)
     for place, outcome in enumerate(shown, 1):
-        caption = f"{outcome.result.expression}\nIoU {outcome.result.iou:.3f}"
+        caption = f"{outcome.result.expression}\n{overlap_text(outcome.result)}"
         picture = compare(read_image(outcome.referral.image), outcome.ground_truth, outcome.mask, caption)
         log.picture(step, f"val/{place}", picture)
     return report
