@@ -131,6 +131,13 @@ def test_drawn_scenes_can_be_written(tmp_path):
         assert np.array_equal(read_image(found[scene.ref_id].image), scene.image)
 
 
+def test_targets_that_are_boxes_come_back(prepared, tmp_path):
+    boxes = ((1.5, 2.0, 9.0, 8.25), (0.0, 0.0, 3.0, 3.0))
+    known_by_boxes = [replace(each, targets=boxes) for each in prepared["val"]]
+    write_shards(tmp_path, "boxes", {"val": known_by_boxes}, shards=1)
+    assert {each.targets for each in read_shards(str(tmp_path), "boxes", "val", capacity=1)} == {boxes}
+
+
 def test_shards_can_be_divided_anew(folder, tmp_path):
     before = by_id(read_shards(folder[1]["root"], "squares", "val", capacity=1))
     write_shards(tmp_path, "again", {"val": list(before.values())}, shards=1)

@@ -12,7 +12,7 @@ from predictor_fixture import make_predictor
 from vlt.checkpoint.recorded import read_record
 from vlt.cli import main
 from vlt.data.prepared import write_prepared
-from vlt.errors import DataError
+from vlt.errors import ConfigError, DataError
 from vlt.evaluate import Provenance, Report, Shard, Worst, centred_box, evaluate, mean_box_share, whole_image
 from vlt.evaluate.distractors import among_distractors
 from vlt.evaluate.paper_table import paper_table
@@ -208,3 +208,8 @@ def test_commands_on_a_set_of_boxes(tmp_path, tiny_checkpoint, tiny_config, monk
         assert text in result.stdout
     result = CliRunner().invoke(main, ["doctor", "boxes.yaml", "--quick"])
     assert "targets that are known by their boxes alone, but masks are trained" in " ".join(result.stdout.split())
+
+
+def test_videos_need_masks():
+    with pytest.raises(ConfigError, match=r"'video' compares masks, but the targets are known by their boxes alone"):
+        evaluate(whole_image, REFERRALS, protocol="video")

@@ -17,7 +17,7 @@ VIDEO = PROTOCOLS["video"]
 
 
 def result(sent_id, iou, boundary, video="cows", ref_id=1):
-    return ExpressionResult(ref_id, sent_id, "a cow", iou, 1, 2, boundary, 0.5, 2, 100, video=video)
+    return ExpressionResult(ref_id, sent_id, "a cow", iou, 1, 2, boundary, 0.5, 2, 100, 2, video=video)
 
 
 RESULTS = [

@@ -72,6 +72,17 @@ def test_an_epoch_has_every_referral_once_on_any_number_of_processes(small, fold
     assert sorted(chain(*steps[:6])) == sorted(chain(*steps[6:])) == list(range(48))
 
 
+def test_processes_read_photos_of_their_own(small, folder, tmp_path):
+    config = small(tmp_path / "run", data=folder[1], train={"epochs": 1, "batch_size": 8})
+    data = load_data(config)
+    read = [
+        {data.train[place].image.block for batch in RunBatches(data, config, 0, rank, 2) for place in batch}
+        for rank in (0, 1)
+    ]
+    assert len(read[0] | read[1]) == 8
+    assert len(read[0] & read[1]) <= 1, "the one in which a stream ends and the next begins"
+
+
 def test_other_streams_are_another_run(small, folder, tmp_path):
     train(small(tmp_path / "run", data=folder[1], train={"epochs": 1}))
     with pytest.raises(Exception, match=r"data\.streams"):

@@ -88,7 +88,7 @@ def read_image(source: ImageSource) -> Image:
     return _decode(PILImage.fromarray(np.ascontiguousarray(source)), "The array")
 
 
-def read_orientation(path: Path) -> tuple[int, Size]:
+def read_orientation(source: Path | PackedImage) -> tuple[int, Size]:
     """Read the EXIF orientation of an image file and the size of its stored pixels, without decoding them.
 
     Returns:
@@ -97,21 +97,21 @@ def read_orientation(path: Path) -> tuple[int, Size]:
     Raises:
         InputError: the file cannot be opened, or its EXIF data are damaged.
     """
-    with open_image(path) as image:
+    with open_image(source) as image:
         try:
             orientation = image.getexif().get(Base.Orientation, 1)
         except Exception as error:  # PIL's plugins raise whatever a damaged file provokes
-            raise InputError(f"The EXIF data of {path} cannot be read: {error!r}.") from None
+            raise InputError(f"The EXIF data of {source_name(source)} cannot be read: {error!r}.") from None
         return orientation if orientation in range(1, 9) else 1, (image.height, image.width)
 
 
-def read_size(path: Path) -> Size:
+def read_size(source: Path | PackedImage) -> Size:
     """Read the (height, width) of an image file as `read_image` returns it, without decoding it.
 
     Raises:
         InputError: see `read_orientation`.
     """
-    orientation, (height, width) = read_orientation(path)
+    orientation, (height, width) = read_orientation(source)
     return (height, width) if orientation < 5 else (width, height)
 
 

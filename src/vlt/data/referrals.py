@@ -65,6 +65,12 @@ def image_name(referral: Referral) -> str:
     return referral.image.name if isinstance(referral.image, Path) else "in memory"
 
 
+def video_name(referral: Referral) -> str | None:
+    """Name of the video whose frame a referral is about, which is that of the frame's folder; None in memory."""
+    image = referral.image
+    return PurePosixPath(portable_name(image)).parent.name if isinstance(image, Path | PackedImage) else None
+
+
 def portable_name(image: Path | PackedImage) -> str:
     """Name of an image file that does not depend on where the data are stored: that of its folder and its own.
 

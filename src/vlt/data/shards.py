@@ -80,6 +80,7 @@ def shard_schema() -> ArrowSchema:
             ("same", pa.int32()),
             ("rank", pa.int32()),
             ("targets", pa.list_(run_lengths)),
+            ("boxes", pa.list_(pa.list_(pa.float64(), 4))),
             ("expressions", pa.list_(pa.struct([("sent_id", pa.int64()), ("text", pa.string())]))),
         ]
     )
@@ -198,9 +199,14 @@ def read_shard(
             yield Referral(
                 ref_id=each["ref_id"],
                 image=image,
-                targets=tuple(RLE(size=[one["height"], one["width"]], counts=one["counts"]) for one in each["targets"]),
+                targets=(*map(read_run_lengths, each["targets"]), *map(tuple, each["boxes"])),
                 expressions=tuple(Expression(one["sent_id"], one["text"]) for one in each["expressions"]),
                 category=each["category"],
                 box=None if each["box"] is None else tuple(each["box"]),
                 standing=None if each["same"] is None else Standing(each["same"], each["rank"]),
             )
+
+
+def read_run_lengths(value: dict[str, Any]) -> RLE:
+    """Convert a value of the field `targets`."""
+    return RLE(size=[value["height"], value["width"]], counts=value["counts"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,7 +63,7 @@ def mean_box_share(referrals: Referrals) -> tuple[float, float]:
         if referral.boxes:
             box = join_boxes(referral.boxes)
             image = referral.image
-            height, width = read_size(image) if isinstance(image, Path) else (image.shape[0], image.shape[1])
+            height, width = image.shape[:2] if isinstance(image, np.ndarray) else read_size(image)
         else:
             mask = read_targets(referral.targets, (1, 1))
             box, (height, width) = mask_box(mask), mask.shape

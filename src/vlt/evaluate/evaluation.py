@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,7 +14,7 @@ from tqdm import tqdm
 from vlt.data.image import read_image
 from vlt.data.loading import load_batches
 from vlt.data.masks import box_overlap, fill_box, join_boxes, mask_box, read_targets
-from vlt.data.referrals import image_key, without_blanks
+from vlt.data.referrals import image_key, video_name, without_blanks
 from vlt.errors import ConfigError, DataError, VLTError
 from vlt.evaluate.report import Provenance, Report
 from vlt.evaluate.results import ExpressionResult, Outcome
@@ -135,7 +134,7 @@ def evaluate(
         progress: show a progress bar on stderr, in the first process.
 
     Raises:
-        ConfigError: there is no such protocol.
+        ConfigError: there is no such protocol, or it needs masks that the data set does not have.
         DataError: no expression to evaluate; an image or ground truth that cannot be read, or of different sizes; see
             `check_one_kind`.
         CheckpointError: the network's output is not finite.
@@ -152,6 +151,10 @@ def evaluate(
     if not total:
         raise DataError(f"There is no expression to evaluate: {len(referrals)} referrals, {blank} blank expressions.")
     boxes_alone = check_one_kind(kept)
+    if boxes_alone and protocol.is_video:
+        raise ConfigError(
+            "The protocol 'video' compares masks, but the targets are known by their boxes alone; choose 'vlt'."
+        )
     provenance, cut = provenance or Provenance(), 0
     if isinstance(predictor, Predictor):
         if protocol.is_bare:
@@ -260,7 +263,7 @@ def compare_masks(
             predicted=int(mask.sum()),
             standing=referral.standing,
             score=score,
-            video=referral.image.parent.name if protocol.is_video and isinstance(referral.image, Path) else None,
+            video=video_name(referral) if protocol.is_video else None,
         )
         yield Outcome(result, referral, mask, truth)
 

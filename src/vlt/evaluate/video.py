@@ -35,6 +35,8 @@ class VideoScores(NamedTuple):
         """Score results; at least one. Those of one `sent_id` are about the frames of one expression."""
         frames: dict[int, list[tuple[float, float]]] = {}
         for result in results:
+            assert result.iou is not None, "`evaluate` refuses targets that are boxes"
+            assert result.boundary is not None
             frames.setdefault(result.sent_id, []).append((result.iou, result.boundary))
         region, contour = np.mean([np.mean(pairs, axis=0) for pairs in frames.values()], axis=0)
         return cls(float(region), float(contour), len(frames), sum(map(len, frames.values())))

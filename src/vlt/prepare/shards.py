@@ -179,7 +179,8 @@ def to_json(referral: Referral) -> dict[str, Any]:
         "box": referral.box,
         "same": standing and standing.same,
         "rank": standing and standing.rank,
-        "targets": [to_run_lengths(target) for target in referral.targets],
+        "targets": [to_run_lengths(target) for target in referral.targets if not isinstance(target, tuple)],
+        "boxes": referral.boxes,
         "expressions": [{"sent_id": each.sent_id, "text": each.text} for each in referral.expressions],
     }
 
