@@ -1,4 +1,4 @@
-"""`vlt prepare`: make annotations and masks from published data sets, instance files and exports of tools."""
+"""`vlt prepare`: make annotations and masks of instance files, one's own expressions and published sets; shards."""
 
 from __future__ import annotations
 
@@ -8,32 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vlt.cli.shell import DATA_SET, PATH, Shell, examples, set_option
+from vlt.cli.prepare_options import data_argument, generate_mask_option, images_option, name_option, output_dir_option
+from vlt.cli.prepare_published import PUBLISHED
+from vlt.cli.shell import PATH, Shell, examples, set_option
 
 if TYPE_CHECKING:
     from vlt.prepare.record_set import Form
 
-output_dir_option = click.option(
-    "--output-dir", type=PATH, required=True, help="Folder in which anns/NAME/ and masks/NAME/ are written."
-)
-generate_mask_option = click.option(
-    "--generate-mask", is_flag=True, help="Write masks as PNGs instead of run lengths in one file."
-)
 instances_option = click.option(
     "--instances", type=PATH, required=True, help="Instance file of COCO's format, with polygons or run lengths."
 )
-images_option = click.option("--images", type=PATH, required=True, help="Folder of its images.")
 seed_option = click.option(
     "--seed", type=int, default=0, show_default=True, help="Seed of the random choices: expressions, scenes."
 )
 val_share_option = click.option(
     "--val-share", type=click.FloatRange(0, 1), help="Share of the images for validation.  [default: 0.15]"
 )
-data_argument = click.argument("data", type=PATH, nargs=-1, required=True)
-split_option = click.option(
-    "--split", "splits", multiple=True, help="Split to prepare; may be repeated.  [default: all]"
-)
-name_option = click.option("--name", required=True, help="Name of the new data set.")
 
 
 def record_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -68,160 +58,8 @@ def prepare() -> None:
     """Prepare a data set for `vlt train` and `vlt test`."""
 
 
-@prepare.command(
-    epilog=examples("vlt prepare refer --data-root refer/data --output-dir data --dataset refcoco --split unc")
-)
-@click.option("--data-root", type=PATH, required=True, help="REFER folder, with a folder per data set.")
-@output_dir_option
-@click.option(
-    "--dataset",
-    type=click.Choice(["refcoco", "refcoco+", "refcocog", "refclef", "grefcoco", "ref-zom", "arefcoco"]),
-    required=True,
-)
-@click.option(
-    "--split",
-    type=click.Choice(["unc", "umd", "google", "berkeley", "final"]),
-    required=True,
-    help="Which of the published splits, named after its authors.",
-)
-@generate_mask_option
-@click.option("--images", type=PATH, help="Folder of the images.  [default: as in REFER's layout]")
-def refer(
-    data_root: Path, output_dir: Path, dataset: str, split: str, generate_mask: bool, images: Path | None
-) -> None:
-    """Prepare RefCOCO, RefCOCO+, RefCOCOg, RefCLEF, gRefCOCO, Ref-ZOM or aRefCOCO, in REFER's layout.
-
-    Prints the counts beside the published ones, and every defect; prepare.json beside the annotations lists them all.
-    """
-    from vlt.prepare.refer import prepare_refer
-
-    report = prepare_refer(data_root, output_dir, dataset, split, generate_mask=generate_mask, images=images)
-    click.echo(str(report))
-
-
-@prepare.command(
-    epilog=examples("vlt prepare seqtr instances.json --images train2014 --output-dir data --name refcoco_seqtr")
-)
-@click.argument("data", type=PATH)
-@images_option
-@output_dir_option
-@name_option
-@generate_mask_option
-def seqtr(data: Path, images: Path, output_dir: Path, name: str, generate_mask: bool) -> None:
-    """Prepare an annotation file of SeqTR and its successors: one JSON object of splits, each a list of entries.
-
-    Splits keep their names. Prints the counts beside the published ones where the set can be recognised by the names of
-    its folder or splits, and every defect.
-    """
-    from vlt.prepare.seqtr import prepare_seqtr
-
-    click.echo(str(prepare_seqtr(data, images, output_dir, name=name, generate_mask=generate_mask)))
-
-
-@prepare.command(
-    epilog=examples(
-        "vlt prepare mdetr finetune_refcoco_train.json finetune_refcoco_val.json --images train2014 \\\n"
-        "    --instances refcoco/instances.json --output-dir data --name refcoco_mdetr"
-    )
-)
-@data_argument
-@images_option
-@click.option("--instances", type=PATH, help="Instance file of COCO's format with the outlines, where DATA has none.")
-@click.option("--boxes", is_flag=True, help="Use the boxes alone, for box accuracy, and no outlines.")
-@output_dir_option
-@name_option
-@generate_mask_option
-def mdetr(data: tuple[Path, ...], images: Path, output_dir: Path, **given: Any) -> None:
-    """Prepare MDETR's annotation files of RefCOCO, RefCOCO+ or RefCOCOg, one file per split.
-
-    The name of each file ends in that of its split (_train, _val, _testA, ...). Prints the counts beside the published
-    ones, and every defect.
-    """
-    from vlt.prepare.mdetr import prepare_mdetr
-
-    click.echo(str(prepare_mdetr(data, images, output_dir, **given)))
-
-
-@prepare.command(
-    epilog=examples(
-        "vlt prepare finecops expression_pos_val_set_coco_format.json --images gqa/images --output-dir data \\\n"
-        "    --name finecops"
-    )
-)
-@data_argument
-@images_option
-@output_dir_option
-@name_option
-def finecops(data: tuple[Path, ...], images: Path, output_dir: Path, name: str) -> None:
-    """Prepare FineCops-Ref, whose targets are boxes, from its files in COCO's format.
-
-    The name of each file has that of its split. Negative captions are expressions that nothing in the image matches.
-    """
-    from vlt.prepare.finecops import prepare_finecops
-
-    click.echo(str(prepare_finecops(data, images, output_dir, name=name)))
-
-
-@prepare.command(epilog=examples("vlt prepare refcocom RefCOCOm --images train2014 --output-dir data"))
-@click.argument("data", type=PATH)
-@images_option
-@output_dir_option
-@click.option("--name", default="refcocom", show_default=True, help="Name of the new data set.")
-@split_option
-@generate_mask_option
-def refcocom(data: Path, images: Path, output_dir: Path, **given: Any) -> None:
-    """Prepare RefCOCOm, expressions about parts, from the folder with its annotations/ and masks/.
-
-    The splits are val, testA and testB, each as part_only (parts) and object_part (parts and objects).
-    """
-    from vlt.prepare.refcocom import prepare_refcocom
-
-    click.echo(str(prepare_refcocom(data, images, output_dir, **given)))
-
-
-@prepare.command(
-    epilog=examples(
-        "vlt prepare video ref-davis --output-dir data --name ref-davis17 --split valid",
-        "vlt prepare video mevis --output-dir data --name mevis --split train --every 5",
-    )
-)
-@click.argument("data", type=PATH)
-@output_dir_option
-@name_option
-@click.option("--split", "splits", multiple=True, help="May be repeated.  [default: all whose masks are public]")
-@click.option("--every", type=click.IntRange(min=1), default=1, show_default=True, help="Take each Nth frame.")
-@generate_mask_option
-def video(data: Path, output_dir: Path, **given: Any) -> None:
-    """Prepare Ref-YouTube-VOS, Ref-DAVIS17 or MeViS frame by frame, recognised by the files in the folder DATA.
-
-    An expression about an object that is not in a frame has no target there. `vlt test --protocol video` reports J and
-    F; its predictions are of single frames, without tracking.
-    """
-    from vlt.prepare.video import prepare_video
-
-    click.echo(str(prepare_video(data, output_dir, **given)))
-
-
-@prepare.command(
-    epilog=examples(
-        "vlt prepare phrasecut VGPhraseCut_v0 --output-dir data",
-        "vlt prepare phrasecut VGPhraseCut_v0 --images visual_genome --output-dir data --split val --split miniv",
-    )
-)
-@click.argument("data", type=PATH)
-@click.option("--images", type=PATH, help="Folder of Visual Genome's images.  [default: DATA/images]")
-@output_dir_option
-@click.option("--name", default="phrasecut", show_default=True, help="Name of the new data set.")
-@split_option
-@generate_mask_option
-def phrasecut(data: Path, output_dir: Path, **given: Any) -> None:
-    """Prepare PhraseCut from the folder with its refer_<split>.json and the list of images.
-
-    A phrase may have several targets. Prints the counts beside the published ones, and every defect.
-    """
-    from vlt.prepare.phrasecut import prepare_phrasecut
-
-    click.echo(str(prepare_phrasecut(data, output_dir, **given)))
+for published in PUBLISHED:
+    prepare.add_command(published)
 
 
 @prepare.command(
@@ -344,32 +182,6 @@ def cvat(data: tuple[Path, ...], **given: Any) -> None:
     label.
     """
     echo_prepared("cvat", data, given)
-
-
-@prepare.command(
-    epilog=examples(
-        "vlt prepare parquet refcoco/data --images coco/train2014 --output-dir data --name refcoco",
-        "vlt prepare parquet hf://datasets/moondream/refcoco-m --output-dir data --name refcoco-m --split val",
-    )
-)
-@click.argument("data", type=DATA_SET, nargs=-1, required=True)
-@output_dir_option
-@name_option
-@click.option("--images", type=PATH, help="Folder of the images, where the files hold none.")
-@split_option
-@generate_mask_option
-def parquet(data: tuple[Path | str, ...], **given: Any) -> None:
-    """Prepare a referring set from the Parquet files, or folders of them, of a Hugging Face data set.
-
-    A name hf://datasets/OWNER/NAME, or hf://datasets/OWNER/NAME@REVISION, is downloaded first; only the files of the
-    chosen splits are.
-    The layouts of jxu124/refcoco, jxu124/refcoco-benchmark, lmms-lab/RefCOCO, moondream/refcoco-m, JierunChen/Ref-L4
-    and dddraxxx/ref-adv-s are recognised; targets of the last two are boxes.
-    Pictures in the files are written to images/NAME/.
-    """
-    from vlt.prepare.parquet import prepare_parquet
-
-    click.echo(str(prepare_parquet(data, **given)))
 
 
 @prepare.command(
