@@ -9,6 +9,8 @@ import torch
 from click.testing import CliRunner
 from predictor_fixture import make_predictor
 
+from vlt.checkpoint.model_card import model_card
+from vlt.checkpoint.opened import open_checkpoint
 from vlt.checkpoint.recorded import read_record
 from vlt.cli import main
 from vlt.data.prepared import write_prepared
@@ -206,6 +208,7 @@ def test_commands_on_a_set_of_boxes(tmp_path, tiny_checkpoint, tiny_config, monk
         result = CliRunner().invoke(main, command)
         assert result.exit_code == 0, result.stderr
         assert text in result.stdout
+    assert "| box acc. |" in model_card(open_checkpoint(tmp_path / "packed"))
     result = CliRunner().invoke(main, ["doctor", "boxes.yaml", "--quick"])
     assert "targets that are known by their boxes alone, but masks are trained" in " ".join(result.stdout.split())
 

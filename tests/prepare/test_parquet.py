@@ -232,6 +232,12 @@ def test_converted_files_are_named_by_their_folder(refs):
     assert split_names(refs / "out", "set") == ["val"]
 
 
+def test_a_part_of_a_converted_split_is_no_split(refs):
+    write_rows(refs / "default/partial-train/0000.parquet", [ref_row(1, 101, "train", "man")])
+    with pytest.raises(DataError, match=r"0000\.parquet: the name states no split; rename it"):
+        prepare(refs, "default", images=refs / "photos")
+
+
 def test_the_report_names_parts_that_are_missing(refs):
     for part in (0, 2):
         write_rows(refs / f"other/train-{part:05}-of-00004.parquet", [ref_row(part, 101, "train", "man")])

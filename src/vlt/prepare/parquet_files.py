@@ -23,7 +23,11 @@ READ_BYTES = 1 << 20
 
 PARTS = re.compile(r"(?P<name>.+?)-(?P<part>\d{5})-of-(?P<parts>\d{5})(-[0-9a-f]+)?")
 """Stem of a file that is one of several parts, such as val-00000-of-00004."""
-SPLIT = re.compile(r"(?:(?P<dataset>.*)[_-])?(?P<split>train|val|validation|test|test_?[abc])", re.IGNORECASE)
+PARTIAL = "partial-"
+"""Beginning of the name of a folder of the hub's converted files, where a split was too large to be converted whole."""
+SPLIT = re.compile(
+    rf"(?!{PARTIAL})(?:(?P<dataset>.*)[_-])?(?P<split>train|val|validation|test|test_?[abc])", re.IGNORECASE
+)
 """Name of a split, which may follow that of its data set, as in refcoco_unc_val."""
 
 

@@ -11,13 +11,11 @@ from typing import Any, NamedTuple
 from vlt.config.section import as_url
 from vlt.errors import DataError
 from vlt.hub import HUB_SCHEME, HubName, hub_errors, import_hub, parse_hub_name
-from vlt.prepare.parquet_files import ENDING, parse_name, select_splits, split_names
+from vlt.prepare.parquet_files import ENDING, PARTIAL, parse_name, select_splits, split_names
 from vlt.version import __version__
 
 CONVERTED = "refs/convert/parquet"
 """Branch in which the hub keeps the files of a data set of another format, converted to Parquet."""
-PARTIAL = "partial-"
-"""Beginning of the name of a folder in that branch, where a split was too large to be converted as a whole."""
 
 
 class Source(NamedTuple):
