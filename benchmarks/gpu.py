@@ -160,15 +160,15 @@ def trained_networks(small: bool) -> Iterator[tuple[str, Config, VLT, int]]:
         yield name, config, build_model(config.model), 1 if small else photos
 
 
-def random_batch(config: Config, photos: int) -> Batch:
-    """Make a batch of random photos with `PER_PHOTO` expressions each."""
-    count, (height, width) = photos * PER_PHOTO, config.input_size
+def random_batch(config: Config, photos: int, per_photo: int = PER_PHOTO) -> Batch:
+    """Make a batch of random photos with `per_photo` expressions each."""
+    count, (height, width) = photos * per_photo, config.input_size
     length = padded_length(config.model) or WORDS
     has_tokens = isinstance(getattr(config.model, "language", None), BertConfig)
     words = torch.randint(1000, (count, length)) if has_tokens else torch.randn(count, length, VECTORS["dim"])
     return Batch(
         images=torch.rand(photos, 3, height, width),
-        image_index=torch.arange(photos).repeat_interleave(PER_PHOTO),
+        image_index=torch.arange(photos).repeat_interleave(per_photo),
         words=words,
         word_mask=torch.ones(count, length, dtype=torch.bool),
         targets=torch.rand(count, 1, height, width).round(),

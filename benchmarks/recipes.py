@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import click
 import torch
-from gpu import operations_of
+from gpu import operations_of, random_batch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
@@ -25,12 +25,9 @@ from vlt.config.reading import parse_config, read_config
 from vlt.config.run import Config
 from vlt.model.build import build_model
 from vlt.model.precision import mixed
-from vlt.text.reader import padded_length
 from vlt.train.learner import Objective
 from vlt.types import Batch
 
-WORDS = 12
-"""Words per expression."""
 TOKENIZER = "src/vlt/weights/tokenizer"
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "hf:microsoft/swin-base-patch4-window12-384-in22k": {"size": "base", "architecture": {"window_size": 12}},
@@ -76,21 +73,6 @@ def without_weights(config: Config) -> Config:
     return parse_config(values, "this benchmark")
 
 
-def batch_of(config: Config, count: int) -> Batch:
-    """Make a batch of one random image with `count` expressions."""
-    height, width = config.input_size
-    length = padded_length(config.model) or WORDS
-    return Batch(
-        images=torch.rand(1, 3, height, width),
-        image_index=torch.zeros(count, dtype=torch.int64),
-        words=torch.randint(1000, (count, length)),
-        word_mask=torch.ones(count, length, dtype=torch.bool),
-        targets=torch.rand(count, 1, height, width).round(),
-        target_boxes=torch.tensor([[0.2, 0.2, 0.6, 0.6]]).expand(count, -1),
-        presence=torch.ones(count, dtype=torch.bool),
-    )
-
-
 def bytes_kept(objective: Objective, batch: Batch) -> int:
     """Count the bytes that a forward pass in bf16 keeps for the backward pass, without parameters."""
     weights = {each.untyped_storage().data_ptr() for each in objective.parameters()}
@@ -122,7 +104,7 @@ def main(configs: tuple[Path, ...], assignments: tuple[str, ...], counts: tuple[
     for path in configs:
         given = read_config(path, assignments)
         config, together = without_weights(given), expressions_per_image(given, Counts(*counts))
-        objective, batch = Objective(build_model(config.model).train(), config.loss), batch_of(config, together)
+        objective, batch = Objective(build_model(config.model).train(), config.loss), random_batch(config, 1, together)
         trained = sum(each.numel() for each in objective.parameters() if each.requires_grad)
         frozen = sum(each.numel() for each in objective.parameters()) - trained
         images = config.train.batch_size / together

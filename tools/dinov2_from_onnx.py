@@ -31,6 +31,15 @@ from vlt.files import make_folder
 TOLERANCE = 1e-4
 """Largest difference of the pooled maps that is accepted, as a share of their standard deviation."""
 
+CARD = """---
+license: apache-2.0
+---
+# DINOv2 ViT-S/14
+
+Weights of github.com/facebookresearch/dinov2, converted from an ONNX graph by tools/dinov2_from_onnx.py of vlt.
+"""
+"""Model card of the folder; `vlt doctor` reads the licence from it."""
+
 HEAD_DIM = 64
 """Channels per attention head, the same in every published size."""
 
@@ -226,6 +235,7 @@ def convert(onnx_file: Path, output_dir: Path) -> tuple[float, float]:
                 f"The converted model differs from {onnx_file} by {found[0]:.1e} standard deviations "
                 f"where {TOLERANCE:.0e} are allowed; {output_dir} was not written."
             )
+        (folder / "README.md").write_text(CARD, encoding="utf-8")
         folder.rename(output_dir)
     return found
 

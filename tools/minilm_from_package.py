@@ -30,6 +30,15 @@ TOLERANCE = 1e-5
 TOKENIZER_FILES = ("tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 """Files that are copied unchanged; `tokenizer.json` is changed, see `write_tokenizer`."""
 
+CARD = """---
+license: apache-2.0
+---
+# MiniLM-L6
+
+Weights of sentence-transformers/all-MiniLM-L6-v2 without its pooling, converted by tools/minilm_from_package.py of vlt.
+"""
+"""Model card of the folder; `vlt doctor` reads the licence from it."""
+
 EXPRESSIONS = ("the left zebra", "right zebra", "man in a red t-shirt, 2nd from the top", "ice-cream", "x")
 
 
@@ -117,6 +126,7 @@ def convert(package_dir: Path, output_dir: Path) -> float:
                 f"The written encoder differs from {source} by {found:.1e} standard deviations "
                 f"where {TOLERANCE:.0e} are allowed; {output_dir} was not written."
             )
+        (folder / "README.md").write_text(CARD, encoding="utf-8")
         folder.rename(output_dir)
     return found
 

@@ -33,6 +33,17 @@ from vlt.model.detector import Detector
 TOLERANCE = 1e-4
 """Largest difference of an output that is accepted, as a share of its standard deviation."""
 
+CARD = """---
+license: apache-2.0
+datasets:
+- COCO train2017
+---
+# NanoDet-g
+
+Weights of github.com/RangiLyu/nanodet, converted from a TensorFlow.js graph by tools/nanodet_from_package.py of vlt.
+"""
+"""Model card beside the weights; `vlt doctor` reads the licence and the training data from it."""
+
 GRAPH = "models/nanodet.json"
 REMEDY = "name the unpacked folder `package`"
 
@@ -306,6 +317,10 @@ def convert(package: Path, output: Path) -> tuple[float, float]:
     make_folder(output.parent)
     with replacing(output) as file:
         file.write(save(detector.state_dict()))
+    card = output.with_name("README.md")
+    if not card.exists():  # a folder of other things keeps its own
+        with replacing(card) as file:
+            file.write(CARD.encode())
     return found
 
 

@@ -10,6 +10,7 @@ import torch
 from click.testing import CliRunner
 from transformers import Dinov2Model
 
+from vlt.doctor.parts import stated_origin
 from vlt.errors import CheckpointError
 
 onnx = pytest.importorskip("onnx")
@@ -130,9 +131,11 @@ def test_converted_model_answers_as_the_graph_does(tool: ModuleType, onnx_file: 
     assert linear < 1e-5
     assert bicubic > 100 * linear  # the graph resizes its table linearly: a check without that would have to be lax
     assert sorted(path.name for path in (tmp_path / "above" / "parts").iterdir()) == [
+        "README.md",
         "config.json",
         "model.safetensors",
     ]
+    assert stated_origin(str(tmp_path / "above" / "parts")) == "licence apache-2.0"
 
 
 def test_folder_holds_the_whole_position_table_and_the_sizes(

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 from tokenizers.implementations import BertWordPieceTokenizer
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel
 
+from vlt.doctor.parts import stated_origin
 from vlt.errors import CheckpointError, DataError
 
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "left", "right", "zebra", "man", "##s", "red")
@@ -64,7 +65,13 @@ def test_stored_padding_and_cutting_are_gone(tool: ModuleType, package: Path, tm
 def test_only_what_is_read_is_written(tool: ModuleType, package: Path, tmp_path: Path) -> None:
     tool.convert(package, tmp_path / "parts")
     names = {path.name for path in (tmp_path / "parts").iterdir()}
-    assert names == {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt"}
+    model = {"config.json", "model.safetensors"}
+    assert names == {*model, "README.md", "tokenizer.json", "tokenizer_config.json", "vocab.txt"}
+
+
+def test_the_folder_states_its_licence(tool: ModuleType, package: Path, tmp_path: Path) -> None:
+    tool.convert(package, tmp_path / "parts")
+    assert stated_origin(str(tmp_path / "parts")) == "licence apache-2.0"
 
 
 def test_a_folder_without_an_encoder_is_refused(tool: ModuleType, tmp_path: Path) -> None:

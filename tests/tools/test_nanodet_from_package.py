@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from vlt.doctor.parts import stated_origin
 from vlt.errors import CheckpointError, DataError
 from vlt.model.detector import Detector, LeakyConv, Stage
 
@@ -163,6 +164,16 @@ def test_weights_arrive(tool: ModuleType, package: Path, detector: Detector, tmp
     assert all(torch.equal(written[name], tensor) for name, tensor in expected.items())
     with pytest.raises(CheckpointError, match="exists already"):
         tool.convert(package, tmp_path / "new/out.safetensors")
+
+
+def test_the_folder_states_its_licence_and_a_card_that_is_there_stays(
+    tool: ModuleType, package: Path, tmp_path: Path
+) -> None:
+    tool.convert(package, tmp_path / "new/weights.safetensors")
+    assert stated_origin(str(tmp_path / "new")) == "licence apache-2.0, trained on COCO train2017"
+    (tmp_path / "new/README.md").write_text("mine")
+    tool.convert(package, tmp_path / "new/again.safetensors")
+    assert (tmp_path / "new/README.md").read_text() == "mine"
 
 
 def steeper(graph: dict[str, Any]) -> None:

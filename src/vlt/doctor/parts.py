@@ -181,7 +181,7 @@ def note_coco(model: ModelConfig, start: Checkpoint | None, diagnosis: Diagnosis
 def stated_origin(source: str) -> str:
     """Tell the licence and the training data of a part, as far as its folder states them.
 
-    Read are the model card of a hub's folder and licence files; the folders that the scripts in tools/ make have none.
+    Read are the model card, which folders of a hub and those that the scripts in tools/ make have, and licence files.
 
     Args:
         source: see `Part`.
