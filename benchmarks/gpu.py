@@ -172,8 +172,8 @@ def random_batch(config: Config, photos: int, per_photo: int = PER_PHOTO) -> Bat
         words=words,
         word_mask=torch.ones(count, length, dtype=torch.bool),
         targets=torch.rand(count, 1, height, width).round(),
-        target_boxes=torch.tensor([[0.2, 0.2, 0.6, 0.6]]).expand(count, -1),
-        presence=torch.ones(count, dtype=torch.bool),
+        target_boxes=torch.tensor([[[0.2, 0.2, 0.6, 0.6]]]).expand(count, -1, -1),
+        target_mask=torch.ones(count, 1, dtype=torch.bool),
     )
 
 

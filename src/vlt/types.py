@@ -143,7 +143,7 @@ class Sample:
         words: (T,) int64 ids or (T, D) float32 vectors, T the expression's own length.
         target: (1, H, W) float32 in [0, 1], letterboxed like the image, soft at the edges; None where masks are not
             trained.
-        target_box: (4,) float32 xyxy around the target, as shares of the input; zeros where there is none.
+        target_boxes: (N, 4) float32 xyxy around each of the N targets, as shares of the input; zeros for an empty mask.
         letterbox: maps the image to the input and back.
         referral: the referral of the expression.
         expression: the expression as read: after augmentation.
@@ -152,7 +152,7 @@ class Sample:
     image: FloatArray
     words: npt.NDArray[np.float32] | npt.NDArray[np.int64]
     target: FloatArray | None
-    target_box: FloatArray
+    target_boxes: FloatArray
     letterbox: Letterbox
     referral: Referral
     expression: Expression
@@ -168,8 +168,9 @@ class Batch:
         words: (B, T) int64 ids or (B, T, D) float32 vectors, padded with zeros.
         word_mask: (B, T) bool, True = a word.
         targets: (B, 1, H, W) float32 in [0, 1]; None where masks are not trained.
-        target_boxes: (B, 4) float32 xyxy as shares of the input; zeros where there is no target.
-        presence: (B,) bool, whether each expression refers to something in its image.
+        target_boxes: (B, N, 4) float32 xyxy around each target, as shares of the input; N is the largest number of
+            targets of an expression, zeros are padding.
+        target_mask: (B, N) bool, True = a target.
         letterboxes: one per expression.
         referrals: one per expression.
         expressions: one per expression.
@@ -181,7 +182,7 @@ class Batch:
     word_mask: torch.Tensor
     targets: torch.Tensor | None
     target_boxes: torch.Tensor
-    presence: torch.Tensor
+    target_mask: torch.Tensor
     letterboxes: list[Letterbox] = field(default_factory=list)
     referrals: list[Referral] = field(default_factory=list)
     expressions: list[Expression] = field(default_factory=list)
@@ -189,6 +190,11 @@ class Batch:
     def __len__(self) -> int:
         """Number of expressions."""
         return len(self.word_mask)
+
+    @property
+    def presence(self) -> torch.Tensor:
+        """(B,) bool, whether each expression refers to something in its image."""
+        return self.target_mask.any(dim=1)
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the same batch with its tensors on `device`."""
@@ -199,7 +205,7 @@ class Batch:
             word_mask=self.word_mask.to(device, non_blocking=True),
             targets=None if self.targets is None else self.targets.to(device, non_blocking=True),
             target_boxes=self.target_boxes.to(device, non_blocking=True),
-            presence=self.presence.to(device, non_blocking=True),
+            target_mask=self.target_mask.to(device, non_blocking=True),
             letterboxes=self.letterboxes,
             referrals=self.referrals,
             expressions=self.expressions,

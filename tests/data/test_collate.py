@@ -19,11 +19,12 @@ def referral(ref_id: int, *, targets: int = 1) -> Referral:
 
 
 def sample(number: int, words: np.ndarray, *, image: np.ndarray | None = None, targets: int = 1) -> Sample:
+    """A sample whose first target has the box (number, ...), the second (number + 0.25, ...), and so on."""
     return Sample(
         image=np.full((3, 4, 4), number, np.float32) if image is None else image,
         words=words,
         target=np.full((1, 4, 4), number, np.float32),
-        target_box=np.full(4, number, np.float32),
+        target_boxes=np.full((targets, 4), number, np.float32) + np.arange(targets, dtype=np.float32)[:, None] / 4,
         letterbox=Letterbox((4, 4 + number), (4, 4)),
         referral=referral(number, targets=targets),
         expression=Expression(number, "dog"),
@@ -88,10 +89,21 @@ def test_presence_follows_the_referral_and_not_the_size_of_its_target():
     assert batch.presence.tolist() == [True, False, True]
 
 
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=5))
+def test_every_expression_has_the_boxes_of_its_own_targets_and_zeros_as_padding(counts):
+    batch = Collate(None)([sample(number, np.array([1]), targets=count) for number, count in enumerate(counts)])
+    assert batch.target_boxes.shape == (len(counts), max(counts), 4)
+    assert batch.target_boxes.dtype == torch.float32
+    assert batch.target_mask.sum(dim=1).tolist() == counts
+    for number, count in enumerate(counts):
+        expected = [number + place / 4 for place in range(count)] + [0.0] * (max(counts) - count)
+        assert batch.target_boxes[number].tolist() == [[side] * 4 for side in expected]
+
+
 def test_a_batch_moves_with_all_its_tensors():
     batch = Collate(None)([sample(1, np.array([1, 2]))])
     moved = batch.to("meta")
-    tensors = ("images", "image_index", "words", "word_mask", "targets", "presence")
+    tensors = ("images", "image_index", "words", "word_mask", "targets", "target_boxes", "target_mask", "presence")
     assert all(getattr(moved, name).device.type == "meta" for name in tensors)
     assert all(getattr(moved, name).shape == getattr(batch, name).shape for name in tensors)
     assert (moved.letterboxes, moved.referrals, moved.expressions) == (

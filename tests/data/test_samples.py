@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from vlt.config import VLTConfig
 from vlt.data.collate import Collate
-from vlt.data.masks import encode_rle, read_targets
+from vlt.data.masks import encode_rle, read_each_target
 from vlt.data.samples import TrainSamples
 from vlt.errors import DataError
 from vlt.geometry import Letterbox
@@ -53,7 +53,8 @@ def assert_same(one, other) -> None:
     assert torch.equal(one.words, other.words)
     assert torch.equal(one.word_mask, other.word_mask)
     assert torch.equal(one.targets, other.targets)
-    assert torch.equal(one.presence, other.presence)
+    assert torch.equal(one.target_boxes, other.target_boxes)
+    assert torch.equal(one.target_mask, other.target_mask)
     assert one.expressions == other.expressions
     assert one.letterboxes == other.letterboxes
     assert [each.ref_id for each in one.referrals] == [each.ref_id for each in other.referrals]
@@ -79,20 +80,36 @@ def test_without_masks_a_sample_has_the_box_of_its_target_alone():
     for flip in (0.0, 1.0):
         whole, box = train_samples([one], flip=flip)[0], train_samples([one], flip=flip, masks=False)[0]
         assert box.target is None
-        assert np.array_equal(box.target_box, whole.target_box)
+        assert np.array_equal(box.target_boxes, whole.target_boxes)
         assert np.array_equal(box.image, whole.image)
         rows, columns = (np.flatnonzero((whole.target[0] > 0.5).any(axis=axis)) for axis in (1, 0))
         around = [columns[0] / 64, rows[0] / 32, (columns[-1] + 1) / 64, (rows[-1] + 1) / 32]
-        assert box.target_box == pytest.approx(around, abs=1 / 32)
-    assert not train_samples([absent], masks=False)[0].target_box.any()
+        assert box.target_boxes[0] == pytest.approx(around, abs=1 / 32)
+    assert train_samples([absent], masks=False)[0].target_boxes.shape == (0, 4)
     batch = Collate(None)([train_samples([each], masks=False)[0] for each in (one, absent)])
     assert batch.targets is None
-    assert batch.target_boxes.any(dim=1).tolist() == batch.presence.tolist() == [True, False]
+    assert batch.target_boxes.any(dim=2).tolist() == batch.target_mask.tolist() == [[True], [False]]
+
+
+def test_each_of_several_targets_has_its_own_box_also_where_the_image_is_flipped():
+    left, right, empty = (np.zeros((20, 30), bool) for _ in range(3))
+    left[2:8, 0:6], right[10:20, 24:30] = True, True
+    targets = [(left, right, empty), (left,), (right,)]
+    referrals = [referral(number, "left dog", targets=each) for number, each in enumerate(targets)]
+    for flip in (0.0, 1.0):
+        samples = train_samples(referrals, flip=flip)
+        together, *alone = (samples[index].target_boxes for index in range(3))
+        assert together.shape == (3, 4)
+        assert np.array_equal(together[:2], np.concatenate(alone))
+        assert not together[2].any()
+        assert (together[0, 0] > together[1, 0]) == bool(flip)
+        union = np.maximum(samples[1].target, samples[2].target)
+        np.testing.assert_allclose(samples[0].target, union, atol=1e-6)
 
 
 def test_samples_of_one_referral_share_its_target_and_a_flip_makes_another(monkeypatch):
     image, read = photo(1), []
-    monkeypatch.setattr("vlt.data.samples.read_targets", lambda *args: read.append(1) or read_targets(*args))
+    monkeypatch.setattr("vlt.data.samples.read_each_target", lambda *args: read.append(1) or read_each_target(*args))
     texts = ("left dog", "number 12", "red dog")  # the second has no mirrored form
     each = [Expression(number, text) for number, text in enumerate(texts)]
     split = [replace(referral(1, image=image), expressions=(one,)) for one in (each[0], each[2], each[1])]
@@ -102,7 +119,7 @@ def test_samples_of_one_referral_share_its_target_and_a_flip_makes_another(monke
     together = train_samples([*split, other], flip=1.0)
     for one, alone in zip([together[i] for i in range(4)], samples, strict=True):
         assert np.array_equal(one.target, alone.target)
-        assert np.array_equal(one.target_box, alone.target_box)
+        assert np.array_equal(one.target_boxes, alone.target_boxes)
     assert len(read) == 3  # flipped once for two expressions, straight, and that of the other referral
 
 

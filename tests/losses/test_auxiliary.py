@@ -22,6 +22,7 @@ def target(*boxes):
 
 
 LEFT, RIGHT, BELOW, NOTHING = target((0, 0, 8, 8)), target((8, 0, 16, 8)), target((0, 8, 8, 16)), target()
+ONE = torch.ones(1, 1, dtype=torch.bool)
 
 
 def logits(value, *targets):
@@ -115,7 +116,7 @@ def test_the_total_weighs_the_parts():
     config = LossConfig(bce=2, dice=3, coarse=0.5, choice=4, box=5)
     responses, boxes = torch.randn(2, 3, 4, 4), torch.rand(2, 4, 4, 4).sort(dim=1).values
     targets, photos = torch.stack([LEFT, RIGHT]), torch.tensor([0, 0])
-    parts = auxiliary_loss(responses, boxes, targets, photos, config)
+    parts = auxiliary_loss(responses, boxes, targets, ONE.expand(2, 1), photos, config)
     mean = responses.mean(1, keepdim=True)
     small = torch.nn.functional.avg_pool2d(targets, 4)
     assert parts["coarse"].item() == pytest.approx(
@@ -127,7 +128,20 @@ def test_the_total_weighs_the_parts():
     assert parts["total"].item() == pytest.approx(expected.item(), rel=1e-6)
 
 
+def test_boxes_are_trained_on_expressions_with_one_target():
+    responses, boxes = torch.randn(3, 2, 4, 4), torch.rand(3, 4, 4, 4, requires_grad=True)
+    sorted_boxes, config = boxes.sort(dim=1).values, LossConfig(box=1)
+    targets, photos = torch.stack([LEFT, NOTHING, torch.maximum(LEFT, RIGHT)]), torch.tensor([0, 1, 2])
+    mask = torch.tensor([[True, False], [False, False], [True, True]])
+    parts = auxiliary_loss(responses, sorted_boxes, targets, mask, photos, config)
+    assert parts["box"] == box_loss(sorted_boxes[:1], targets[:1], photos[:1])
+    none = auxiliary_loss(responses, sorted_boxes, targets, torch.ones(3, 2, dtype=torch.bool), photos, config)
+    none["total"].backward()
+    assert none["box"] == 0
+    assert not boxes.grad.any()
+
+
 def test_what_has_no_weight_is_not_computed():
-    parts = auxiliary_loss(torch.randn(1, 2, 4, 4), None, LEFT[None], torch.tensor([0]), LossConfig())
+    parts = auxiliary_loss(torch.randn(1, 2, 4, 4), None, LEFT[None], ONE, torch.tensor([0]), LossConfig())
     assert parts.keys() == {"total"}
     assert parts["total"] == 0

@@ -103,11 +103,11 @@ def test_with_foreign_every_expression_is_read_about_an_image_that_it_is_foreign
         read.append((features.candidates.index, words))
         return choose(self, features, words, word_mask)
 
-    def spy_loss(logits, boxes, valid, target, presence, smoothing):
-        losses.append(presence)
-        return loss_of(logits, boxes, valid, target, presence, smoothing)
+    def spy_loss(logits, boxes, valid, targets, target_mask, smoothing):
+        losses.append(target_mask.any(dim=1))
+        return loss_of(logits, boxes, valid, targets, target_mask, smoothing)
 
-    def foreign(right, scores, index):
+    def foreign(right, target_mask, scores, index):
         return torch.arange(len(scores)) == (index[:, None] + 1) % len(scores)  # the next image
 
     monkeypatch.setattr(VLT, "choose", spy_choose)
@@ -136,7 +136,11 @@ def test_mixed_precision_neither_moves_the_detections_nor_stops_the_foreign_expr
         return found[-1][1]
 
     monkeypatch.setattr(Detector, "forward", spy)
-    monkeypatch.setattr(learner, "foreign_images", lambda right, scores, index: torch.ones(len(right), len(scores)) > 0)
+
+    def everywhere(right, target_mask, scores, index):
+        return torch.ones(len(right), len(scores)) > 0
+
+    monkeypatch.setattr(learner, "foreign_images", everywhere)
     config = small(
         tmp_path / "run",
         model={"candidates": CANDIDATES},

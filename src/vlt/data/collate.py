@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from vlt.text.words import pad_words
-from vlt.types import Batch, Sample
+from vlt.types import Batch, FloatArray, Sample
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Collate:
         images = {id(sample.image): sample.image for sample in samples}  # in order of first appearance
         place = {identity: index for index, identity in enumerate(images)}
         targets = [sample.target for sample in samples if sample.target is not None]
+        boxes, target_mask = pad_boxes([sample.target_boxes for sample in samples])
         words, word_mask = pad_words([sample.words for sample in samples], self.pad_to)
         return Batch(
             images=torch.from_numpy(np.stack(list(images.values()))),
@@ -38,9 +40,25 @@ class Collate:
             words=torch.from_numpy(words),
             word_mask=torch.from_numpy(word_mask),
             targets=torch.from_numpy(np.stack(targets)) if targets else None,
-            target_boxes=torch.from_numpy(np.stack([sample.target_box for sample in samples])),
-            presence=torch.tensor([len(sample.referral.targets) > 0 for sample in samples]),
+            target_boxes=torch.from_numpy(boxes),
+            target_mask=torch.from_numpy(target_mask),
             letterboxes=[sample.letterbox for sample in samples],
             referrals=[sample.referral for sample in samples],
             expressions=[sample.expression for sample in samples],
         )
+
+
+def pad_boxes(boxes: Sequence[FloatArray]) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Stack the boxes of several expressions' targets.
+
+    Args:
+        boxes: (N, 4) for each of B expressions, with its own N.
+
+    Returns:
+        Boxes (B, N, 4) float32 with the largest N, padded with zeros; and (B, N) bool, True = a target.
+    """
+    counts = np.array([len(each) for each in boxes])
+    target_mask = np.arange(counts.max()) < counts[:, None]
+    padded = np.zeros((*target_mask.shape, 4), np.float32)
+    padded[target_mask] = np.concatenate(boxes)
+    return padded, target_mask

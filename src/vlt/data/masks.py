@@ -204,7 +204,7 @@ def read_run_lengths(part: Mapping[str, Any], size: Size) -> RLE:
 
 
 def read_targets(targets: Sequence[Target], size: Size) -> Mask:
-    """Read the union of the masks of a referral's targets.
+    """Read the union of the masks of a referral's targets, see `read_each_target`.
 
     Args:
         targets: see `vlt.types.Referral`.
@@ -212,16 +212,30 @@ def read_targets(targets: Sequence[Target], size: Size) -> Mask:
 
     Returns:
         (H, W) bool, of the masks' own size; all False without targets.
+    """
+    return unite(read_each_target(targets), size)
+
+
+def read_each_target(targets: Sequence[Target]) -> list[Mask]:
+    """Read the masks of a referral's targets.
+
+    Returns:
+        (H, W) bool for each target, all of one size.
 
     Raises:
         DataError: a PNG that is missing or cannot be read, damaged run lengths, or masks of different sizes; a target
             that is known by its box alone.
     """
-    if not targets:
-        return np.zeros(size, dtype=bool)
     masks = [read_target(target) for target in targets]
     if len({mask.shape for mask in masks}) > 1:
         raise DataError(f"its targets have masks of different sizes, {', '.join(str(mask.shape) for mask in masks)}.")
+    return masks
+
+
+def unite(masks: Sequence[Mask], size: Size) -> Mask:
+    """Return the union of masks, (H, W) bool each; all False, of `size`, for none."""
+    if not masks:
+        return np.zeros(size, dtype=bool)
     return masks[0] if len(masks) == 1 else np.logical_or.reduce(masks)
 
 

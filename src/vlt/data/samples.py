@@ -12,7 +12,7 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from vlt.data.image import read_image, vary_light
-from vlt.data.masks import join_boxes, mask_box, read_targets
+from vlt.data.masks import mask_box, read_each_target, unite
 from vlt.data.referrals import image_key, image_name, portable_name
 from vlt.errors import DataError, VLTError
 from vlt.geometry import Letterbox
@@ -33,7 +33,7 @@ class LetterboxedImage(NamedTuple):
         flipped: whether it is flipped horizontally.
         image: (3, H, W) float32 in [0, 1], letterboxed.
         letterbox: maps the image to the input.
-        targets: by ref_id, `Sample.target` and `Sample.target_box` of the referrals that were read.
+        targets: by ref_id, `Sample.target` and `Sample.target_boxes` of the referrals that were read.
     """
 
     source: Path | PackedImage | Image
@@ -122,9 +122,9 @@ class TrainSamples(Dataset[Sample]):
             current = self._read(referral, flipped)
             if referral.ref_id not in current.targets:
                 current.targets[referral.ref_id] = self._read_target(referral, current)
-            target, box = current.targets[referral.ref_id]
+            target, boxes = current.targets[referral.ref_id]
             words = self._text(text).values
-            return Sample(current.image, words, target, box, current.letterbox, referral, expression)
+            return Sample(current.image, words, target, boxes, current.letterbox, referral, expression)
         except VLTError as error:
             raise DataError(f"Referral {referral.ref_id}: {error}") from None
 
@@ -166,23 +166,28 @@ class TrainSamples(Dataset[Sample]):
         return last
 
     def _read_target(self, referral: Referral, current: LetterboxedImage) -> tuple[FloatArray | None, FloatArray]:
-        """Read the target of a referral: its letterboxed mask, and the box around it as shares of the input."""
+        """Read the targets of a referral: their letterboxed union, and the box around each as shares of the input."""
         letterbox = current.letterbox
         if referral.boxes and not self._masks:
-            x0, y0, x1, y1 = join_boxes(referral.boxes) or (0, 0, 0, 0)
             width = letterbox.image_size[1]
-            return None, letterbox.box((width - x1, y0, width - x0, y1) if current.flipped else (x0, y0, x1, y1))
-        mask = read_targets(referral.targets, letterbox.image_size)
+            seen = [
+                (width - x1, y0, width - x0, y1) if current.flipped else (x0, y0, x1, y1)
+                for x0, y0, x1, y1 in referral.boxes
+            ]
+            return None, np.stack([letterbox.box(box) for box in seen])
+        masks = read_each_target(referral.targets)
+        mask = unite(masks, letterbox.image_size)
         if mask.shape != letterbox.image_size:
             sizes = (" x ".join(map(str, size)) for size in (letterbox.image_size, mask.shape))
             raise DataError(
                 "the image {} has {} pixels, but its mask {}; make them one size.".format(image_name(referral), *sizes)
             )
-        if current.flipped:
-            mask = mask[:, ::-1]
-        box = mask_box(mask)
-        around = np.zeros(4, np.float32) if box is None else letterbox.box(box)
-        return letterbox.target(mask) if self._masks else None, around
+        step = -1 if current.flipped else 1
+        boxes = np.zeros((len(masks), 4), np.float32)
+        for row, each in zip(boxes, masks, strict=True):
+            if (box := mask_box(each[:, ::step])) is not None:
+                row[:] = letterbox.box(box)
+        return letterbox.target(mask[:, ::step]) if self._masks else None, boxes
 
 
 def image_number(referral: Referral) -> int:

@@ -18,7 +18,12 @@ MIN_AREA = 1e-4
 
 
 def auxiliary_loss(
-    response_maps: Tensor, boxes: Tensor | None, targets: Tensor, image_index: Tensor, config: LossConfig
+    response_maps: Tensor,
+    boxes: Tensor | None,
+    targets: Tensor,
+    target_mask: Tensor,
+    image_index: Tensor,
+    config: LossConfig,
 ) -> dict[str, Tensor]:
     """Compute the auxiliary losses whose weight is above zero.
 
@@ -26,7 +31,8 @@ def auxiliary_loss(
         response_maps: (B, Q, h, w), one map per query; their mean is taken as the logits of a coarse mask.
         boxes: (B, 4, h', w'), the boxes predicted at each position of the image of each expression, xyxy as shares of
             the input's width and height; None: the model predicts none.
-        targets: (B, 1, H, W) float in [0, 1].
+        targets: (B, 1, H, W) float in [0, 1], the union of each expression's targets.
+        target_mask: (B, T) bool, True = a target. Boxes are trained on expressions with one.
         image_index: (B,) int64, the image of each expression.
         config: weight of each loss.
 
@@ -40,7 +46,8 @@ def auxiliary_loss(
     if config.choice:
         parts["choice"] = discrimination_loss(logits, targets, image_index)
     if config.box and boxes is not None:
-        parts["box"] = box_loss(boxes.float(), targets, image_index)
+        is_one = target_mask.sum(dim=1) == 1
+        parts["box"] = box_loss(boxes[is_one].float(), targets[is_one], image_index[is_one])
     total = sum((getattr(config, name) * part for name, part in parts.items()), logits.new_zeros(()))
     return {"total": total, **parts}
 

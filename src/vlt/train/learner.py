@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vlt.config.run import Config, LossConfig
 from vlt.losses.auxiliary import auxiliary_loss
-from vlt.losses.candidate import candidate_loss, foreign_images, right_outcomes
+from vlt.losses.candidate import candidate_loss, foreign_images, outcomes_of_targets
 from vlt.losses.contrast import contrast_loss
 from vlt.losses.mask import segmentation_loss
 from vlt.model.choice import Choice
@@ -81,7 +81,9 @@ class Objective(nn.Module):
         output = self.network.segment(features, batch.words, batch.word_mask)
         with torch.autocast(batch.images.device.type, enabled=False):
             mask_losses = segmentation_loss(output.logits, targets, config, self.kernels)
-            auxiliary = auxiliary_loss(output.response_maps, features.boxes, targets, image_index, config)
+            auxiliary = auxiliary_loss(
+                output.response_maps, features.boxes, targets, batch.target_mask, image_index, config
+            )
             losses = {**mask_losses, **auxiliary, "total": mask_losses["total"] + auxiliary["total"]}
             if config.contrast.weight:
                 object_ids = torch.tensor([referral.ref_id for referral in batch.referrals], device=image_index.device)
@@ -105,8 +107,8 @@ class Objective(nn.Module):
             features: of the images of the batch.
             batch: the expressions.
         """
-        smoothing, boxes = self.config.candidate_smoothing, batch.target_boxes
-        own = candidate_loss(choice.logits, choice.boxes, choice.valid, boxes, batch.presence, smoothing)
+        smoothing, boxes, targets = self.config.candidate_smoothing, batch.target_boxes, batch.target_mask
+        own = candidate_loss(choice.logits, choice.boxes, choice.valid, boxes, targets, smoothing)
         if not self.config.foreign:
             return own
         rows, images = self.foreign_pairs(choice, features, batch)
@@ -114,7 +116,7 @@ class Objective(nn.Module):
             return own
         mask = None if batch.word_mask is None else batch.word_mask[rows]
         other = self.network.choose(features.select(images), batch.words[rows], mask)
-        nothing = torch.zeros_like(batch.presence[rows])
+        nothing = torch.zeros_like(targets[rows])
         loss = candidate_loss(other.logits, other.boxes, other.valid, boxes[rows], nothing, smoothing)
         return (len(choice.logits) * own + len(rows) * loss) / (len(choice.logits) + len(rows))
 
@@ -122,8 +124,8 @@ class Objective(nn.Module):
         """Draw expressions (F,) int64 and for each an image (F,) of the batch in which nothing matches it."""
         candidates = features.candidates
         assert candidates is not None, "the network has candidates"
-        right = right_outcomes(choice.boxes, choice.valid, batch.target_boxes, batch.presence)
-        possible = foreign_images(right, candidates.scores, batch.image_index)
+        right = outcomes_of_targets(choice.boxes, choice.valid, batch.target_boxes)
+        possible = foreign_images(right, batch.target_mask, candidates.scores, batch.image_index)
         drawn = torch.rand(len(right), device=right.device) < self.config.foreign
         rows = (drawn & possible.any(dim=1)).nonzero()[:, 0]
         return rows, possible[rows].float().multinomial(1)[:, 0] if len(rows) else rows
