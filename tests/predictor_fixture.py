@@ -5,6 +5,7 @@ import weakref
 import numpy as np
 
 from vlt.config.inference import InferenceConfig
+from vlt.geometry import Letterbox
 from vlt.infer import Logits, Predictor
 from vlt.text.words import Words
 
@@ -81,6 +82,42 @@ class BrokenEngine(RedEngine):
         return Logits(masks)
 
 
+class BoxesEngine(RedEngine):
+    """Chooses among the same boxes for each expression.
+
+    Args:
+        boxes: of the candidates, xyxy as shares of the input.
+        probability: of each, nothing, and something that is no candidate.
+    """
+
+    def __init__(self, boxes, probability):
+        super().__init__()
+        self.boxes, self.probability = boxes, probability
+
+    def segment(self, *arguments):
+        masks = super().segment(*arguments).masks
+        outcomes = np.log(np.tile(np.array(self.probability, np.float32), (len(masks), 1)))
+        return Logits(masks, outcomes, np.tile(np.array(self.boxes, np.float32), (len(masks), 1, 1)))
+
+
+class BoxSegmenter:
+    """Fills the box of its prompt, more certain towards its middle, and keeps the prompts."""
+
+    def __init__(self):
+        self.prompts = []
+
+    def encode(self, image):
+        return image.shape
+
+    def segment(self, encoded, boxes, points):
+        self.prompts.append((boxes, points))
+        x0, y0, x1, y1 = boxes[0]
+        rows, columns = (np.arange(side // 4) * 4 + 2 for side in encoded[1:])
+        across, down = np.minimum(columns - x0, x1 - columns)[None], np.minimum(rows - y0, y1 - rows)[:, None]
+        logits = np.minimum(across, down).clip(-400, 400)[None, None] / 20
+        return logits.astype(np.float32), np.full((1, 1), 0.9, np.float32)
+
+
 def make_predictor(engine=None, *, refiner=None, **settings):
     """A predictor of `engine`, with settings of `InferenceConfig`; three expressions per forward pass by default."""
     section = InferenceConfig(**{"batch_size": 3, **settings})
@@ -102,3 +139,18 @@ def noise_image(seed, size=(50, 70)):
 def as_tuples(predictions):
     """Predictions as values that can be compared."""
     return [(one.expression, one.score, one.box, one.mask.tobytes()) for one in predictions]
+
+
+def chosen_box(size, x0, y0, x1, y1):
+    """A box in pixels of an image of this size as shares of the network's input."""
+    letterbox = Letterbox(size, INPUT_SIZE)
+    (top, left), (height, width) = letterbox.offset, letterbox.inner_size
+    return tuple(
+        (side / of * inner + start) / whole
+        for side, of, inner, start, whole in (
+            (x0, size[1], width, left, INPUT_SIZE[1]),
+            (y0, size[0], height, top, INPUT_SIZE[0]),
+            (x1, size[1], width, left, INPUT_SIZE[1]),
+            (y1, size[0], height, top, INPUT_SIZE[0]),
+        )
+    )

@@ -7,6 +7,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -106,3 +107,16 @@ def test_it_says_that_nothing_matches():
     for photo, expression in (("coffee.jpg", "a dog"), ("astronaut.jpg", "the red bus on the left")):
         [found] = predictor.predict(ROOT / "examples" / photo, expression)
         assert (found.matches, found.mask.any()) == (False, False), expression
+
+
+def test_both_engines_find_the_same_instances():
+    """Drawn shapes, which the model was not trained for: what matters is that both take the same."""
+    found = []
+    for engine in ("onnx", "torch"):
+        predictor = vlt.load(device="cpu", engine=engine, fast=True)
+        [one] = predictor.predict(ROOT / "examples" / "shapes.png", "all stars", instances=True)
+        found.append(one.instances)
+    assert len(found[0]) > 1
+    for one, other in zip(*found, strict=True):
+        assert one.score == pytest.approx(other.score, abs=1e-3)
+        assert np.count_nonzero(one.mask != other.mask) <= 0.01 * np.count_nonzero(one.mask)

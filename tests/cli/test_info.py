@@ -63,9 +63,11 @@ def test_lines_name_all_data_sets_and_what_the_detector_saw(packed):
 
 def test_lines_of_a_network_that_says_that_nothing_matches(packed):
     facts = json.loads(run("info", packed, "--json").stdout)
-    assert not {"presence", "selection"} & dict(info_lines(facts)).keys()
+    assert not {"presence", "selection", "several"} & dict(info_lines(facts)).keys()
     rated = dict(info_lines({**facts, "inference": {**facts["inference"], "agreement": 0.5}}))
     assert rated["selection"].endswith("to the power of 0.5")
+    taken = dict(info_lines({**facts, "inference": {**facts["inference"], "several": 0.25}}))
+    assert taken["several"] == "candidates from 0.25 times the most probable one's probability"
     for changes, line in (
         ({"presence": 0.25}, "nothing matches below a presence of 0.25, temperature 1"),
         ({"temperature": 1.5}, "nothing matches below a presence of 0, temperature 1.5"),
@@ -133,6 +135,7 @@ def test_each_number_names_its_split(tiny_config, tiny_model, tiny_text, tmp_pat
         "presence": 0.0,
         "temperature": 1.0,
         "agreement": 0.0,
+        "several": None,
         "flip": True,
         "refine": False,
         "input_size": [64, 64],

@@ -467,6 +467,12 @@ def test_contrast_that_nothing_can_learn_is_refused(contrast, others, sentence):
         ({"inference": {"presence": 0.2}}, "inference.presence is 0.2, but without model.candidates nothing is chosen"),
         ({"inference": {"agreement": 1}}, "inference.agreement is 1, but without model.candidates nothing is chosen"),
         (
+            {"inference": {"several": 0.5}},
+            "inference.several is 0.5, but without .* chosen; set it to null, or configure",
+        ),
+        ({"inference": {"several": 0.0}}, "inference.several"),
+        ({"inference": {"several": 1.5}}, "inference.several"),
+        (
             {"model": {"candidates": {"dim": 30}}, "loss": {"candidate": 1.0}},
             "model.candidates.dim is 30, not a multiple of model.candidates.heads, 4",
         ),

@@ -17,6 +17,7 @@ from refer_fixture import rectangle
 from vlt.data.masks import (
     decode_rle,
     encode_rle,
+    label_parts,
     mask_box,
     read_segmentation,
     read_target,
@@ -212,3 +213,46 @@ def test_a_mask_file_that_cannot_be_read(tmp_path: Path) -> None:
     for name in ("truncated.png", "text.png"):
         with pytest.raises(DataError, match=rf"The mask .*{name} cannot be read"):
             read_target(tmp_path / name)
+
+
+# ---------------------------------------------------------------- connected parts
+
+
+def flooded(mask: np.ndarray[Any, Any]) -> list[set[tuple[int, int]]]:
+    """The twin of the connected parts of a mask: fill each from its first pixel."""
+    left, parts = {(int(y), int(x)) for y, x in zip(*mask.nonzero(), strict=True)}, []
+    while left:
+        pending, part = [min(left)], set()
+        while pending:
+            y, x = pending.pop()
+            if (y, x) in left:
+                left.remove((y, x))
+                part.add((y, x))
+                pending += [(y + down, x + right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+        parts.append(part)
+    return parts
+
+
+@given(npst.arrays(bool, npst.array_shapes(min_dims=2, max_dims=2, max_side=14)))
+def test_parts_are_what_a_flood_reaches_the_largest_first(mask: np.ndarray[Any, Any]) -> None:
+    labels, count = label_parts(mask)
+    assert (labels.shape, labels.dtype) == (mask.shape, np.int32)
+    found = [
+        {(int(y), int(x)) for y, x in zip(*(labels == number).nonzero(), strict=True)} for number in range(1, count + 1)
+    ]
+    assert sorted(found, key=min) == sorted(flooded(mask), key=min)
+    assert [len(part) for part in found] == sorted(map(len, found), reverse=True)
+    assert np.array_equal(labels > 0, mask)
+
+
+def test_a_spiral_is_one_part_and_lines_that_touch_nowhere_are_many() -> None:
+    spiral, lines = np.zeros((21, 21), bool), np.zeros((21, 21), bool)
+    top, left, bottom, right = 0, 0, 20, 20
+    while top < bottom:
+        spiral[top, left : right + 1] = spiral[top : bottom + 1, right] = True
+        spiral[bottom, left : right + 1] = spiral[top + 2 : bottom + 1, left] = True
+        spiral[top + 2, left : left + 3] = True
+        top, left, bottom, right = top + 2, left + 2, bottom - 2, right - 2
+    lines[::2] = True
+    assert label_parts(spiral)[1] == 1
+    assert label_parts(lines)[1] == 11

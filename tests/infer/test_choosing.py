@@ -5,7 +5,15 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from predictor_fixture import INPUT_SIZE, RedEngine, as_tuples, make_predictor, noise_image
+from predictor_fixture import (
+    BoxesEngine,
+    BoxSegmenter,
+    RedEngine,
+    as_tuples,
+    chosen_box,
+    make_predictor,
+    noise_image,
+)
 
 from vlt.config import parse_config
 from vlt.errors import CheckpointError
@@ -57,7 +65,7 @@ def test_a_decision_equals_its_brute_force_twin(temperature):
         exact = torch.tensor([values[index] / temperature for index in exists]).softmax(dim=0).tolist()
         probability = dict(zip(exists, exact, strict=True))
         best = max((index for index in exists if index != 5), key=lambda index: values[index])
-        presence, (first, *others) = choice.decide(row)
+        presence, (first, *others), _ = choice.decide(row)
         certainty, box = first
         assert presence == pytest.approx(1 - probability[5], abs=1e-5)
         assert certainty == pytest.approx(probability[best], abs=1e-5)
@@ -216,7 +224,7 @@ def test_candidates_that_are_the_same_object_share_the_mean():
     expected = [(0.08, 0.4, 0.3, 0.8), TOP, (0.8, 0.6, 0.9, 0.9), (0.08, 0.4, 0.3, 0.8)]
     np.testing.assert_allclose(merged.boxes[0], expected, atol=1e-6)
     assert {each.dtype for each in merged} == {np.dtype(np.float32)}
-    presence, outcomes = merged.decide(0)
+    presence, outcomes, _ = merged.decide(0)
     assert presence == pytest.approx(0.75)
     assert [each.probability for each in outcomes] == pytest.approx([0.5, 0.1, 0.1, 0.05])
     np.testing.assert_allclose(outcomes[0].box, expected[0], atol=1e-6)
@@ -268,39 +276,6 @@ def test_the_averaged_presence_decides():
 
 
 # ---------------------------------------------------------------- outlines in the chosen box
-
-
-class BoxSegmenter:
-    """Fills the box of its prompt, more certain towards its middle, and keeps the prompts."""
-
-    def __init__(self):
-        self.prompts = []
-
-    def encode(self, image):
-        return image.shape
-
-    def segment(self, encoded, boxes, points):
-        self.prompts.append((boxes, points))
-        x0, y0, x1, y1 = boxes[0]
-        rows, columns = (np.arange(side // 4) * 4 + 2 for side in encoded[1:])
-        across, down = np.minimum(columns - x0, x1 - columns)[None], np.minimum(rows - y0, y1 - rows)[:, None]
-        logits = np.minimum(across, down).clip(-400, 400)[None, None] / 20
-        return logits.astype(np.float32), np.full((1, 1), 0.9, np.float32)
-
-
-def chosen_box(size, x0, y0, x1, y1):
-    """A box in pixels of an image of this size as shares of the network's input."""
-    letterbox = Letterbox(size, INPUT_SIZE)
-    (top, left), (height, width) = letterbox.offset, letterbox.inner_size
-    return tuple(
-        (side / of * inner + start) / whole
-        for side, of, inner, start, whole in (
-            (x0, size[1], width, left, INPUT_SIZE[1]),
-            (y0, size[0], height, top, INPUT_SIZE[0]),
-            (x1, size[1], width, left, INPUT_SIZE[1]),
-            (y1, size[0], height, top, INPUT_SIZE[0]),
-        )
-    )
 
 
 @pytest.mark.parametrize("size", [(50, 70), (90, 40), (64, 96)])
@@ -361,24 +336,6 @@ def test_nothing_is_computed_that_is_not_needed(monkeypatch):
 # ---------------------------------------------------------------- the network's mask among likely outcomes
 
 
-class TwoBoxes(RedEngine):
-    """Chooses between a box beside the network's mask and one around it; the first is more probable.
-
-    Args:
-        boxes: of both, xyxy as shares of the input.
-        probability: of both, nothing, and something that is no candidate.
-    """
-
-    def __init__(self, boxes, probability):
-        super().__init__()
-        self.boxes, self.probability = boxes, probability
-
-    def segment(self, *arguments):
-        masks = super().segment(*arguments).masks
-        outcomes = np.log(np.tile(np.array(self.probability, np.float32), (len(masks), 1)))
-        return Logits(masks, outcomes, np.tile(np.array(self.boxes, np.float32), (len(masks), 1, 1)))
-
-
 BESIDE, AROUND = (40, 4, 60, 20), (8, 12, 31, 44)
 
 
@@ -387,7 +344,7 @@ def select(probability, agreement):
     image, segmenter = np.zeros((50, 70, 3), np.uint8), BoxSegmenter()
     x0, y0, x1, y1 = AROUND
     image[y0:y1, x0:x1, 0] = 255
-    engine = TwoBoxes([chosen_box((50, 70), *box) for box in (BESIDE, AROUND)], probability)
+    engine = BoxesEngine([chosen_box((50, 70), *box) for box in (BESIDE, AROUND)], probability)
     predictor = make_predictor(engine, refiner=Refiner(segmenter), agreement=agreement)
     (one,) = predictor.predict(image, "red")
     return one.box, one.score, len(segmenter.prompts)
@@ -414,7 +371,7 @@ def test_outcomes_are_those_of_each_view_once():
     """Both views see both objects."""
     view = distribution(([0.5, 0.3, 0.1, 0.1], [LEFT, RIGHT]))
     mirrored = distribution(([0.3, 0.5, 0.1, 0.1], [(1 - b[2], b[1], 1 - b[0], b[3]) for b in (RIGHT, LEFT)]))
-    _, outcomes = merge_choices(view, mirrored, np.array([True])).decide(0)
+    outcomes = merge_choices(view, mirrored, np.array([True])).decide(0).outcomes
     assert [each.probability for each in outcomes] == pytest.approx([0.5, 0.3, 0.1])
     np.testing.assert_allclose([each.box for each in outcomes[:2]], [LEFT, RIGHT], atol=1e-6)
     assert outcomes[2].box is None

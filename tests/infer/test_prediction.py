@@ -14,6 +14,7 @@ from predictor_fixture import as_tuples, make_predictor, noise_image
 
 from vlt.data.masks import decode_rle
 from vlt.errors import InputError
+from vlt.infer.instance import Instance
 from vlt.infer.prediction import NOTEBOOK_SIDE
 
 
@@ -129,6 +130,13 @@ def test_detections_of_supervision(prediction, empty, monkeypatch, real):
     assert found.confidence.tolist() == pytest.approx([prediction.score])
     assert found.data["class_name"].tolist() == ["red"]
     assert len(empty.to_supervision()) == 0
+    parts = tuple(Instance(prediction.mask & (np.arange(70) % 2 == odd), 0.2 + odd, prediction.image) for odd in (0, 1))
+    each = replace(prediction, instances=parts).to_supervision()
+    assert len(each) == 2
+    assert np.array_equal(each.mask, np.stack([part.mask for part in parts]))
+    assert each.confidence.tolist() == pytest.approx([0.2, 1.2])
+    assert each.data["class_name"].tolist() == ["red", "red"]
+    assert len(replace(prediction, instances=()).to_supervision()) == 0
 
 
 def test_without_supervision_a_sentence_says_how_to_install_it(prediction, monkeypatch):

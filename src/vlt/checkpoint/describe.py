@@ -47,6 +47,7 @@ def describe_checkpoint(checkpoint: OpenedCheckpoint) -> dict[str, Any]:
             "presence": config.inference.presence,
             "temperature": config.inference.temperature,
             "agreement": config.inference.agreement,
+            "several": config.inference.several,
             "flip": config.inference.flip,
             "refine": config.inference.refine and has_refiner,
             "input_size": list(config.input_size),
@@ -83,6 +84,8 @@ def info_lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if inference["agreement"]:
         weight = f"{inference['agreement']:g}"
         yield "selection", f"outlines rated by their agreement with the network's mask, to the power of {weight}"
+    if inference["several"]:
+        yield "several", f"candidates from {inference['several']:g} times the most probable one's probability"
     boxes = ", ".join(f"{box} {count / 1e6:.2f} M" for box, count in counts.items() if box != "total")
     yield "parameters", f"{counts['total'] / 1e6:.2f} M: {boxes}"
     commit = training["commit"] or "not stated"

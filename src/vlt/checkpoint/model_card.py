@@ -27,7 +27,7 @@ OF_THE_WEIGHTS = "these weights"
 TAGS = ("referring-segmentation", "referring-expression-segmentation", "vlt")
 PLACEHOLDER = "path/to/this/folder"
 """Name of a checkpoint in the example of a card that belongs to no repository."""
-DESCRIBED = ("network", "input", "prediction", "presence", "selection", "parameters", "size")
+DESCRIBED = ("network", "input", "prediction", "presence", "selection", "several", "parameters", "size")
 """Titles of `info_lines` under "The model"."""
 OF_TRAINING = ("trained by", "trained on", "selected", "COCO labels")
 """Titles of `info_lines` under "Data"."""

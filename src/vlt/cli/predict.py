@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import os
+import re
 import string
 import sys
 import warnings
@@ -29,6 +30,7 @@ from vlt.errors import InputError, VLTError
 
 if TYPE_CHECKING:
     from vlt.config.section import PrecisionName
+    from vlt.infer.instance import Instance
     from vlt.infer.loading import EngineName
     from vlt.infer.prediction import Prediction
     from vlt.types import Image
@@ -42,8 +44,9 @@ class Job(NamedTuple):
     Attributes:
         source: path of the image, or `STDIN`.
         overlay: file of the overlay; None: none.
-        masks: file of the mask of each expression; empty: none.
-        cutouts: file of the cutout of each expression; empty: none.
+        masks: file of the mask of each expression, or with --instances the name to which the instance's number is
+            added (`numbered`); empty: none.
+        cutouts: file of the cutout of each expression, likewise; empty: none.
     """
 
     source: str
@@ -57,6 +60,7 @@ class Job(NamedTuple):
     epilog=examples(
         'vlt predict photo.jpg "the dog on the left" "the ball"',
         'vlt predict photo.jpg "the ball" --mask ball.png --cutout ball-cutout.png --json',
+        'vlt predict photo.jpg "all dogs" --instances --mask dog.png',
         'vlt predict --expression "the dog" --expression "the ball" photos/*.jpg',
     ),
 )
@@ -79,6 +83,9 @@ class Job(NamedTuple):
 @click.option("--mask", type=PATH, help="Mask as a grey PNG or WebP, 255 inside; numbered for several expressions.")
 @click.option(
     "--cutout", type=PATH, help="Image inside the mask, transparent outside (PNG or WebP); numbered likewise."
+)
+@click.option(
+    "--instances", is_flag=True, help="Each object by itself: a line, colour, mask (dog-1.png, dog-2.png) and cutout."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; an overlay is then written only with --output.")
 @click.option(
@@ -104,6 +111,7 @@ def predict(
     output: Path | None,
     mask: Path | None,
     cutout: Path | None,
+    instances: bool,
     as_json: bool,
     threshold: float | None,
     fast: bool,
@@ -120,7 +128,7 @@ def predict(
     --expression; patterns such as "photos/*.jpg" are expanded.
     """
     sources, texts = split_arguments(arguments, expressions)
-    jobs = plan_files(sources, texts, output, mask, cutout, default_overlay=not as_json)
+    jobs = plan_files(sources, texts, output, mask, cutout, default_overlay=not as_json, instances=instances)
     from vlt.data.image import read_image
 
     first = None
@@ -147,7 +155,7 @@ def predict(
     for job in jobs:
         try:
             image = read_image(job.source) if first is None else first
-            predictions = predictor.predict(image, texts, threshold=threshold, warn=done == 0)
+            predictions = predictor.predict(image, texts, threshold=threshold, warn=done == 0, instances=instances)
             write_files(job, image, predictions)
         except VLTError as error:
             if len(jobs) == 1:
@@ -224,8 +232,11 @@ def plan_files(
     cutout: Path | None,
     *,
     default_overlay: bool,
+    instances: bool = False,
 ) -> list[Job]:
     """Decide which files are written for each image, and check that they can be.
+
+    With `instances`, masks and cutouts are numbered by instance, as many as are found.
 
     Raises:
         InputError: a file that would overwrite an image or another result; a mask or cutout as JPEG.
@@ -254,7 +265,30 @@ def plan_files(
             if path.resolve() in written:
                 raise InputError(f"{path} would be written twice; choose other files or folders for the results.")
             written.add(path.resolve())
+    if instances:
+        check_numbered(jobs, images)
     return jobs
+
+
+def check_numbered(jobs: list[Job], images: set[tuple[int, int]]) -> None:
+    """Check that no file of an instance would overwrite an image or an overlay, however many instances there are.
+
+    Args:
+        jobs: images with the files that are written for them.
+        images: device and inode of each image to predict on.
+
+    Raises:
+        InputError: one would.
+    """
+    bases = {path.resolve(): path for job in jobs for path in (*job.masks, *job.cutouts)}
+    there = [path for folder in {base.parent for base in bases} if folder.is_dir() for path in folder.iterdir()]
+    kept = [path for path in there if path.exists() and (path.stat().st_dev, path.stat().st_ino) in images]
+    for path in [*kept, *(job.overlay for job in jobs if job.overlay)]:
+        number = re.fullmatch(r"(.+)-\d+", path.stem)
+        if number and (base := bases.get(path.parent.resolve() / f"{number[1]}{path.suffix}")):
+            raise InputError(
+                f"{path.name} would be overwritten by an instance of {base}; choose another name for that."
+            )
 
 
 def result_file(option: Path, source: str, tail: str, number: int) -> Path:
@@ -267,21 +301,34 @@ def result_file(option: Path, source: str, tail: str, number: int) -> Path:
         number: number of the expression, added to the name of the file; 0: there is only one.
     """
     stem = "stdin" if source == STDIN else Path(source).stem
-    path = option / f"{stem}{tail}.png" if option.is_dir() else option
+    return numbered(option / f"{stem}{tail}.png" if option.is_dir() else option, number)
+
+
+def numbered(path: Path, number: int) -> Path:
+    """Add a number to the name of a file; 0 adds none."""
     return path.with_stem(f"{path.stem}-{number}") if number else path
 
 
+def found_in(prediction: Prediction) -> list[tuple[int, Prediction | Instance]]:
+    """List what is shown of a prediction, each with its number: its instances, counted from 1, or else itself as 0."""
+    return list(enumerate(prediction.instances, 1)) if prediction.instances else [(0, prediction)]
+
+
 def write_files(job: Job, image: Image, predictions: list[Prediction]) -> None:
-    """Write the overlay, masks and cutouts of an image."""
+    """Write the overlay, masks and cutouts of an image; with instances the files of each have its number.
+
+    With instances, an expression for which nothing was found has neither mask nor cutout.
+    """
     from vlt.visualize import overlay_with_legend, save_picture
 
     if job.overlay:
-        legend = [(describe(prediction), prediction.mask) for prediction in predictions]
+        shown = [(prediction, number, one) for prediction in predictions for number, one in found_in(prediction)]
+        legend = [(describe(prediction, number), one.mask) for prediction, number, one in shown]
         save_picture(overlay_with_legend(image, legend), job.overlay)
-    for path, prediction in zip(job.masks, predictions, strict=False):
-        save_picture(prediction.mask, path)
-    for path, prediction in zip(job.cutouts, predictions, strict=False):
-        save_picture(prediction.cutout(), path)
+    for paths, is_cutout in ((job.masks, False), (job.cutouts, True)):
+        for path, prediction in zip(paths, predictions, strict=False):
+            for number, one in found_in(prediction) if prediction.instances != () else []:
+                save_picture(one.cutout() if is_cutout else one.mask, numbered(path, number))
 
 
 def print_notes(texts: list[str], *, correct: bool) -> None:
@@ -302,26 +349,30 @@ def print_notes(texts: list[str], *, correct: bool) -> None:
 
 
 def print_lines(job: Job, predictions: list[Prediction], *, several: bool) -> None:
-    """Print a line per expression: the colour in the overlay, score, box and share of the image."""
+    """Print a line per expression or instance: the colour in the overlay, score, box and share of the image."""
     from vlt.visualize import palette_colour
 
-    for index, prediction in enumerate(predictions):
+    shown = [(prediction, number, one) for prediction in predictions for number, one in found_in(prediction)]
+    for index, (prediction, number, one) in enumerate(shown):
         colour, _ = palette_colour(index)
         start = f"{job.source}: " if several else ""
         if not prediction.matches:
             found = f"nothing matches (presence {prediction.presence:.2f})"
-        elif prediction.box is None:
+        elif one.box is None:
             found = f"nothing found above threshold {prediction.threshold:g}"
         else:
-            box = ",".join(f"{side:.0f}" for side in prediction.box)
-            found = f"box {box}  {100 * prediction.mask.mean():.1f} % of the image"
-        click.echo(f"{start}{colour:<6}  score {prediction.score:.2f}  {found}: {prediction.expression}")
+            box = ",".join(f"{side:.0f}" for side in one.box)
+            found = f"box {box}  {100 * one.mask.mean():.1f} % of the image"
+        click.echo(f"{start}{colour:<6}  score {one.score:.2f}  {found}: {title(prediction, number)}")
 
 
-def describe(prediction: Prediction) -> str:
-    """Make the text of a prediction for the legend."""
-    if not prediction.matches:
-        found = "nothing matches"
-    else:
-        found = "nothing found" if prediction.box is None else f"{prediction.score:.2f}"
-    return f"{prediction.expression} ({found})"
+def title(prediction: Prediction, number: int) -> str:
+    """Name what is shown of a prediction: its expression, and the number of an instance."""
+    return f"{prediction.expression} #{number}" if number else prediction.expression
+
+
+def describe(prediction: Prediction, number: int = 0) -> str:
+    """Make the text of a prediction, or of its instance of this number, for the legend."""
+    one = prediction.instances[number - 1] if number and prediction.instances else prediction
+    found = "nothing found" if one.box is None else f"{one.score:.2f}"
+    return f"{title(prediction, number)} ({found if prediction.matches else 'nothing matches'})"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from vlt.config.section import AboveZero, Fraction, NonNegative, Positive, Precision, Section
+from vlt.config.section import AboveZero, Fraction, NonNegative, Positive, Precision, Section, Share
 
 
 class InferenceConfig(Section):
@@ -24,6 +24,10 @@ class InferenceConfig(Section):
     """Weight of the network's own mask in the selection among likely candidates: each is rated by its probability times
     the agreement of its outline with that mask to this power; 0: the most probable one. Requires `model.candidates` and
     a refiner."""
+    several: Share | None = None
+    """Take several candidates: those whose probability is at least this share of the most probable one's. The mask is
+    the union of their outlines, the score the sum of their probabilities; without a refiner the mask is the network's
+    own. null: one candidate. Requires `model.candidates`."""
     flip: bool = False
     """Test-time augmentation: average with the prediction for the horizontally flipped image, with left and right
     swapped in the expression."""

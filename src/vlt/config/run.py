@@ -258,11 +258,11 @@ class Config(Section):
             raise ValueError(
                 f"train.only is {self.train.only}, but model.candidates is null; configure them, or leave it out"
             )
-        for key in ("presence", "agreement"):
+        for key, neutral in (("presence", "0"), ("agreement", "0"), ("several", "null")):
             if (value := getattr(self.inference, key)) and not has_candidates:
                 raise ValueError(
                     f"inference.{key} is {value:g}, but without model.candidates nothing is chosen; "
-                    "set it to 0, or configure candidates"
+                    f"set it to {neutral}, or configure candidates"
                 )
         for name in ("coarse", "choice"):
             # The response maps of the original's dense layer pass a ReLU, so that their mean is not a logit.

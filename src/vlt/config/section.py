@@ -14,6 +14,7 @@ Count: TypeAlias = Annotated[int, Field(ge=0, strict=True)]
 Positive: TypeAlias = Annotated[int, Field(gt=0, strict=True)]
 Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1, strict=True)]
 NonNegative: TypeAlias = Annotated[float, Field(ge=0, strict=True)]
+Share: TypeAlias = Annotated[float, Field(gt=0, le=1, strict=True)]
 AboveZero: TypeAlias = Annotated[float, Field(gt=0, strict=True)]
 BelowOne: TypeAlias = Annotated[float, Field(gt=0, lt=1, strict=True)]
 

@@ -80,6 +80,47 @@ def mask_box(mask: Mask) -> Box | None:
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
 
 
+def label_parts(mask: Mask) -> tuple[npt.NDArray[np.int32], int]:
+    """Number the connected parts of a mask; pixels that touch, if only at a corner, belong to one part.
+
+    Args:
+        mask: (H, W) bool.
+
+    Returns:
+        (H, W) int32, 0 outside, 1 in the largest part, and so on; and the number of parts.
+
+    Example:
+        >>> label_parts(np.array([[True, False, True], [False, False, True]]))
+        (array([[2, 0, 1],
+               [0, 0, 1]], dtype=int32), 2)
+    """
+    width = mask.shape[1] + 1
+    flat = np.pad(mask, ((0, 0), (0, 1))).ravel()  # a gap ends the runs of each row
+    edges = np.flatnonzero(np.diff(flat, prepend=False))
+    starts, stops = edges[::2], edges[1::2]
+    first, last = np.searchsorted(stops, starts - width), np.searchsorted(starts, stops - width, side="right")
+    counts = (last - first).clip(0)  # runs of the row above that each run touches
+    below = np.repeat(np.arange(len(starts)), counts)
+    above = np.arange(len(below)) + np.repeat(first - np.cumsum(counts) + counts, counts)
+    part = np.arange(len(starts))  # of each run: the lowest run that is known to belong to its part
+    while True:
+        lowest = np.minimum(part[above], part[below])
+        merged = part.copy()
+        for side in (part[above], part[below]):
+            np.minimum.at(merged, side, lowest)
+        merged = merged[merged]
+        if np.array_equal(merged, part):
+            break
+        part = merged
+    roots, number = np.unique(part, return_inverse=True)
+    rank = np.empty(len(roots), np.int32)
+    areas = np.bincount(number, stops - starts, minlength=len(roots))
+    rank[np.argsort(-areas, kind="stable")] = np.arange(1, len(roots) + 1)
+    labels = np.zeros(flat.shape, np.int32)
+    labels[flat] = np.repeat(rank[number], stops - starts)
+    return labels.reshape(-1, width)[:, :-1], len(roots)
+
+
 def box_overlap(one: Box | None, other: Box | None) -> float:
     """Compute the IoU of two boxes, each xyxy in the same unit; None is the box of an empty mask.
 

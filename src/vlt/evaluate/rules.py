@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vlt.categories import COCO_CATEGORIES
-from vlt.infer.predictor import ImageFeatures, Predictor
+from vlt.infer.features import ImageFeatures
+from vlt.infer.predictor import Predictor
 from vlt.synth.words.lexicon import PEOPLE, meanings
 from vlt.synth.words.nouns import HUMANS
 from vlt.types import FloatArray, Image, Mask

@@ -30,10 +30,12 @@ class Decision(NamedTuple):
     Attributes:
         presence: probability that anything matches, in [0, 1]; at least that of each outcome.
         outcomes: at least one and at most `OUTCOMES`, the most probable first.
+        several: the candidates that may be taken together, at least two, the most probable first; empty: one is taken.
     """
 
     presence: float
     outcomes: tuple[Outcome, ...]
+    several: tuple[Outcome, ...] = ()
 
 
 class Distribution(NamedTuple):
@@ -61,13 +63,23 @@ class Distribution(NamedTuple):
             weights = np.exp(scaled)
         return cls((weights / weights.sum(axis=1, keepdims=True)).astype(np.float32), boxes)
 
-    def decide(self, index: int) -> Decision:
-        """List the most probable outcomes of one expression other than "nothing in the image"."""
+    def decide(self, index: int, share: float | None = None) -> Decision:
+        """List the most probable outcomes of one expression other than "nothing in the image".
+
+        Args:
+            index: of the expression.
+            share: candidates may be taken together if their probability is at least this share of the most probable
+                one's, in (0, 1]; None: one is taken.
+        """
         *candidates, nothing, other = self.probability[index].tolist()
         outcomes = [Outcome(each, box) for each, box in zip(candidates, self.boxes[index], strict=True)]
         outcomes = sorted([*outcomes, Outcome(other, None)], key=lambda outcome: -outcome.probability)
         likely = [outcome for outcome in outcomes[:OUTCOMES] if outcome.probability > 0]
-        return Decision(1 - nothing, tuple(likely or outcomes[:1]))
+        several: list[Outcome] = []
+        if share is not None and max(candidates, default=0.0) > 0:
+            lowest = share * max(candidates)
+            several = [each for each in outcomes if each.box is not None and each.probability >= lowest]
+        return Decision(1 - nothing, tuple(likely or outcomes[:1]), tuple(several) if len(several) > 1 else ())
 
 
 class View(NamedTuple):
@@ -81,6 +93,6 @@ class View(NamedTuple):
     masks: FloatArray
     choice: Distribution | None = None
 
-    def row(self, index: int) -> tuple[FloatArray, Decision | None]:
-        """Return the logits (1, h, w) and the decision for one expression."""
-        return self.masks[index], None if self.choice is None else self.choice.decide(index)
+    def row(self, index: int, share: float | None) -> tuple[FloatArray, Decision | None]:
+        """Return the logits (1, h, w) and the decision for one expression, for `share` see `Distribution.decide`."""
+        return self.masks[index], None if self.choice is None else self.choice.decide(index, share)

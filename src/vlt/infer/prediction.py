@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PILImage
 
-from vlt.data.masks import encode_rle, mask_box
 from vlt.errors import InputError
 from vlt.geometry import Letterbox
-from vlt.types import RLE, Box, Image, Mask
+from vlt.infer.instance import Instance, Segment
+from vlt.types import Image, Mask
 from vlt.visualize import PREDICTION_COLOUR, Colour, overlay
 
 NOTEBOOK_SIDE = 800
@@ -21,7 +21,7 @@ NOTEBOOK_SIDE = 800
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Prediction:
+class Prediction(Segment):
     """The mask predicted for one expression.
 
     Attributes:
@@ -29,7 +29,8 @@ class Prediction:
         mask: (H, W) bool, at the image's size.
         score: in [0, 1]. Of a network that chooses among candidates: the probability of the chosen outcome (a
             candidate, or something that is no candidate), calibrated by `inference.temperature`, which is the
-            probability that the mask is right; where nothing matches, the presence. It is independent of the threshold.
+            probability that the mask is right; of several candidates (`inference.several`) the sum of theirs, at most
+            the presence; where nothing matches, the presence. It is independent of the threshold.
             Of any other network the confidence that something matches: the mean probability inside the mask, above
             the threshold; for an empty mask the highest probability in the image, at most the threshold. Computed from
             the network's own mask, before outlines are refined. Ranks the predictions of one model; not calibrated.
@@ -39,6 +40,8 @@ class Prediction:
             None where the network does not choose among candidates.
         matches: False where the presence is below `inference.presence`: the mask is then empty at any threshold. True
             does not exclude an empty mask: no pixel may be above the threshold.
+        instances: the single objects, the most probable or largest first, where `Predictor.predict` got `instances=True`;
+            else None.
     """
 
     expression: str
@@ -51,16 +54,7 @@ class Prediction:
     letterbox: Letterbox = field(repr=False)
     presence: float | None = None
     matches: bool = True
-
-    @property
-    def box(self) -> Box | None:
-        """The smallest box around the mask, xyxy in pixels, x1 and y1 just outside; None for an empty mask."""
-        return mask_box(self.mask)
-
-    @property
-    def rle(self) -> RLE:
-        """The mask as COCO's compressed run lengths."""
-        return encode_rle(self.mask)
+    instances: tuple[Instance, ...] | None = field(default=None, repr=False)
 
     def probability(self) -> npt.NDArray[np.float32]:
         """Compute the probability of each pixel, (H, W) float32 in [0, 1]; the mask is where it exceeds the threshold.
@@ -73,7 +67,7 @@ class Prediction:
     def to_dict(self) -> dict[str, Any]:
         """Return the prediction as JSON values: expression, score, box, run lengths and (height, width).
 
-        Where the network has a presence, it and `matches` follow the score.
+        Where the network has a presence, it and `matches` follow the score; `instances` come last, unless None.
         """
         rle = self.rle
         presence = {} if self.presence is None else {"presence": round(self.presence, 4), "matches": self.matches}
@@ -84,6 +78,7 @@ class Prediction:
             "box": self.box,
             "rle": rle,
             "size": rle["size"],
+            **({} if self.instances is None else {"instances": [each.to_dict() for each in self.instances]}),
         }
 
     def overlay(self, colour: Colour = PREDICTION_COLOUR, alpha: float = 0.45) -> Image:
@@ -98,12 +93,8 @@ class Prediction:
         """
         return overlay(self.image, self.mask, colour=colour, alpha=alpha)
 
-    def cutout(self) -> Image:
-        """Cut the mask out of the image: (H, W, 4) uint8 RGBA, transparent outside the mask."""
-        return np.dstack([self.image, self.mask.astype(np.uint8) * 255])
-
     def to_supervision(self) -> Any:
-        """Convert to `supervision.Detections` with one detection, or none for an empty mask.
+        """Convert to `supervision.Detections`: one detection, none for an empty mask; or one of each instance.
 
         Raises:
             InputError: the package supervision is not installed.
@@ -112,14 +103,15 @@ class Prediction:
             import supervision  # noqa: PLC0415 (optional)
         except ImportError:
             raise InputError("to_supervision() needs the package supervision: `pip install supervision`.") from None
-        if self.box is None:
+        found = [one for one in ([self] if self.instances is None else self.instances) if one.box is not None]
+        if not found:
             return supervision.Detections.empty()
         return supervision.Detections(
-            xyxy=np.array([self.box], np.float32),
-            mask=self.mask[None],
-            confidence=np.array([self.score], np.float32),
-            class_id=np.array([0]),
-            data={"class_name": np.array([self.expression])},
+            xyxy=np.array([one.box for one in found], np.float32),
+            mask=np.stack([one.mask for one in found]),
+            confidence=np.array([one.score for one in found], np.float32),
+            class_id=np.zeros(len(found), np.int64),
+            data={"class_name": np.array([self.expression] * len(found))},
         )
 
     def _repr_png_(self) -> bytes:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, overload
 
@@ -18,43 +19,22 @@ from vlt.geometry import Letterbox
 from vlt.infer.checks import check_expressions, check_threshold
 from vlt.infer.choice import Decision, Distribution, Outcome, View
 from vlt.infer.engine import Encoded, Engine, check_finite
+from vlt.infer.features import ImageFeatures
 from vlt.infer.flip import merge_views
+from vlt.infer.instance import distinct_instances, masks_in_boxes, part_instances
 from vlt.infer.prediction import Prediction
-from vlt.refine.refiner import Outline, Refiner, RefinerFeatures
+from vlt.infer.selection import select
+from vlt.refine.refiner import Refiner
 from vlt.text.mirror import swap_left_right
 from vlt.text.reader import TextReader
 from vlt.text.spelling import correct_spelling
 from vlt.text.words import pad_words, warn_about
-from vlt.types import FloatArray, Image
+from vlt.types import FloatArray
 
 IMAGES_AT_ONCE = 4
 """Largest number of images encoded in one pass; larger batches take more memory and are not faster."""
-AGREEMENT_FLOOR = 0.1
-"""Added to an agreement with the network's mask, so that a probable candidate can be selected without any; chosen on
-the validation split val_a."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ImageFeatures:
-    """Features of one image, immutable and reusable for any number of expressions.
-
-    Attributes:
-        image: (H, W, 3) uint8 RGB.
-        letterbox: maps the image to the network's input and back.
-        engine: the one that computed the features; no other can use them.
-        encoded: features of the image and of others encoded with it.
-        index: index of the image among these.
-        flipped: features of the same images flipped horizontally; None without test-time augmentation.
-        outlines: the refiner's features; None without a refiner.
-    """
-
-    image: Image = field(repr=False)
-    letterbox: Letterbox
-    engine: Engine = field(repr=False)
-    encoded: Encoded = field(repr=False)
-    index: int
-    flipped: Encoded | None = field(repr=False)
-    outlines: RefinerFeatures | None = field(repr=False)
+INSTANCES_SHARE = 0.5
+"""`inference.several` of predictions with instances, where the settings have none; chosen on the split val_a."""
 
 
 Source: TypeAlias = ImageSource | ImageFeatures
@@ -239,7 +219,13 @@ class Predictor:
 
     @overload
     def predict(
-        self, image: Source, expressions: str | Sequence[str], *, threshold: float | None = None, warn: bool = True
+        self,
+        image: Source,
+        expressions: str | Sequence[str],
+        *,
+        threshold: float | None = None,
+        warn: bool = True,
+        instances: bool = False,
     ) -> list[Prediction]: ...
 
     @overload
@@ -250,6 +236,7 @@ class Predictor:
         *,
         threshold: float | None = None,
         warn: bool = True,
+        instances: bool = False,
     ) -> list[list[Prediction]]: ...
 
     def predict(
@@ -259,6 +246,7 @@ class Predictor:
         *,
         threshold: float | None = None,
         warn: bool = True,
+        instances: bool = False,
     ) -> list[Prediction] | list[list[Prediction]]:
         """Predict the mask of what each expression refers to.
 
@@ -270,6 +258,9 @@ class Predictor:
                 mask.
             warn: warn (`VLTWarning`) of words that the model does not know, of expressions that were cut or are not in
                 English, and of corrected spellings (`SpellingWarning`).
+            instances: find the single objects (`Prediction.instances`), too: one for each candidate taken, where the
+                network chose candidates, else one for each connected part of the mask. Several candidates are then
+                taken also where the settings take one (`inference.several` is null): with `INSTANCES_SHARE`.
 
         Returns:
             One prediction per expression, in order; with a list of images a list of these per image.
@@ -283,6 +274,7 @@ class Predictor:
         images = list(image) if isinstance(image, list | tuple) else [image]
         texts = check_expressions(expressions, len(images), several=several)
         threshold = self.settings.threshold if threshold is None else check_threshold(threshold)
+        share = self.settings.several or (INSTANCES_SHARE if instances else None)
         read: dict[str, str] = {}  # expressions as the network reads them
         for text in dict.fromkeys(text for some in texts for text in some):
             read[text], changes = correct_spelling(text) if self.settings.correct_spelling else (text, {})
@@ -293,21 +285,22 @@ class Predictor:
             some = slice(start, start + IMAGES_AT_ONCE)
             features, rows = self.encode_images(images[some]), texts[some]
             repeated = [each for each, row in zip(features, rows, strict=True) for _ in row]
-            outputs = iter(self._segment(repeated, [read[text] for row in rows for text in row]))
+            outputs = iter(self._segment(repeated, [read[text] for row in rows for text in row], share))
             predictions += [
-                [self._finish(each, text, *next(outputs), threshold) for text in row]
+                [self._finish(each, text, *next(outputs), threshold, instances) for text in row]
                 for each, row in zip(features, rows, strict=True)
             ]
             del features, repeated  # bounds memory: free them before the next images are encoded
         return predictions if several else predictions[0]
 
     def _segment(
-        self, features: Sequence[ImageFeatures], texts: Sequence[str]
+        self, features: Sequence[ImageFeatures], texts: Sequence[str], share: float | None
     ) -> list[tuple[FloatArray, Decision | None]]:
         """Compute the logits (1, h, w) and the decision for each expression, `settings.batch_size` at a time.
 
         With test-time augmentation the flipped images are segmented too, with left and right swapped in the
-        expressions, and both views are merged. Without a choice among candidates there is no decision.
+        expressions, and both views are merged. Without a choice among candidates there is no decision; for `share` see
+        `Distribution.decide`.
         """
         rows: list[tuple[FloatArray, Decision | None]] = []
         start = 0
@@ -322,7 +315,7 @@ class Predictor:
                 pairs = zip(texts[start:stop], swapped, strict=True)
                 flipped = self._view(first.flipped, index, [text if other is None else other for text, other in pairs])
                 view = merge_views(view, flipped, np.array([other is not None for other in swapped]))
-            rows += [view.row(number) for number in range(stop - start)]
+            rows += [view.row(number, share) for number in range(stop - start)]
             start = stop
         return rows
 
@@ -336,57 +329,54 @@ class Predictor:
         return View(output.masks, Distribution.of(output.outcomes, output.boxes, self.settings.temperature))
 
     def _finish(
-        self, features: ImageFeatures, text: str, logits: FloatArray, decision: Decision | None, threshold: float
+        self,
+        features: ImageFeatures,
+        text: str,
+        logits: FloatArray,
+        decision: Decision | None,
+        threshold: float,
+        instances: bool,
     ) -> Prediction:
-        """Turn the output for one expression into its prediction, with a refined outline where there is a refiner."""
-        letterbox = features.letterbox
+        """Turn the output for one expression into its prediction, with refined outlines where there is a refiner."""
+        letterbox, image = features.letterbox, features.image
         presence = None if decision is None else decision.presence
         if presence is not None and presence < self.settings.presence:
-            nothing = np.zeros(letterbox.image_size, bool)
-            return Prediction(text, nothing, presence, threshold, features.image, logits, letterbox, presence, False)
-        outcome, outline = self._select(features, logits, [Outcome(1, None)] if decision is None else decision.outcomes)
-        if outline is None or features.outlines is None:
-            mask, score = letterbox.mask_and_score(logits, threshold)
-        elif outcome.box is None:
-            mask, score = letterbox.mask_and_score(logits, threshold)
-            letterbox, logits = features.outlines.letterbox, outline.logits
-            mask = letterbox.mask(logits, threshold) if mask.any() else mask
-        else:  # the outline in the box replaces the network's mask, even an empty one
-            letterbox, logits = features.outlines.letterbox, outline.logits
-            mask, score = letterbox.mask_and_score(logits, threshold)
-        score = score if decision is None else outcome.probability
-        return Prediction(text, mask, score, threshold, features.image, logits, letterbox, presence)
-
-    def _select(
-        self, features: ImageFeatures, logits: FloatArray, outcomes: Sequence[Outcome]
-    ) -> tuple[Outcome, Outline | None]:
-        """Select an outcome by its probability, and by how well its outline agrees with the network's mask.
-
-        An outcome is rated by its probability times (agreement + `AGREEMENT_FLOOR`) to the power of
-        `settings.agreement`. Outlines are drawn only as long as the rating may exceed the highest one so far.
-
-        Args:
-            features: of the image.
-            logits: (1, h, w) of the network, whose mask follows all outcomes.
-            outcomes: the most probable first, at least one.
-
-        Returns:
-            The outcome with its outline. Without a refiner it is the first, without an outline; an outcome may have no
-            outline, too (`Refiner.refine`).
-        """
-        selected: tuple[Outcome, Outline | None] = (outcomes[0], None)
-        if self.refiner is None or not self.settings.refine or features.outlines is None:
-            return selected
-        highest, power = -1.0, self.settings.agreement
-        for outcome in outcomes:
-            if outcome.probability * (1 + AGREEMENT_FLOOR) ** power <= highest:
-                break
-            # The outline depends on the settings' threshold alone, so that a larger `threshold` never gives more mask.
-            outline = self.refiner.refine(
-                features.outlines, logits, features.letterbox, self.settings.threshold, outcome.box
+            nothing = Prediction(
+                text,
+                np.zeros(letterbox.image_size, bool),
+                presence,
+                threshold,
+                image,
+                logits,
+                letterbox,
+                presence,
+                False,
             )
-            agreement = 0.0 if outline is None else outline.agreement
-            rating = outcome.probability * (agreement + AGREEMENT_FLOOR) ** power
-            if rating > highest:
-                highest, selected = rating, (outcome, outline)
-        return selected
+            return replace(nothing, instances=()) if instances else nothing
+        draw, refined = None, features.outlines
+        if self.refiner is not None and self.settings.refine and refined is not None:
+            # The outline depends on the settings' threshold alone, so that a larger `threshold` never gives more mask.
+            draw = partial(self.refiner.refine, refined, logits, letterbox, self.settings.threshold)
+        selected = select(decision or Decision(1, (Outcome(1, None),)), draw, self.settings.agreement)
+        outlines = [each.outline.logits for each in selected if each.outline is not None]
+        boxes = [each.outcome.box for each in selected if each.outcome.box is not None]
+        own, parts = logits, []
+        if refined is not None and outlines and boxes:  # they replace the network's mask, even by an empty one
+            letterbox, logits = refined.letterbox, np.maximum.reduce(outlines)
+            mask, score = letterbox.mask_and_score(logits, threshold)
+            if instances:
+                parts = [letterbox.mask(each, threshold) for each in outlines] if len(outlines) > 1 else [mask]
+        else:
+            mask, score = letterbox.mask_and_score(logits, threshold)
+            parts = masks_in_boxes(mask, boxes, letterbox) if instances else []
+            if refined is not None and outlines:
+                letterbox, logits = refined.letterbox, outlines[0]
+                mask = letterbox.mask(logits, threshold) if mask.any() else mask
+        shares = [each.outcome.probability for each in selected]
+        if presence is not None:
+            score = shares[0] if len(shares) == 1 else min(sum(shares), presence)
+        result = Prediction(text, mask, score, threshold, image, logits, letterbox, presence)
+        if not instances:
+            return result
+        found = distinct_instances(image, zip(parts, shares, strict=False))  # no parts where no candidate was chosen
+        return replace(result, instances=found or part_instances(image, mask, own, features.letterbox))
