@@ -287,7 +287,7 @@ def test_nan_is_an_error_and_no_report_is_written(run_dir, config_file):
         (["tiny.yaml", "--split", "val", "--split", "tset"], 2, "'tset'"),
         (["tiny.yaml", "--split", "val_a"], 2, "'val_a'"),
         (["tiny.yaml", "--half", "a"], 2, "No such option"),
-        (["tiny.yaml", "--protocol", "mine"], 2, "'mine' is not one of 'vlt', 'original'"),
+        (["tiny.yaml", "--protocol", "mine"], 2, "'mine' is not one of 'vlt', 'original', 'grefcoco'"),
         (["tiny.yaml", "--output", "no/o.json"], 2, "there is no folder no for o.json; make it first."),
         (["tiny.yaml", "--output", "run"], 2, "run is a directory; name a file inside it."),
         (["tiny.yaml", "--per-sample", "no/s.jsonl"], 2, "there is no folder no for s.jsonl"),

@@ -527,3 +527,90 @@ def test_an_output_folder_that_is_a_file_is_refused(two_cars, tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises(DataError, match="cannot be made"):
         prepare_coco(two_cars.file, two_cars.images, tmp_path / "out", name="cars")
+
+
+# ---------------------------------------------------------------- several objects, and none
+
+
+@pytest.fixture
+def kinds(coco):
+    """Forty photos of two cars and two dogs each, the cars of two colours."""
+    for number in range(1, 41):
+        coco.photo(number)
+        for place, (category, x0, y0, colour) in enumerate(
+            [(3, 4, 10, RED), (3, 70, 12, BLUE), (18, 10, 60, GREEN), (18, 80, 56, GREEN)]
+        ):
+            coco.thing(10 * number + place, number, category, x0, y0, x0 + 36, y0 + 30, colour)
+    coco.write()
+    return coco
+
+
+def by_id(root):
+    return {
+        each.ref_id: each
+        for split in ("train", "val")
+        for each in read_prepared(root, "x", split, root.parent / "images")
+    }
+
+
+def test_shares_of_the_referrals_are_to_all_objects_of_a_kind_and_to_none(kinds, tmp_path):
+    report = prepare_coco(kinds.file, kinds.images, tmp_path / "out", name="x", several=0.4, absent=0.2)
+    assert (report.source["several"], report.source["absent"]) == (0.4, 0.2)
+    found = list(by_id(tmp_path / "out").values())
+    counts = np.bincount([len(each.targets) for each in found], minlength=3)
+    assert len(found) == 160
+    assert 0.1 < counts[0] / 160 < 0.3
+    assert 0.25 < counts[2] / 160 < 0.5
+    for each in found:
+        texts = [expression.text for expression in each.expressions]
+        if len(each.targets) == 2:
+            assert each.standing is None
+            assert all("cars" in text or "dogs" in text for text in texts), texts
+            parts = [read_targets([target], (HEIGHT, WIDTH)) for target in each.targets]
+            assert not (parts[0] & parts[1]).any()
+            rows, columns = (parts[0] | parts[1]).nonzero()
+            assert each.box == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+            assert (each.category == 0) == all("car" in text for text in texts)
+        elif not each.targets:
+            assert (each.category, each.box) == (-1, None)
+    kept = {each.image: [other for other in found if other.image == each.image] for each in found}
+    assert all(sum(len(each.targets) > 1 for each in some) <= 2 for some in kept.values()), "each kind once"
+
+
+def test_ids_of_several_and_none_are_above_those_of_annotations(kinds, tmp_path):
+    prepare_coco(kinds.file, kinds.images, tmp_path / "out", name="x", several=0.4, absent=0.2)
+    found = by_id(tmp_path / "out")
+    assert len(found) == 160
+    assert all((number > 403) == (len(each.targets) != 1) for number, each in found.items())
+    sentences = [expression.sent_id for each in found.values() for expression in each.expressions]
+    assert len(set(sentences)) == len(sentences)
+
+
+def test_without_shares_nothing_is_varied_and_none_is_recorded(kinds, tmp_path):
+    plain, zero = tmp_path / "plain", tmp_path / "zero"
+    prepare_coco(kinds.file, kinds.images, plain, name="x")
+    prepare_coco(kinds.file, kinds.images, zero, name="x", several=0.0, absent=0.0)
+    for path in sorted(plain.rglob("*.*")):
+        assert path.read_bytes() == (zero / path.relative_to(plain)).read_bytes()
+    assert not {"several", "absent"} & json.loads((plain / "anns/x/prepare.json").read_text())["source"].keys()
+    with pytest.raises(DataError, match=r"several None, not 0\.5"):
+        prepare_coco(kinds.file, kinds.images, plain, name="x", several=0.5)
+
+
+@pytest.mark.parametrize(
+    ("shares", "sentence"),
+    [
+        ({"several": 1.5}, "several is 1.5, but a share lies between 0 and 1."),
+        ({"absent": float("nan")}, "absent is nan, but a share lies between 0 and 1."),
+        ({"several": 0.7, "absent": 0.6}, "several is 0.7 and absent 0.6, together more than all; take at most 1."),
+        (
+            {"several": 0.7, "expressions": "t.tsv"},
+            "several and absent vary generated expressions, but a table says what",
+        ),
+    ],
+)
+def test_shares_that_cannot_be(kinds, tmp_path, shares, sentence):
+    with pytest.raises(ConfigError) as caught:
+        prepare_coco(kinds.file, kinds.images, tmp_path / "out", name="x", **shares)
+    assert str(caught.value).startswith(sentence)
+    assert not (tmp_path / "out").exists()

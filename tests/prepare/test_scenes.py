@@ -218,3 +218,35 @@ def test_a_scene_is_a_jpeg_of_its_own_size(prepared):
     out, _ = prepared
     with Image.open(out / "images/set/scenes/000003.jpg") as image:
         assert (image.format, max(image.size)) == ("JPEG", 480)
+
+
+def test_shares_of_the_referrals_are_to_all_objects_of_a_kind_and_to_none(tmp_path):
+    """Not in street-fashion images, in which only one person is known."""
+    report = prepare(tmp_path, tmp_path / "out", several=0.5, absent=0.2, scenes=12)
+    assert (report.source["several"], report.source["absent"]) == (0.5, 0.2)
+    found = read(tmp_path / "out")
+    counts = {len(each.targets) for each in found}
+    assert {0, 1, 2} <= counts
+    assert all(len(each.targets) == 1 for each in found if each.image.parent.name == "people")
+    for each in found:
+        if len(each.targets) > 1:
+            parts = np.stack([read_target(target) for target in each.targets])
+            assert (parts.sum(axis=0) <= 1).all()
+            assert each.standing is None
+            assert each.expressions
+
+
+def test_without_shares_a_set_is_the_same_to_the_byte(prepared, tmp_path):
+    out, _ = prepared
+    prepare(tmp_path, tmp_path / "out", several=0.0, absent=0.0)
+    for name in ("train", "val"):
+        path = f"anns/set/{name}.json"
+        assert (tmp_path / "out" / path).read_bytes() == (out / path).read_bytes()
+    assert not {"several", "absent"} & json.loads((out / "anns/set/prepare.json").read_text())["source"].keys()
+
+
+def test_shares_above_all_are_refused(tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"^several is 0\.8 and absent 0\.3, together more than all; take at most 1\.$"
+    ):
+        prepare(tmp_path, tmp_path / "out", several=0.8, absent=0.3)

@@ -310,7 +310,7 @@ def numbered(path: Path, number: int) -> Path:
 
 
 def found_in(prediction: Prediction) -> list[tuple[int, Prediction | Instance]]:
-    """List what is shown of a prediction, each with its number: its instances, counted from 1, or else itself as 0."""
+    """List the instances of a prediction with their numbers, from 1; or the prediction with 0, where it has none."""
     return list(enumerate(prediction.instances, 1)) if prediction.instances else [(0, prediction)]
 
 

@@ -24,6 +24,16 @@ seed_option = click.option(
 val_share_option = click.option(
     "--val-share", type=click.FloatRange(0, 1), help="Share of the images for validation.  [default: 0.15]"
 )
+several_option = click.option(
+    "--several",
+    type=click.FloatRange(0, 1),
+    help='Share of the referrals to all objects of a kind, such as "both red cups".  [default: 0]',
+)
+absent_option = click.option(
+    "--absent",
+    type=click.FloatRange(0, 1),
+    help="Share of the referrals that nothing in the image matches.  [default: 0]",
+)
 
 
 def record_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -77,6 +87,8 @@ for published in PUBLISHED:
 @click.option(
     "--per-target", type=click.IntRange(min=1), help="Largest number of expressions per object.  [default: 4]"
 )
+@several_option
+@absent_option
 @click.option(
     "--expressions",
     type=PATH,
@@ -124,6 +136,8 @@ def coco(
 )
 @seed_option
 @val_share_option
+@several_option
+@absent_option
 def scenes(instances: Path, images: Path, output_dir: Path, name: str, seed: int, **given: Any) -> None:
     """Make a training set with copy-paste augmentation: images, crops of them, and composed scenes.
 

@@ -26,6 +26,11 @@ class ComposeConfig(Section):
     """Scenes per epoch."""
     referents: Positive = 3
     """Objects per scene that get expressions; each is a referral of its own."""
+    several: Fraction = 0.0
+    """Fraction of the scenes' referrals to all objects of a kind, such as "both red cups", where there are at least
+    two."""
+    absent: Fraction = 0.0
+    """Fraction of the scenes' referrals that nothing in the image matches."""
 
 
 class MixedDataConfig(Section):

@@ -40,7 +40,7 @@ class Prediction(Segment):
             None where the network does not choose among candidates.
         matches: False where the presence is below `inference.presence`: the mask is then empty at any threshold. True
             does not exclude an empty mask: no pixel may be above the threshold.
-        instances: the single objects, the most probable or largest first, where `Predictor.predict` got `instances=True`;
+        instances: the single objects, the most probable or largest first, where `predict` got `instances=True`;
             else None.
     """
 

@@ -6,7 +6,9 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -19,7 +21,16 @@ from vlt.prepare.handwritten import TableExpressions, read_table
 from vlt.prepare.instances import CocoFile, read_instance_file
 from vlt.prepare.keyed import keyed_lines, read_keyed
 from vlt.prepare.report import PrepareReport
-from vlt.prepare.splits import VAL_SHARE, check_name, check_share, is_validation, split_by_image
+from vlt.prepare.splits import (
+    VAL_SHARE,
+    check_name,
+    check_share,
+    check_shares,
+    is_validation,
+    named_shares,
+    split_by_image,
+)
+from vlt.synth.scenes.referents import NONE, Shares, vary
 from vlt.synth.words import describe, standings
 from vlt.types import Expression, Referral
 
@@ -38,6 +49,8 @@ def prepare_coco(
     seed: int = 0,
     val_share: float = VAL_SHARE,
     per_target: int = PER_TARGET,
+    several: float = 0.0,
+    absent: float = 0.0,
     expressions: Path | str | None = None,
     expressions_key: str | None = None,
     generate_mask: bool = False,
@@ -52,17 +65,25 @@ def prepare_coco(
         seed: seed of the random choice of expressions; the same seed, file and images give the same data set.
         val_share: share of the images for validation, in [0, 1], see `is_validation`.
         per_target: largest number of expressions per object.
+        several: share in [0, 1] of the referrals that are to all objects of a kind instead of to one, where there are
+            at least two, see `vlt.synth.scenes.referents.vary`.
+        absent: share in [0, 1] of the referrals that nothing in the image matches.
         expressions: a table of expressions that people wrote, see `vlt.prepare.handwritten`, in place of the grammar.
         expressions_key: key of the annotations that has expressions that people wrote, in place of the grammar.
         generate_mask: write the masks as PNGs, as the original's script does.
 
     Raises:
-        ConfigError: `val_share` is outside [0, 1]; `name` is no plain name; both `expressions` and `expressions_key`.
+        ConfigError: a share is outside [0, 1], or `several` and `absent` together are above 1, or given with expressions
+            that people wrote; `name` is no plain name; both `expressions` and `expressions_key`.
         DataError: the instance file is missing or malformed, or the table or key does not fit it; `images` is no
             folder; there is no object with an expression; a folder or file cannot be written; the folder of that name
             holds a data set that was made in another way.
     """
-    folder = annotation_folder(Path(output_dir), check_name(name))
+    folder, shares = annotation_folder(Path(output_dir), check_name(name)), check_shares(several, absent)
+    if shares != NONE and (expressions is not None or expressions_key is not None):
+        raise ConfigError(
+            "several and absent vary generated expressions, but a table or key says what each refers to; leave them out."
+        )
     if not Path(images).is_dir():
         raise DataError(f"There is no folder of images {images}; name the one that holds them.")
     if expressions is not None and expressions_key is not None:
@@ -72,7 +93,7 @@ def prepare_coco(
     path = Path(instances)
     keyed = None if expressions_key is None else read_keyed(path, expressions_key)
     found = read_instance_file(path, CocoFile) if keyed is None else keyed
-    choices: dict[str, object] = {"seed": seed, "per_target": per_target}
+    choices: dict[str, Any] = {"seed": seed, "per_target": per_target, **named_shares(shares)}
     if expressions is not None:
         choices = {"expressions": str(expressions)}
     elif expressions_key is not None:
@@ -88,7 +109,8 @@ def prepare_coco(
     if keyed is not None and expressions_key is not None:
         lines = keyed_lines(path, expressions_key, keyed.annotations)
     scenes = CocoScenes(found, Path(images), only=None if lines is None else {line.image_id for line in lines})
-    maker: GrammarExpressions | TableExpressions = GrammarExpressions(scenes, Path(images), seed, per_target)
+    maker: GrammarExpressions | TableExpressions
+    maker = GrammarExpressions(scenes, Path(images), seed, per_target, shares)
     if lines is not None:
         where = Path(expressions or path)
         maker = TableExpressions(where, lines, scenes, Path(images), leave_out=keyed is not None)
@@ -122,10 +144,13 @@ class GrammarExpressions:
         images: the folder of the images.
         seed: seed of the random choice.
         per_target: largest number of expressions per object.
+        shares: of referrals to several objects and to none.
     """
 
-    def __init__(self, scenes: CocoScenes, images: Path, seed: int, per_target: int) -> None:
+    def __init__(self, scenes: CocoScenes, images: Path, seed: int, per_target: int, shares: Shares = NONE) -> None:
         self._categories = scenes.categories
+        self._free_ids = scenes.free_ids
+        self._shares = shares
         self._images = images
         self._seed = seed
         self._per_target = per_target
@@ -133,7 +158,23 @@ class GrammarExpressions:
         self._outcomes: Counter[str] = Counter()
 
     def referrals(self, scene: PhotoScene) -> Iterator[Referral]:
-        """Make a referral of each object of a scene for which there is an unambiguous expression."""
+        """Make a referral of each object of a scene for which there is an unambiguous expression.
+
+        One to several objects or to none may stand in its place; the id of that is above those of all annotations.
+        """
+        categories = [self._categories[instance.category_id] for instance in scene.instances]
+        rng = random.Random(f"{self._seed} {scene.photo.id} kinds")
+        found = list(self.single_referrals(scene))
+        objects = list(zip(scene.rles, categories, strict=True))
+        for referral, before in zip(vary(found, scene.scene, objects, rng, self._shares), found, strict=True):
+            yield replace(
+                referral,
+                ref_id=before.ref_id if referral is before else next(self._free_ids),
+                expressions=tuple(replace(each, sent_id=next(self._sentence_ids)) for each in referral.expressions),
+            )
+
+    def single_referrals(self, scene: PhotoScene) -> Iterator[Referral]:
+        """Make a referral of each object for which there is an unambiguous expression; the ids of these are 0."""
         for index, (instance, described, rle, standing) in enumerate(
             zip(scene.instances, scene.scene.objects, scene.rles, standings(scene.scene), strict=True)
         ):
@@ -149,7 +190,7 @@ class GrammarExpressions:
                     ref_id=instance.id,
                     image=self._images / scene.photo.file_name,
                     targets=(rle,),
-                    expressions=tuple(Expression(next(self._sentence_ids), wording.text) for wording in wordings),
+                    expressions=tuple(Expression(0, wording.text) for wording in wordings),
                     category=self._categories[instance.category_id],
                     box=described.box,
                     standing=standing,

@@ -20,12 +20,14 @@ from vlt.prepare.folder import refuse_other, write_data_set
 from vlt.prepare.instances import CocoFile, read_instance_file
 from vlt.prepare.report import PrepareReport
 from vlt.prepare.sources import PEOPLE, CocoPhoto, coco_photos, split_photos, street_photos
-from vlt.prepare.splits import VAL_SHARE, check_name, check_share, with_halves
+from vlt.prepare.splits import VAL_SHARE, check_name, check_share, check_shares, named_shares, with_halves
 from vlt.synth.scenes.compose import ComposedScenes
 from vlt.synth.scenes.picture import Picture, random_crop
 from vlt.synth.scenes.referents import (
     EXPRESSIONS,
+    NONE,
     TRAIN_EXPRESSIONS,
+    Shares,
     refer,
     refer_to_garments,
     refer_to_nothing,
@@ -56,6 +58,8 @@ def prepare_scenes(
     crops: int = CROPS,
     seed: int = 0,
     val_share: float = VAL_SHARE,
+    several: float = 0.0,
+    absent: float = 0.0,
 ) -> PrepareReport:
     """Prepare a training set of images, crops and composed scenes, and write its images to `images/NAME/`.
 
@@ -72,13 +76,17 @@ def prepare_scenes(
         crops: number of crops of each image of the instance file.
         seed: seed of every random choice; the same seed, files and images give the same data set.
         val_share: share of the images for validation, in [0, 1], see `is_validation`.
+        several: share in [0, 1] of the referrals to objects of fully annotated images that are to all objects of a kind
+            instead, where there are at least two, see `vlt.synth.scenes.referents.vary`.
+        absent: share in [0, 1] of these referrals that nothing in the image matches, in addition to those that every
+            training set has (`NO_TARGET`).
 
     Raises:
-        ConfigError: `val_share` is outside [0, 1]; the name is a path.
+        ConfigError: a share is outside [0, 1], or `several` and `absent` together are above 1; the name is a path.
         DataError: a file is missing or malformed; no expression can be made, or no object cut out; a folder or file
             cannot be made; the folder of that name holds another data set.
     """
-    folder = annotation_folder(Path(output_dir), check_name(name))
+    folder, shares = annotation_folder(Path(output_dir), check_name(name)), check_shares(several, absent)
     if not Path(images).is_dir():
         raise DataError(f"There is no folder of images {images}; name the one that holds them.")
     found = CocoScenes(read_instance_file(Path(instances), CocoFile), Path(images))
@@ -91,13 +99,14 @@ def prepare_scenes(
         "crops": crops,
         "seed": seed,
         "val_share": check_share(val_share),
+        **named_shares(shares),
     }
     refuse_other(folder, source)
     photos, val_photos = split_photos(coco_photos(found, Path(images)), val_share)
     persons, val_persons = split_photos(street, val_share)
     composed = ComposedScenes(scenes, photos, persons, seed=seed)
     categories = {noun: index for index, noun in enumerate(found.nouns)}
-    maker = ReferralMaker(Path(output_dir) / "images" / name, categories, seed)
+    maker = ReferralMaker(Path(output_dir) / "images" / name, categories, seed, shares)
     total = len(photos) * (1 + crops) + len(persons) + scenes
     train = maker.refer_to_all(_training_images(photos, persons, crops, composed, seed), total, training=True)
     val = maker.refer_to_all(_originals("photos", val_photos), len(val_photos), training=False)
@@ -162,12 +171,14 @@ class ReferralMaker:
         folder: the set's folder of images.
         categories: contiguous index by noun.
         seed: draws referents and expressions.
+        shares: of referrals to several objects and to none.
     """
 
-    def __init__(self, folder: Path, categories: Mapping[str, int], seed: int) -> None:
+    def __init__(self, folder: Path, categories: Mapping[str, int], seed: int, shares: Shares) -> None:
         self.folder = folder
         self._categories = categories
         self._seed = seed
+        self._shares = shares
         self._ref_ids, self._sent_ids = itertools.count(), itertools.count()
 
     def refer_to_all(self, images: Iterable[SetImage], total: int, *, training: bool) -> list[Referral]:
@@ -193,7 +204,8 @@ class ReferralMaker:
                 else:
                     PILImage.fromarray(image.picture.image).save(file, format="jpeg", quality=QUALITY)
             rng = random.Random(f"{self._seed} {image.name}")
-            found = refer(image.picture, path, rng, most=most, expressions=expressions)
+            shares = self._shares if image.is_complete else NONE
+            found = refer(image.picture, path, rng, most=most, expressions=expressions, shares=shares)
             found += refer_to_garments(image.picture, path, self._categories, rng, expressions=expressions)
             if training and image.is_complete and rng.random() < NO_TARGET:
                 found += refer_to_nothing(image.picture, path, rng)

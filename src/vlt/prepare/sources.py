@@ -22,6 +22,7 @@ from vlt.prepare.instances import CocoFile, Id, read_instance_file
 from vlt.prepare.splits import VAL_SHARE, is_validation
 from vlt.synth.scenes.compose import ComposedScenes, FreshScenes
 from vlt.synth.scenes.picture import Layer, Picture, visible_layers
+from vlt.synth.scenes.referents import NONE, Shares
 from vlt.synth.words.appearance import MANY
 
 STREAM = 10**9
@@ -162,8 +163,10 @@ def read_fresh_scenes(
     people = [person for person in people if file_number(person.photo) not in excluded_people]
     names = [*(photo.name for photo in photos), *(person.name for person in people)]
     scenes = ComposedScenes(config.scenes * epochs, photos, people, seed=STREAM + seed)
-    description = f"{config.scenes} scenes of {config.referents} referents from {names}"
-    return FreshScenes(scenes, config.scenes, config.referents, seed, first_id, description)
+    shares = Shares(config.several, config.absent)
+    varied = "" if shares == NONE else f", {shares.several} to several and {shares.absent} to none,"
+    description = f"{config.scenes} scenes of {config.referents} referents{varied} from {names}"
+    return FreshScenes(scenes, config.scenes, config.referents, seed, first_id, description, shares)
 
 
 def file_number(path: Path) -> str:

@@ -268,3 +268,18 @@ def test_a_run_trains_on_them_beside_its_data_set(config, tiny_config, tmp_path)
     assert [entry["step"] for entry in history] == [data.steps_per_epoch(run), 2 * data.steps_per_epoch(run)]
     other = run.model_copy(update={"data": run.data.model_copy(update={"compose": None})})
     assert load_data(other).fingerprint != data.fingerprint
+
+
+def test_fresh_scenes_have_shares_of_referrals_to_several_objects_and_to_none(config):
+    plain, varied = read(config), read(config.model_copy(update={"several": 0.6, "absent": 0.2}), epochs=3)
+    found = [each for epoch in range(3) for each in varied.of_epoch(epoch)]
+    counts = [len(each.targets) for each in found]
+    assert 0 in counts
+    assert max(counts) > 1
+    assert varied.description != plain.description
+    assert "several" not in plain.description
+    again = [each for epoch in range(3) for each in varied.of_epoch(epoch)]
+    assert [(each.ref_id, each.expressions, each.box) for each in found] == [
+        (each.ref_id, each.expressions, each.box) for each in again
+    ]
+    assert all(len(each.targets) == 1 for epoch in range(3) for each in plain.of_epoch(epoch))

@@ -16,7 +16,7 @@ from vlt.data.lazy import JoinedReferrals, LazySequence, SceneReferrals
 from vlt.errors import DataError
 from vlt.synth.scenes.cutout import Cutout, Patch, Source, cut, find_cutouts
 from vlt.synth.scenes.picture import LONGEST, MIN_PRESENT, Picture, random_background, visible_layers
-from vlt.synth.scenes.referents import TRAIN_EXPRESSIONS, refer, with_ids
+from vlt.synth.scenes.referents import NONE, TRAIN_EXPRESSIONS, Shares, refer, with_ids
 from vlt.types import Mask, Referral, Referrals
 
 HORIZON = (0.3, 0.5)
@@ -229,6 +229,7 @@ class FreshScenes:
         seed: seed of the choice of referents and expressions.
         first_id: smallest id of the referrals; smaller ones belong to the prepared data set.
         description: what the scenes are made of, without folders; part of the data's fingerprint.
+        shares: of referrals to several objects and to none.
     """
 
     scenes: ComposedScenes
@@ -237,6 +238,7 @@ class FreshScenes:
     seed: int
     first_id: int
     description: str
+    shares: Shares = NONE
 
     def __len__(self) -> int:
         """Number of referrals of an epoch."""
@@ -280,7 +282,14 @@ class FreshReferrals(SceneReferrals):
         ids = count(source.first_id + number * source.referents)
         for attempt in range(ATTEMPTS):
             picture = source.scenes[(number + attempt) % len(source.scenes)]
-            found = refer(picture, picture.image, rng, most=source.referents, expressions=TRAIN_EXPRESSIONS)
+            found = refer(
+                picture,
+                picture.image,
+                rng,
+                most=source.referents,
+                expressions=TRAIN_EXPRESSIONS,
+                shares=source.shares,
+            )
             if found:
                 return [replace(referral, scene=number) for referral in with_ids(found, ids, count())]
         raise DataError(

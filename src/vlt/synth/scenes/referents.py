@@ -6,13 +6,16 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from vlt.data.masks import encode_rle
 from vlt.synth.scenes.picture import Layer, Picture
-from vlt.synth.words import Scene, SceneObject, absent, describe, standings
+from vlt.synth.words import Scene, SceneObject, absent, describe, groups, standings
 from vlt.synth.words.appearance import brightened, object_from_mask
 from vlt.synth.words.nouns import CARRIED
-from vlt.types import NO_CATEGORY, Expression, Image, Mask, Referral
+from vlt.types import NO_CATEGORY, RLE, Expression, Image, Mask, Referral
 
 MIN_VISIBLE = 0.55
 """Smallest visible fraction of an object that expressions refer to."""
@@ -30,6 +33,22 @@ MAX_GARMENTS = 2
 """Largest number of garments of a picture that are referred to."""
 GARMENT_KINDS: Mapping[str, float] = {"category": 1.5, "colour": 1.5, "position": 1.0}
 """Weight of each cue in expressions for garments; relations between garments are not used."""
+
+
+class Shares(NamedTuple):
+    """How many of the referrals to a picture are not to one object, as shares of all.
+
+    Attributes:
+        several: share in [0, 1] of the referrals that are to all objects of a kind, where there are at least two.
+        absent: share in [0, 1] of the referrals that nothing in the picture matches.
+    """
+
+    several: float = 0.0
+    absent: float = 0.0
+
+
+NONE = Shares()
+"""Every referral is to one object."""
 
 
 def to_scene(picture: Picture) -> Scene:
@@ -74,6 +93,7 @@ def refer(
     *,
     most: int | None = None,
     expressions: tuple[int, int] = EXPRESSIONS,
+    shares: Shares = NONE,
 ) -> list[Referral]:
     """Make referrals to the objects of a picture for which there are unambiguous expressions.
 
@@ -83,13 +103,73 @@ def refer(
         rng: draws expressions and referents.
         most: largest number of referrals, preferring objects with distractors and smaller ones; None: all.
         expressions: smallest and largest number of expressions per referent, where there are as many.
+        shares: of referrals to several objects and to none; only where every object of the picture is annotated.
 
     Returns:
         Referrals in the order of the layers; the ids of referrals and expressions are 0, see `with_ids`.
     """
-    objects = [(layer.mask, layer.category) for layer in picture.layers]
-    referrals = _refer(to_scene(picture), objects, image, rng, None, expressions)
-    return referrals if most is None else _sample(referrals, most, rng)
+    objects, scene = [(layer.mask, layer.category) for layer in picture.layers], to_scene(picture)
+    referrals = _refer(scene, objects, image, rng, None, expressions)
+    if most is not None:
+        referrals = _sample(referrals, most, rng)
+    return vary(referrals, scene, objects, rng, shares)
+
+
+def vary(
+    referrals: Sequence[Referral],
+    scene: Scene,
+    objects: Sequence[tuple[RLE | Mask | None, int]],
+    rng: random.Random,
+    shares: Shares,
+) -> list[Referral]:
+    """Refer to all objects of a kind, or to none, in place of one object; as often as configured, each kind once.
+
+    A referral stays as it is where the scene has no further kind with two objects, or where no expression without a
+    target was found.
+
+    Args:
+        referrals: to one object each.
+        scene: all objects of the image.
+        objects: mask and category of its first objects, those that may be targets; None: one that never is.
+        rng: draws which referrals change, and their expressions; not used where no share is above 0.
+        shares: of referrals to several objects and to none.
+
+    Returns:
+        As many referrals; the ids of new expressions are 0.
+    """
+    if shares == NONE:
+        return list(referrals)
+    kinds = [kind for kind in groups(scene) if max(kind.members) < len(objects)]
+    varied = []
+    for referral in referrals:
+        draw, count = rng.random(), len(referral.expressions)
+        if draw < shares.absent:
+            texts = absent(scene, rng, count=count)
+            none = replace(with_texts(referral, texts), targets=(), category=NO_CATEGORY, box=None, standing=None)
+            varied.append(none if texts else referral)
+        elif draw < shares.absent + shares.several and kinds:
+            kind = kinds.pop(rng.randrange(len(kinds)))
+            texts = rng.sample(kind.texts, min(count, len(kind.texts)))
+            masks = [mask for mask, _ in (objects[index] for index in kind.members) if mask is not None]
+            corners = np.array([scene.objects[index].box for index in kind.members])
+            left, top, right, bottom = map(float, (*corners[:, :2].min(axis=0), *corners[:, 2:].max(axis=0)))
+            varied.append(
+                replace(
+                    with_texts(referral, texts),
+                    targets=tuple(mask if isinstance(mask, dict) else encode_rle(mask) for mask in masks),
+                    category=objects[kind.members[0]][1],
+                    box=(left, top, right, bottom),
+                    standing=None,
+                )
+            )
+        else:
+            varied.append(referral)
+    return varied
+
+
+def with_texts(referral: Referral, texts: Sequence[str]) -> Referral:
+    """Replace the expressions of a referral; the ids of the new ones are 0."""
+    return replace(referral, expressions=tuple(Expression(0, text) for text in texts))
 
 
 def refer_to_garments(

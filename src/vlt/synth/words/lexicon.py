@@ -48,6 +48,8 @@ SINGULARS: Final = {
     "scarves": "scarf", "calves": "calf", "wolves": "wolf", "oxen": "ox",
 }  # fmt: skip
 """Irregular plurals and their singulars."""
+UNCOUNTED: Final = frozenset({"broccoli", "cattle", "clothing", "food", "furniture", "luggage"})
+"""Nouns of which one does not say "two"."""
 FILLERS: Final = frozenset({"merged", "other", "stuff"})
 """Words of category names that say nothing about the object, as in COCO's "table-merged"."""
 
@@ -229,3 +231,23 @@ def family(category: str) -> frozenset[str]:
         ['bed', 'chair', 'couch', 'dining table', 'potted plant', 'toilet']
     """
     return next((members for members in FAMILIES if category in members), frozenset())
+
+
+def plural(noun: str) -> str | None:
+    """Return the plural of a noun; None for one of which one does not say "two" (`UNCOUNTED`).
+
+    Example:
+        >>> plural("wine glass"), plural("person"), plural("kitty"), plural("skis"), plural("luggage")
+        ('wine glasses', 'people', 'kitties', 'skis', None)
+    """
+    start, space, last = noun.rpartition(" ")
+    if last in UNCOUNTED:
+        return None
+    irregular = {one: several for several, one in SINGULARS.items()}
+    if last in irregular:
+        return start + space + irregular[last]
+    if last == "sheep" or last in SINGULARS or (last.endswith("s") and not last.endswith(("ss", "us"))):
+        return noun
+    if last.endswith(("s", "sh", "ch", "x", "z")):
+        return noun + "es"
+    return noun[:-1] + "ies" if re.search(r"[^aeiou]y$", last) else noun + "s"
