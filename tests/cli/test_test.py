@@ -196,6 +196,12 @@ def test_a_prepared_set_of_videos(run_dir, config_file):
     assert f"| {100 * video['mean']:.2f} | {100 * video['region']:.2f} |" in table
 
 
+def test_the_protocol_of_grefcoco(run_dir, config_file):
+    assert invoke("tiny.yaml", "--protocol", "grefcoco").exit_code == 0
+    report = json.loads((run_dir / "checkpoints" / "epoch-1.val.grefcoco.json").read_text())
+    assert (report["protocol"]["name"], report["protocol"]["threshold"]) == ("grefcoco", 0.5)
+
+
 def test_the_network_is_the_checkpoints_and_the_data_the_configurations(run_dir, config_file):
     values = yaml.safe_load(config_file.read_text())
     values["model"]["dim"] = 64  # would not fit the weights

@@ -605,7 +605,7 @@ def test_without_shares_nothing_is_varied_and_none_is_recorded(kinds, tmp_path):
         ({"several": 0.7, "absent": 0.6}, "several is 0.7 and absent 0.6, together more than all; take at most 1."),
         (
             {"several": 0.7, "expressions": "t.tsv"},
-            "several and absent vary generated expressions, but a table says what",
+            "several and absent vary generated expressions, but a table or key says what",
         ),
     ],
 )

@@ -154,3 +154,24 @@ def test_mixed_precision_neither_moves_the_detections_nor_stops_the_foreign_expr
     with torch.no_grad():
         for one, other in zip(detections, detect(detector, images), strict=True):
             assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("only", ["candidates", None])
+def test_each_target_of_an_expression_reaches_the_loss(small, tmp_path, monkeypatch, only):
+    """Scenes are small, so that most have one kind with several shapes; batches are padded to the most targets."""
+    given, loss_of = [], learner.candidate_loss
+
+    def spy(logits, boxes, valid, targets, target_mask, smoothing):
+        given.append((targets, target_mask))
+        return loss_of(logits, boxes, valid, targets, target_mask, smoothing)
+
+    monkeypatch.setattr(learner, "candidate_loss", spy)
+    data = {"several": 0.6, "absent": 0.2, "flip": 0.5}
+    train(_candidates(small, tmp_path / "run", data=data, train={"epochs": 1, "only": only}))
+    counts = torch.cat([mask.sum(dim=1) for _, mask in given])
+    assert {0, 1, 2} <= set(counts.tolist())
+    for targets, mask in given:
+        assert targets.shape[:2] == mask.shape
+        assert mask.shape[1] == mask.sum(dim=1).max()
+        assert (targets[mask][:, 2:] > targets[mask][:, :2]).all()
+        assert not targets[~mask].any()
