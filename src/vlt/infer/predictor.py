@@ -33,7 +33,7 @@ from vlt.types import FloatArray
 
 IMAGES_AT_ONCE = 4
 """Largest number of images encoded in one pass; larger batches take more memory and are not faster."""
-INSTANCES_SHARE = 0.5
+INSTANCES_SHARE = 0.25
 """`inference.several` of predictions with instances, where the settings have none; chosen on the split val_a."""
 
 
