@@ -73,7 +73,7 @@ def prepare_coco(
         generate_mask: write the masks as PNGs, as the original's script does.
 
     Raises:
-        ConfigError: a share is outside [0, 1], or `several` and `absent` together are above 1, or given with expressions
+        ConfigError: a share is outside [0, 1]; `several` and `absent` together are above 1, or given with expressions
             that people wrote; `name` is no plain name; both `expressions` and `expressions_key`.
         DataError: the instance file is missing or malformed, or the table or key does not fit it; `images` is no
             folder; there is no object with an expression; a folder or file cannot be written; the folder of that name
@@ -82,7 +82,8 @@ def prepare_coco(
     folder, shares = annotation_folder(Path(output_dir), check_name(name)), check_shares(several, absent)
     if shares != NONE and (expressions is not None or expressions_key is not None):
         raise ConfigError(
-            "several and absent vary generated expressions, but a table or key says what each refers to; leave them out."
+            "several and absent vary generated expressions, but a table or key says what each refers to; leave them "
+            "out."
         )
     if not Path(images).is_dir():
         raise DataError(f"There is no folder of images {images}; name the one that holds them.")
