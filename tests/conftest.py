@@ -29,18 +29,7 @@ TINY = {
     "inference": {"batch_size": 3},
     "output_dir": "run",
 }
-PROCESSES = 2
-"""Processes that run all tests side by side, each on one thread."""
 VOCABULARY = ["the red circle left of a big blue square on top of the green triangle"]
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_cmdline_main(config):
-    """Runs all tests in two processes, but for `-n` and `--pdb`; files and folders that are named run in this one."""
-    options = config.option
-    is_all = config.args_source is config.ArgsSource.TESTPATHS
-    if is_all and config.pluginmanager.hasplugin("xdist") and options.numprocesses is None and not options.usepdb:
-        options.numprocesses, options.dist = PROCESSES, "loadfile"
 
 
 @pytest.fixture(autouse=True)

@@ -6,11 +6,15 @@ import io
 import json
 import pickle
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from PIL import Image
+
+from vlt.data.masks import encode_rle, mask_box, read_targets
+from vlt.prepare.refer_set import COCO_IDS
+from vlt.types import Referral
 
 
 class Python2Pickler(pickle._Pickler):
@@ -91,6 +95,28 @@ def write_refer(
     instances = {"images": photos, "annotations": annotations, "categories": [{"id": each} for each in categories]}
     (folder / "instances.json").write_text(json.dumps(instances))
     return folder
+
+
+def write_referrals(
+    root: Path, splits: Mapping[str, Sequence[Referral]], *, dataset: str = "refcoco", split_by: str = "unc"
+) -> Path:
+    """Writes referrals to one object each of COCO's photos, by split, as REFER files; returns the data set's folder.
+
+    Image files are named as COCO names them, with the id in the last twelve characters.
+    """
+    refs, photos, annotations = [], {}, []
+    for split, referral in ((split, each) for split, referrals in splits.items() for each in referrals):
+        number, image_id = len(refs), int(referral.image.stem[-12:])
+        if image_id not in photos:
+            with Image.open(referral.image) as picture:
+                photos[image_id] = photo(image_id, picture.height, picture.width, referral.image.name)
+        mask = read_targets(referral.targets, (photos[image_id]["height"], photos[image_id]["width"]))
+        left, top, right, bottom = mask_box(mask)
+        outline = annotation(number, (left, top, right - left, bottom - top), encode_rle(mask))
+        annotations.append({**outline, "image_id": image_id})
+        texts = (expression.text for expression in referral.expressions)
+        refs.append(ref(number, number, image_id, split, *texts, category=COCO_IDS[referral.category]))
+    return write_refer(root, refs, list(photos.values()), annotations, dataset=dataset, split_by=split_by)
 
 
 def write_photos(folder: Path, photos: Sequence[dict[str, Any]]) -> None:
