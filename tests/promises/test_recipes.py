@@ -34,8 +34,9 @@ SCENES, SIZE = 12, (64, 64)
 SETS = {"refcoco": "unc", "refcoco+": "unc", "refcocog": "umd"}
 FEW = {"train.epochs": 2, "train.workers": 0, "train.save_every_steps": 1, "train.schedule.warmup_steps": 0}
 CONTINUING = r"Continuing at epoch (\d+), step (\d+) of .* on (\d+) x cpu"
-NEAR = 0.02
-"""Largest relative difference of losses on another number of processes; 0.005 was measured on drawn scenes."""
+NEAR = 0.01
+"""Largest relative difference of losses on another number of processes: 0.005 was measured on drawn scenes, and 0.011
+where the weights were not restored."""
 SINGLE = {"bce", "dice", "coarse"}
 """Losses that do not compare the samples of a pass."""
 PHOTOS = "VLT_PHOTOS"
@@ -218,13 +219,13 @@ def sentences_of(data, split):
 # ---------------------------------------------------------------- the way of a recipe
 
 
-def rehearse(recipe, **changes):
+def rehearse(recipe, near=NEAR, **changes):
     """Go from prepared data to a table, in the working folder, and check what each command makes."""
     config, rehearsal = read_config(ROOT / "configs" / f"{recipe}.yaml"), RECIPES[recipe]
     command = [ROOT / "configs" / f"{recipe}.yaml", *assignments(rehearsal.settings | changes)]
     assert "Nothing is wrong" in run("doctor", *command)
     if rehearsal.resumed:
-        train_killed_and_resumed(command, config.output_dir, rehearsal)
+        train_killed_and_resumed(command, config.output_dir, rehearsal, near)
     else:
         run("train", *command)
     assert [entry["epoch"] for entry in history(config)] == [1, 2]
@@ -242,7 +243,7 @@ def assignments(settings):
     return [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
 
 
-def train_killed_and_resumed(command, folder, rehearsal):
+def train_killed_and_resumed(command, folder, rehearsal, near):
     """Train on one process, kill it and continue; the run ends as one that nothing interrupted.
 
     On one process bit by bit; on several, losses of single samples are near, since others compare those of a pass.
@@ -259,7 +260,7 @@ def train_killed_and_resumed(command, folder, rehearsal):
     for entry, expected in zip(history(resumed), history(whole), strict=True):
         assert (entry["step"], entry["count"]) == (expected["step"], expected["count"])
         for name in SINGLE & entry["losses"].keys():
-            assert entry["losses"][name] == pytest.approx(expected["losses"][name], rel=NEAR)
+            assert entry["losses"][name] == pytest.approx(expected["losses"][name], rel=near)
 
 
 def evaluate(config, path, split, processes):
@@ -286,7 +287,7 @@ def test_a_recipe_from_its_files_to_scores(recipe, data, monkeypatch):
 @pytest.mark.filterwarnings("ignore::vlt.errors.VLTWarning")
 def test_a_recipe_on_photos(photos, monkeypatch):
     monkeypatch.chdir(photos)
-    rehearse("swin_refcoco", **{"train.batch_size": 32})
+    rehearse("swin_refcoco", 2 * NEAR, **{"train.batch_size": 32})
     config = read_config(ROOT / "configs" / "swin_refcoco.yaml")
     evaluate(config, ROOT / "configs" / "swin_refcoco.yaml", "testB", 1)
 
