@@ -468,7 +468,7 @@ def test_contrast_that_nothing_can_learn_is_refused(contrast, others, sentence):
         ({"inference": {"agreement": 1}}, "inference.agreement is 1, but without model.candidates nothing is chosen"),
         (
             {"inference": {"several": 0.5}},
-            "inference.several is 0.5, but without .* chosen; set it to null, or configure",
+            "inference.several is 0.5, but without model.candidates nothing is chosen; set it to null, or configure",
         ),
         ({"inference": {"several": 0.0}}, "inference.several"),
         ({"inference": {"several": 1.5}}, "inference.several"),

@@ -367,7 +367,7 @@ def print_lines(job: Job, predictions: list[Prediction], *, several: bool) -> No
 
 
 def title(prediction: Prediction, number: int) -> str:
-    """Name what is shown of a prediction: its expression, and the number of an instance."""
+    """Make the name of a prediction or an instance: the expression, and the number of an instance."""
     return f"{prediction.expression} #{number}" if number else prediction.expression
 
 

@@ -21,13 +21,12 @@ from vlt.prepare.handwritten import TableExpressions, read_table
 from vlt.prepare.instances import CocoFile, read_instance_file
 from vlt.prepare.keyed import keyed_lines, read_keyed
 from vlt.prepare.report import PrepareReport
+from vlt.prepare.shares import check_shares, named_shares
 from vlt.prepare.splits import (
     VAL_SHARE,
     check_name,
     check_share,
-    check_shares,
     is_validation,
-    named_shares,
     split_by_image,
 )
 from vlt.synth.scenes.referents import NONE, Shares, vary

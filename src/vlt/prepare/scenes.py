@@ -19,8 +19,9 @@ from vlt.prepare.fashion import FashionPhoto
 from vlt.prepare.folder import refuse_other, write_data_set
 from vlt.prepare.instances import CocoFile, read_instance_file
 from vlt.prepare.report import PrepareReport
+from vlt.prepare.shares import check_shares, named_shares
 from vlt.prepare.sources import PEOPLE, CocoPhoto, coco_photos, split_photos, street_photos
-from vlt.prepare.splits import VAL_SHARE, check_name, check_share, check_shares, named_shares, with_halves
+from vlt.prepare.splits import VAL_SHARE, check_name, check_share, with_halves
 from vlt.synth.scenes.compose import ComposedScenes
 from vlt.synth.scenes.picture import Picture, random_crop
 from vlt.synth.scenes.referents import (

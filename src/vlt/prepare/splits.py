@@ -1,4 +1,4 @@
-"""Assignment of images to splits: validation by image id, halves a and b by file name; files, names, shares of sets."""
+"""Assignment of images to splits: validation by image id, halves a and b by file name; names and files of splits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal
 
 from vlt.errors import ConfigError, DataError
-from vlt.synth.scenes.referents import Shares
 from vlt.types import Referral
 
 VAL_SHARE = 0.15
@@ -27,29 +26,6 @@ def check_share(share: float) -> float:
     if not 0 <= share <= 1:  # NaN is refused too
         raise ConfigError(f"val_share is {share}, but a share lies between 0 and 1.")
     return share
-
-
-def check_shares(several: float, absent: float) -> Shares:
-    """Check the shares of referrals to several objects and to none.
-
-    Args:
-        several: see `Shares`.
-        absent: see `Shares`.
-
-    Raises:
-        ConfigError: one is not in [0, 1], or both together are above 1.
-    """
-    for name, share in (("several", several), ("absent", absent)):
-        if not 0 <= share <= 1:
-            raise ConfigError(f"{name} is {share}, but a share lies between 0 and 1.")
-    if several + absent > 1:
-        raise ConfigError(f"several is {several} and absent {absent}, together more than all; take at most 1.")
-    return Shares(several, absent)
-
-
-def named_shares(shares: Shares) -> dict[str, float]:
-    """Return the shares above 0 by name, for `prepare.json`, where a data set without such referrals names none."""
-    return {name: share for name, share in shares._asdict().items() if share}
 
 
 def is_validation(image_id: int | str, share: float = VAL_SHARE) -> bool:

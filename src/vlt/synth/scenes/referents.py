@@ -36,7 +36,7 @@ GARMENT_KINDS: Mapping[str, float] = {"category": 1.5, "colour": 1.5, "position"
 
 
 class Shares(NamedTuple):
-    """How many of the referrals to a picture are not to one object, as shares of all.
+    """Shares of the referrals to a picture that are to several objects or to none.
 
     Attributes:
         several: share in [0, 1] of the referrals that are to all objects of a kind, where there are at least two.
