@@ -267,8 +267,8 @@ def test_the_loss_of_the_choice_reaches_all_of_encoder_and_chooser_and_nothing_o
     model = _model(**dict.fromkeys(off, False)).train()
     features = model.encode(torch.rand(2, 3, 56, 56), masks=False)
     choice = model.choose(features, torch.randn(2, 4, 6))
-    targets = torch.tensor([[0.2, 0.2, 0.7, 0.7]]).expand(2, -1)
-    loss = candidate_loss(choice.logits, choice.boxes, choice.valid, targets, torch.tensor([True, False]), 0.1)
+    targets = torch.tensor([[[0.2, 0.2, 0.7, 0.7]]]).expand(2, -1, -1)
+    loss = candidate_loss(choice.logits, choice.boxes, choice.valid, targets, torch.tensor([[True], [False]]), 0.1)
     loss.backward()
     for name, each in model.named_parameters():
         part = name.split(".")[0]
@@ -290,11 +290,11 @@ def test_steps_on_the_loss_of_the_choice_teach_it() -> None:
     """Two expressions about one image learn to name two candidates."""
     candidates, text, chooser = _candidates(1), _text(2), _chooser().train()
     both = candidates.select(torch.tensor([0, 0]))
-    targets = candidates.boxes[0, [1, 3]]
+    targets = candidates.boxes[0, [1, 3], None]
     optimizer = torch.optim.Adam(chooser.parameters(), lr=0.01)
     for _ in range(40):
         choice = chooser(both, text)
-        loss = candidate_loss(choice.logits, choice.boxes, choice.valid, targets, torch.tensor([True, True]), 0.0)
+        loss = candidate_loss(choice.logits, choice.boxes, choice.valid, targets, torch.tensor([[True], [True]]), 0.0)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -117,7 +117,7 @@ def test_the_box_of_a_sample_is_that_of_the_filled_mask(boxed, flip):
     for number in range(3):
         one, other = samples[number], others[number]
         assert one.target is None
-        np.testing.assert_array_equal(one.target_box, other.target_box)
+        np.testing.assert_array_equal(one.target_boxes, other.target_boxes)
         assert one.expression.text == ("right dog" if flip else "left dog")
 
 

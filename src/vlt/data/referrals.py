@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from vlt.errors import DataError
 from vlt.text.words import is_visible
-from vlt.types import PackedImage, Referral, Target
+from vlt.types import PackedImage, Referral, Referrals, Target
 
 
 def without_blanks(referrals: Iterable[Referral]) -> tuple[list[Referral], int]:
@@ -24,6 +25,24 @@ def without_blanks(referrals: Iterable[Referral]) -> tuple[list[Referral], int]:
         if filled:
             kept.append(referral if len(filled) == len(referral.expressions) else replace(referral, expressions=filled))
     return kept, blank
+
+
+def check_one_kind(referrals: Referrals) -> bool:
+    """Check that all targets of a data set are masks, or all boxes; their scores cannot be joined.
+
+    Returns:
+        Whether they are boxes.
+
+    Raises:
+        DataError: some are masks and some boxes.
+    """
+    kinds = [bool(referral.boxes) for referral in referrals if referral.targets]
+    if len(set(kinds)) > 1:
+        raise DataError(
+            f"Of the {len(kinds)} referrals with a target {sum(kinds)} {'is' if sum(kinds) == 1 else 'are'} known by "
+            "boxes alone and the others by masks, whose scores cannot be joined; prepare them as two data sets."
+        )
+    return any(kinds)
 
 
 def fingerprint(referrals: Iterable[Referral]) -> str:

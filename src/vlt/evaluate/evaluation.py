@@ -14,7 +14,7 @@ from tqdm import tqdm
 from vlt.data.image import read_image
 from vlt.data.loading import load_batches
 from vlt.data.masks import box_overlap, fill_box, join_boxes, mask_box, read_targets
-from vlt.data.referrals import image_key, video_name, without_blanks
+from vlt.data.referrals import check_one_kind, image_key, video_name, without_blanks
 from vlt.errors import ConfigError, DataError, VLTError
 from vlt.evaluate.report import Provenance, Report
 from vlt.evaluate.results import ExpressionResult, Outcome
@@ -194,24 +194,6 @@ def predict_masks(
         found = [dict(zip(some, row, strict=True)) for some, row in zip(different, predictions, strict=True)]
         return [[(row[text].mask, row[text].score) for text in some] for some, row in zip(texts, found, strict=True)]
     return ([(mask, None) for mask in masks] for masks in predictor(images, texts))
-
-
-def check_one_kind(referrals: Referrals) -> bool:
-    """Check that all targets of a data set are masks, or all boxes; their scores cannot be joined.
-
-    Returns:
-        Whether they are boxes.
-
-    Raises:
-        DataError: some are masks and some boxes.
-    """
-    kinds = [bool(referral.boxes) for referral in referrals if referral.targets]
-    if len(set(kinds)) > 1:
-        raise DataError(
-            f"Of the {len(kinds)} referrals with a target {sum(kinds)} {'is' if sum(kinds) == 1 else 'are'} known by "
-            "boxes alone and the others by masks, whose scores cannot be joined; prepare them as two data sets."
-        )
-    return any(kinds)
 
 
 def compare_masks(

@@ -15,12 +15,11 @@ from vlt.config.run import Config
 from vlt.data.collate import Collate
 from vlt.data.loading import load_batches
 from vlt.data.prepared import images_of_other_splits
-from vlt.data.referrals import fingerprint, image_key
+from vlt.data.referrals import check_one_kind, fingerprint, image_key
 from vlt.data.row_groups import ShardImage
 from vlt.data.samples import VIEWS, TrainSamples
 from vlt.dataset import load_referrals
 from vlt.errors import ConfigError, DataError, VLTWarning
-from vlt.evaluate.evaluation import check_one_kind
 from vlt.text.augment import ADJECTIVES, PHRASES
 from vlt.text.reader import TextReader, build_text, padded_length
 from vlt.text.words import is_visible
