@@ -15,6 +15,7 @@ from vlt.ablate.study import Planned, Study
 from vlt.ablate.table import RESULT, read_result
 from vlt.checkpoint.write import source_commit
 from vlt.config.data import dataset_name
+from vlt.data.referrals import check_one_kind
 from vlt.dataset import load_referrals
 from vlt.errors import ConfigError, DataError, DivergedError
 from vlt.evaluate.evaluation import evaluate
@@ -97,11 +98,11 @@ def train_and_evaluate(planned: Planned) -> None:
     """Train a run, evaluate its last checkpoint, and write the result.
 
     Raises:
-        DataError: the validation split has targets without masks.
+        DataError: the validation split has targets without masks; see `load_referrals`.
     """
     data = planned.config.data
     referrals = load_referrals(data, data.val_split)
-    if isinstance(referrals, list) and any(referral.boxes for referral in referrals):
+    if isinstance(referrals, list) and check_one_kind(referrals):
         raise DataError(
             f"A study compares mIoU, but targets of the split {data.val_split!r} are known by their boxes alone; set "
             "data.val_split to a split with masks."

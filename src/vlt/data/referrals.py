@@ -1,4 +1,4 @@
-"""Functions on referrals: removal of blank expressions, keys and names of images, fingerprint of a data set."""
+"""Functions on referrals: blank expressions, kinds of targets, keys and names of images, fingerprint of a data set."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def evaluate(
     Raises:
         ConfigError: there is no such protocol, or it needs masks that the data set does not have.
         DataError: no expression to evaluate; an image or ground truth that cannot be read, or of different sizes; see
-            `check_one_kind`.
+            `vlt.data.referrals.check_one_kind`.
         CheckpointError: the network's output is not finite.
     """
     shard = shard or Shard()
