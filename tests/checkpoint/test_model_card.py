@@ -80,6 +80,16 @@ def test_scores_stand_with_their_protocol(card):
     assert "The checkpoint keeps no report of `vlt test`" in card(reports=[])
 
 
+def test_scores_of_videos_stand_beside_those_of_single_frames(card):
+    video = {"region": 0.5, "contour": 0.6, "mean": 0.55, "expressions": 30}
+    text = card(reports=[REPORT, {**REPORT, "video": video}])
+    assert "| Pr@0.5 | N-acc | J&F |" in text
+    assert "| photos val_b | 1,641 | 65.4 | 70.0 | 72.0 | 25.0 | - |" in text
+    assert "| photos val_b | 1,641 | 65.4 | 70.0 | 72.0 | 25.0 | 55.0 |" in text
+    assert "J&F is the mean over the frames of each expression first" in text
+    assert "J&F" not in card(reports=[REPORT])
+
+
 def test_use_data_licences_and_limits(card):
     text = card("me/zebras@v1", licences=["data: MIT"], packed=True)
     assert text.count("\n# zebras\n") == 1

@@ -140,21 +140,25 @@ def scores(reports: Sequence[RecordedReport]) -> str:
     """Write a table of reports with the protocol of each below it."""
     if not reports:
         return "The checkpoint keeps no report of `vlt test`; how good it is, is not stated."
-    boxes = ("box acc.",) * any(report.is_of_boxes for report in reports)
-    heads = ["data set, split", "expressions", "mIoU", "oIoU", "Pr@0.5", "N-acc", *boxes]
+    has_boxes = any(report.is_of_boxes for report in reports)
+    has_videos = any(report.video for report in reports)
+    heads = ["data set, split", "expressions", "mIoU", "oIoU", "Pr@0.5", "N-acc"]
+    heads += ["box acc."] * has_boxes + ["J&F"] * has_videos
     rows = [heads, ["---", *["---:"] * (len(heads) - 1)]]
     notes: dict[str, list[str]] = {}
     for report in reports:
         found, presence = report.scores, report.presence
         shares = [found.miou, found.oiou, found.precision.get("0.5"), presence.n_acc if presence else None]
-        shares += [found.box] * len(boxes)
+        shares += [found.box] * has_boxes + [report.video.mean if report.video else None] * has_videos
         cells = ["-" if share is None else f"{100 * share:.1f}" for share in shares]
         rows.append([report.split, f"{found.count:,}", *cells])
         notes.setdefault(report.conditions(), []).append(report.split)
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     below = "\n\n".join(f"{', '.join(splits)}: {text}" for text, splits in notes.items())
-    absent = "N-acc is the share of expressions without a referent that get an empty mask."
-    return f"{table}\n\nIn percent. {below} {absent}"
+    meanings = ["N-acc is the share of expressions without a referent that get an empty mask."]
+    if has_videos:
+        meanings.append("J&F is the mean over the frames of each expression first; the other scores count each frame.")
+    return f"{table}\n\nIn percent. {below} {' '.join(meanings)}"
 
 
 def listed_facts(lines: Mapping[str, str], titles: Sequence[str]) -> str:
