@@ -283,6 +283,7 @@ def test_missing_folder(tmp_path):
     [
         (b"{", r"shards\.json: Invalid JSON"),
         (b'{"format": 2, "categories": [], "splits": {}}', r"shards\.json, key 'format'"),
+        (b'{"format": 1, "categories": [], "splits": {"train": []}}', r"shards\.json, key 'splits', key 'train'"),
         (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS"),
     ],
 )

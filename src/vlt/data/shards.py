@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import NonNegativeInt, PositiveInt, ValidationError
+from pydantic import Field, PositiveInt, ValidationError
 
 from vlt.data.row_groups import AGAIN, ArrowTable, Block, RowGroups, ShardImage, opened_shard, opened_url
 from vlt.errors import ConfigError, DataError
@@ -40,7 +40,7 @@ class ShardFile(JsonObject):
 
     name: str
     photos: PositiveInt
-    referrals: NonNegativeInt
+    referrals: PositiveInt
 
 
 class ShardIndex(JsonObject):
@@ -54,7 +54,7 @@ class ShardIndex(JsonObject):
 
     format: Literal[1]
     categories: tuple[str, ...]
-    splits: dict[str, tuple[ShardFile, ...]]
+    splits: dict[str, Annotated[tuple[ShardFile, ...], Field(min_length=1)]]
 
 
 def require_pyarrow() -> None:
