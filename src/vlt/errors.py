@@ -41,5 +41,5 @@ class VLTWarning(UserWarning):
 
 
 def reason(error: BaseException) -> str:
-    """Quote the message of a library's error on one line, without its full stop."""
-    return " ".join(str(getattr(error, "strerror", None) or error).split()).rstrip(".")
+    """Quote the message of a library's error on one line, without its full stop; its class where it has none."""
+    return " ".join(str(getattr(error, "strerror", None) or error).split()).rstrip(".") or type(error).__name__

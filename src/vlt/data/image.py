@@ -17,7 +17,7 @@ from PIL import Image as PILImage
 from PIL import ImageOps, UnidentifiedImageError
 from PIL.ExifTags import Base
 
-from vlt.errors import InputError, VLTError, VLTWarning
+from vlt.errors import InputError, VLTError, VLTWarning, reason
 from vlt.types import Image, PackedImage, Size
 
 ImageSource: TypeAlias = str | Path | bytes | BinaryIO | PackedImage | PILImage.Image | npt.NDArray[np.uint8]
@@ -185,8 +185,7 @@ def open_image(source: str | Path | bytes | BinaryIO | PackedImage) -> PILImage.
     except PILImage.DecompressionBombError as error:
         raise InputError(f"{name} is too large: {str(error).partition(',')[0]}; make it smaller.") from None
     except Exception as error:  # PIL's plugins raise whatever a damaged file provokes
-        reason = str(error).rstrip(".") or type(error).__name__
-        raise InputError(f"The image {name} cannot be opened: {reason}.") from None
+        raise InputError(f"The image {name} cannot be opened: {reason(error)}.") from None
 
 
 def _identify(file: Path | io.BytesIO, name: str) -> PILImage.Image:
@@ -221,8 +220,7 @@ def _decode(image: PILImage.Image, name: str) -> Image:
         image.load()
         upright = ImageOps.exif_transpose(image) if Base.Orientation in image.getexif() else image
     except Exception as error:  # PIL's plugins raise whatever a damaged file provokes
-        reason = str(error).rstrip(".") or type(error).__name__
-        raise InputError(f"{name} cannot be decoded, it may be truncated: {reason}.") from None
+        raise InputError(f"{name} cannot be decoded, it may be truncated: {reason(error)}.") from None
     if image.mode == "F":
         raise InputError(f"{name} has floating-point pixels, which have no agreed range; save it with 8 or 16 bits.")
     width, height = upright.size

@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from vlt.errors import DataError, VLTError
+from vlt.errors import DataError, VLTError, reason
 
 ItemT = TypeVar("ItemT")
 ItemT_co = TypeVar("ItemT_co", covariant=True)
@@ -173,5 +173,4 @@ def prepare_worker(_worker: int) -> None:
 
 def handover_error(error: Exception) -> DataError:
     """Make the error for a batch that could not be passed from a worker to the main process, with reason and remedy."""
-    reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-    return DataError(f"A process that loads data could not hand over a batch ({reason[:200]}); {REMEDY}.")
+    return DataError(f"A process that loads data could not hand over a batch ({reason(error)[:200]}); {REMEDY}.")

@@ -17,7 +17,7 @@ from typing import IO, Any, NamedTuple, TypeAlias
 from filelock import FileLock
 
 from vlt.config.section import as_url
-from vlt.errors import ConfigError, DataError, VLTError
+from vlt.errors import ConfigError, DataError, VLTError, reason
 from vlt.files import LFS_POINTER, refuse_pointer, replacing
 from vlt.types import PackedImage
 
@@ -164,10 +164,9 @@ def opened_url(url: str) -> Iterator[IO[bytes]]:
     except FileNotFoundError:
         raise DataError(f"There is no {url}; check the path, or {AGAIN}.") from None
     except ImportError as error:
-        raise ConfigError(f"{url} needs a package that is not installed: {str(error).rstrip('.')}.") from None
+        raise ConfigError(f"{url} needs a package that is not installed: {reason(error)}.") from None
     except Exception as error:  # file systems behind URLs raise errors of many kinds
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise DataError(f"{url} cannot be read ({reason}); check path and connection, or {AGAIN}.") from None
+        raise DataError(f"{url} cannot be read ({reason(error)}); check path and connection, or {AGAIN}.") from None
 
 
 @contextmanager

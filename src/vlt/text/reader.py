@@ -19,7 +19,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from vlt.config.model import BertConfig, ModelConfig, ReferenceConfig, WordsConfig
-from vlt.errors import CheckpointError, ConfigError, DataError, InputError, VLTWarning
+from vlt.errors import CheckpointError, ConfigError, DataError, InputError, VLTWarning, reason
 from vlt.files import read_text, resolve_source
 from vlt.text.vectors import WordVectors, load_vectors, read_vectors
 from vlt.text.words import Words, is_visible, list_words, split_words
@@ -158,9 +158,8 @@ class TokenReader:
             tokenizer = Tokenizer.from_str(read_text(folder / TOKENIZER_FILE))
             settings = dict(json.loads(read_text(folder / TOKENIZER_CONFIG)))
         except Exception as error:  # tokenizers raises plain exceptions for damaged files
-            reason = " ".join(str(getattr(error, "strerror", None) or error).split()).rstrip(".")
             where = "" if folder.is_dir() else " (there is no such folder)"
-            raise CheckpointError(f"The tokenizer {folder}{where} cannot be loaded: {reason}.") from None
+            raise CheckpointError(f"The tokenizer {folder}{where} cannot be loaded: {reason(error)}.") from None
         return cls(tokenizer, settings, max_words=max_words)
 
     @property
@@ -288,8 +287,7 @@ def read_pretrained_tokenizer(name: str, *, max_words: int) -> TokenReader:
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(source)
     except Exception as error:  # transformers and tokenizers raise whatever a damaged folder provokes
-        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        raise CheckpointError(f"The tokenizer {name} cannot be loaded: {reason}.") from None
+        raise CheckpointError(f"The tokenizer {name} cannot be loaded: {reason(error)}.") from None
     if not tokenizer.is_fast:
         raise ConfigError(f"{type(tokenizer).__name__} has no fast implementation; choose another tokenizer.")
     with tempfile.TemporaryDirectory() as folder:

@@ -11,6 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from vlt.errors import reason
 from vlt.files import replacing
 from vlt.train.trackers import Tracker
 from vlt.types import Image
@@ -106,8 +107,7 @@ class RunLog:
                 send(tracker)
             except Exception as error:  # each program raises errors of its own, and none may end a run
                 self.trackers.remove(tracker)
-                reason = " ".join(str(getattr(error, "strerror", None) or error).split()).rstrip(".")[:200]
-                self.say(f"The tracker {tracker.name} failed ({reason}); nothing more is sent to it.")
+                self.say(f"The tracker {tracker.name} failed ({reason(error)[:200]}); nothing more is sent to it.")
 
     def begin(self, config: str, history: Sequence[Mapping[str, Any]]) -> None:
         """Write the configuration and the epochs that earlier parts of the run have finished.

@@ -14,7 +14,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard.summary import image, scalar
 
 from vlt.config.run import Config
-from vlt.errors import ConfigError, VLTWarning
+from vlt.errors import ConfigError, VLTWarning, reason
 from vlt.train.resume import flat_keys
 from vlt.types import Image
 
@@ -107,9 +107,9 @@ def start_trackers(accelerator: Accelerator, config: Config, run_dir: Path, *, d
         accelerator.init_trackers(PROJECT, flat_keys(config.model_dump(mode="json")), own)
     except Exception as error:  # each service raises errors of its own
         names = " or ".join(name for name in config.train.trackers if name in own)
-        reason = " ".join(str(error).split()).rstrip(".")[:200]
         raise ConfigError(
-            f"train.trackers: {names} cannot be started ({reason}); set it up as its manual says, or leave it out."
+            f"train.trackers: {names} cannot be started ({reason(error)[:200]}); set it up as its manual says, or "
+            "leave it out."
         ) from error
     trackers += accelerator.trackers
     accelerator.trackers = []  # finished by the log, also where the run fails
