@@ -391,7 +391,7 @@ def scribble(path):
     ("damage", "sentence"),
     [
         (cut, "is truncated, since it does not end with PAR1; download it again."),
-        (point, "is a pointer of Git LFS in place of the file; fetch the file with `git lfs pull`."),
+        (point, "is a pointer of Git LFS and not the file itself; run `git lfs pull` in its repository, or"),
         (
             lambda path: path.write_bytes(b""),
             "is no Parquet file, since it does not begin with PAR1; download it",

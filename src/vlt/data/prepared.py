@@ -36,7 +36,7 @@ Z_RLE = 3
 """zlib's compression strategy Z_RLE, for images with long runs."""
 
 NO_BOX = (0.0, 0.0, 0.0, 0.0)
-"""Box of a referral without a target."""
+"""Box of a referral without a target, and of an object whose box is not stated."""
 
 
 class _Sentence(JsonObject):

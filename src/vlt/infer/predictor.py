@@ -36,7 +36,6 @@ IMAGES_AT_ONCE = 4
 INSTANCES_SHARE = 0.25
 """`inference.several` of predictions with instances, where the settings have none; chosen on the split val_a."""
 
-
 Source: TypeAlias = ImageSource | ImageFeatures
 """An image to predict on: a path, a PIL image, an array, bytes, an open binary file, or features."""
 

@@ -32,7 +32,7 @@ def auxiliary_loss(
         boxes: (B, 4, h', w'), the boxes predicted at each position of the image of each expression, xyxy as shares of
             the input's width and height; None: the model predicts none.
         targets: (B, 1, H, W) float in [0, 1], the union of each expression's targets.
-        target_mask: (B, T) bool, True = a target. Boxes are trained on expressions with one.
+        target_mask: (B, T) bool, True = a target; boxes are trained on expressions with exactly one.
         image_index: (B,) int64, the image of each expression.
         config: weight of each loss.
 

@@ -19,12 +19,12 @@ from pydantic import TypeAdapter
 from vlt.data.prepared import split_names
 from vlt.files import JsonObject, read_json
 from vlt.prepare.instances import OUTCOME, Annotation, Id, InstanceFile, Photo
-from vlt.prepare.mdetr import SPLITS, Fault, join_captions, split_of
+from vlt.prepare.mdetr import Fault, join_captions, split_of
 from vlt.prepare.refer import check_images, prepare_refer_set
 from vlt.prepare.refer_files import Ref, RefSentence
 from vlt.prepare.refer_set import BOXES_ALONE, UNKNOWN_CATEGORY, ReferReader, ReferSet
 from vlt.prepare.report import DefectKind, PrepareReport
-from vlt.prepare.splits import check_name
+from vlt.prepare.splits import REFER_SPLITS, check_name
 from vlt.types import NO_CATEGORY
 
 SEVERAL_ANNOTATIONS = DefectKind("caption with several annotations", "image id", OUTCOME)
@@ -92,7 +92,7 @@ def read_finecops(files: Sequence[Path], images: Path) -> ReferSet:
     reader = ReferReader("finecops", InstanceFile(images=list(photos), annotations=annotations), images, outlines=False)
     for kind, which in faults:
         reader.defects.add(kind, which)
-    found = reader.read(refs, [split for split in SPLITS if split in splits.values()])
+    found = reader.read(refs, [split for split in REFER_SPLITS if split in splits.values()])
     found.defects.pop(UNKNOWN_CATEGORY, None)  # the format has no categories of objects
     absent = sum(not ref.targets for ref in refs)
     note = f"{absent:,} of the {len(refs):,} captions are negative: nothing in their image matches them."

@@ -16,6 +16,8 @@ from vlt.prepare.report import DefectKind
 from vlt.types import Size
 
 Id: TypeAlias = int | str
+XYWH: TypeAlias = tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
+"""A box as COCO writes it: (x, y, width, height) in pixels."""
 
 UNREADABLE_PHOTO = "unreadable photo"
 TURNED_PHOTO = "photo that EXIF rotates or mirrors"
@@ -42,7 +44,7 @@ class Annotation(JsonObject):
 
     id: Id
     image_id: Id | None = None
-    bbox: tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
+    bbox: XYWH
     segmentation: Any = None
     iscrowd: int = 0
 

@@ -27,10 +27,7 @@ from vlt.prepare.refer import EXPECTED, check_images, prepare_refer_set
 from vlt.prepare.refer_files import Ref, RefSentence
 from vlt.prepare.refer_set import BOXES_ALONE, NO_OUTLINE, ReferReader, ReferSet
 from vlt.prepare.report import DefectKind, PrepareReport
-from vlt.prepare.splits import check_name
-
-SPLITS = ("train", "val", "test", "testA", "testB", "testC")
-"""Names of splits, one of which is a part of each file's name."""
+from vlt.prepare.splits import REFER_SPLITS, check_name
 
 WAYS = {"refcoco": "unc", "refcoco+": "unc", "refcocog": "umd"}
 """Data set -> the way of splitting that MDETR's files have."""
@@ -167,9 +164,11 @@ def split_of(path: Path) -> str:
         ('testA', 'train')
     """
     for part in reversed(path.stem.split("_")):
-        if part in SPLITS:
+        if part in REFER_SPLITS:
             return part
-    raise DataError(f"{path}: the name has no split; end it in one of {', '.join(f'_{split}' for split in SPLITS)}.")
+    raise DataError(
+        f"{path}: the name has no split; end it in one of {', '.join(f'_{split}' for split in REFER_SPLITS)}."
+    )
 
 
 def one_data_set(files: Iterable[CaptionFile]) -> str:

@@ -17,7 +17,6 @@ from vlt.files import malformed
 from vlt.prepare.folder import refuse_other, write_data_set
 from vlt.prepare.instances import Annotation, Category, Id, InstanceFile, Photo
 from vlt.prepare.parquet_files import (
-    SPLITS,
     SetFile,
     find_files,
     normalise_split,
@@ -33,7 +32,7 @@ from vlt.prepare.pictures import PictureFolder
 from vlt.prepare.refer_files import Ref
 from vlt.prepare.refer_set import COCO_IDS, NO_IMAGE, OTHER_FILE, UNKNOWN_CATEGORY, ReferReader, ReferSet, belongs
 from vlt.prepare.report import PrepareReport
-from vlt.prepare.splits import check_name
+from vlt.prepare.splits import REFER_SPLITS, check_name
 
 
 def prepare_parquet(
@@ -96,7 +95,7 @@ def prepare_parquet(
         generate_mask=generate_mask,
         expected=expected_counts(published, layout, split_names(files)),
         notes=notes,
-        replaced=SPLITS,
+        replaced=REFER_SPLITS,
     )
 
 

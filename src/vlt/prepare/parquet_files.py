@@ -7,15 +7,13 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vlt.errors import DataError
+from vlt.errors import DataError, reason
+from vlt.files import LFS_POINTER, refuse_pointer
+from vlt.prepare.splits import REFER_SPLITS
 
-SPLITS = ("train", "val", "test", "testA", "testB", "testC")
-"""Names of all splits, in the order in which they are reported."""
 ENDING = ".parquet"
 MAGIC = b"PAR1"
 """First and last bytes of a Parquet file."""
-POINTER = b"version https://git-lfs"
-"""First bytes of the small file that stands for a large one where Git LFS has not fetched it."""
 BATCH_ROWS = 32
 """Rows in memory at once; each may hold a picture."""
 READ_BYTES = 1 << 20
@@ -85,13 +83,12 @@ def check_bytes(path: Path) -> None:
     """
     try:
         with path.open("rb") as file:
-            start = file.read(len(POINTER))
+            start = file.read(len(LFS_POINTER))
             file.seek(max(path.stat().st_size - len(MAGIC), 0))
             end = file.read()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
-    if start == POINTER:
-        raise DataError(f"{path} is a pointer of Git LFS in place of the file; fetch the file with `git lfs pull`.")
+    refuse_pointer(path, start)
     if not start.startswith(MAGIC):
         raise DataError(f"{path} is no Parquet file, since it does not begin with {MAGIC.decode()}; download it again.")
     if end != MAGIC:
@@ -138,8 +135,8 @@ def normalise_split(name: str) -> str:
 
 
 def split_names(files: Iterable[SetFile]) -> list[str]:
-    """List the splits of files in the order of `SPLITS`."""
-    return sorted({file.split for file in files}, key=SPLITS.index)
+    """List the splits of files in the order of `REFER_SPLITS`."""
+    return sorted({file.split for file in files}, key=REFER_SPLITS.index)
 
 
 def select_splits(files: Sequence[SetFile], splits: Sequence[str]) -> list[SetFile]:
@@ -208,5 +205,4 @@ def read_rows(path: Path, columns: Collection[str]) -> Iterator[tuple[int, dict[
 
 def damaged(path: Path, error: Exception) -> DataError:
     """Make the error for a file that pyarrow cannot read."""
-    reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-    return DataError(f"{path} is a damaged Parquet file ({reason}); download it again.")
+    return DataError(f"{path} is a damaged Parquet file ({reason(error)}); download it again.")

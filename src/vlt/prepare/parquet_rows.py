@@ -10,17 +10,15 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 from pydantic import BeforeValidator, Field, FiniteFloat
 from pydantic_core import from_json
 
+from vlt.data.prepared import NO_BOX
 from vlt.errors import DataError
 from vlt.files import JsonObject
-from vlt.prepare.instances import Annotation, Id, Photo
+from vlt.prepare.instances import XYWH, Annotation, Id, Photo
 from vlt.prepare.refer_files import Ref, RefSentence
 from vlt.types import NO_CATEGORY
 
 OBJECT_NAME = re.compile(r"(COCO_[a-z]+\d{4}_\d{12})_\d+(\.\w+)")
 """Name that REFER gives to a ref: that of its photo and a number."""
-
-NO_BOX = (0.0, 0.0, 0.0, 0.0)
-"""Box of an annotation whose layout has none; that of the mask is written."""
 
 
 def decode_json(value: Any) -> Any:
@@ -81,7 +79,7 @@ class ObjectRow(JsonObject):
     image: ImageCell
     answer: Decoded[list[str]]
     segmentation: Decoded[list[Any]]
-    bbox: Decoded[tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]]
+    bbox: Decoded[XYWH]
     file_name: str | None = None
 
 
@@ -106,7 +104,7 @@ class BoxRow(JsonObject):
 
     id: int
     caption: str
-    bbox: Decoded[tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]]
+    bbox: Decoded[XYWH]
     image_id: Id
     file_name: Annotated[str, Field(min_length=1)]
     height: Annotated[int, Field(gt=0)]
@@ -160,16 +158,14 @@ class Ids(NamedTuple):
     refs: Iterator[int]
     sentences: Iterator[int]
 
-    def describe(
-        self, image_id: Id, texts: list[str], outline: object, box: tuple[float, float, float, float] = NO_BOX
-    ) -> tuple[Ref, Annotation]:
+    def describe(self, image_id: Id, texts: list[str], outline: object, box: XYWH = NO_BOX) -> tuple[Ref, Annotation]:
         """Make a ref and its annotation, with the next ids.
 
         Args:
             image_id: id of the image.
             texts: the expressions.
             outline: a `segmentation` in one of COCO's formats.
-            box: (x, y, width, height) in pixels.
+            box: box of the object; `NO_BOX` where the layout has none, and that of the mask is written.
         """
         number = next(self.refs)
         sentences = [RefSentence(sent_id=next(self.sentences), sent=text) for text in texts]

@@ -17,14 +17,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import FiniteFloat, NonNegativeInt, PositiveInt, TypeAdapter
+from pydantic import NonNegativeInt, PositiveInt, TypeAdapter
 
 from vlt.categories import COCO_CATEGORIES
 from vlt.data.prepared import split_names
 from vlt.errors import DataError
 from vlt.files import JsonObject, read_json
 from vlt.prepare.annotated import plain_noun
-from vlt.prepare.instances import OUTCOME, Annotation, Category, InstanceFile, Photo
+from vlt.prepare.instances import OUTCOME, XYWH, Annotation, Category, InstanceFile, Photo
 from vlt.prepare.refer import check_images, prepare_refer_set
 from vlt.prepare.refer_files import Ref, RefSentence
 from vlt.prepare.refer_set import NO_IMAGE, NO_OUTLINE, OTHER_FILE, ReferReader, ReferSet
@@ -63,7 +63,7 @@ class Task(JsonObject):
     image_id: NonNegativeInt
     phrase: str
     phrase_structure: PhraseStructure | None = None
-    instance_boxes: list[tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]]
+    instance_boxes: list[XYWH]
     Polygons: list[Any]
 
     @property

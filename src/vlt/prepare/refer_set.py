@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from vlt.data.masks import read_segmentation, rle_area
+from vlt.data.masks import join_boxes, read_segmentation, rle_area
 from vlt.errors import DataError
 from vlt.prepare.instances import (
     OUTCOME,
@@ -306,14 +306,13 @@ class ReferReader:
         corners = [
             (int(x), int(y), int(x) + int(w), int(y) + int(h)) for x, y, w, h in (each.bbox for each in annotations)
         ]
-        left, top, right, bottom = zip(*corners, strict=True) if corners else [()] * 4
         return Referral(
             ref_id=ref.ref_id,
             image=self._images / photo.file_name,
             targets=tuple(targets),
             expressions=tuple(Expression(each.sent_id, each.sent.strip()) for each in ref.sentences),
             category=category,
-            box=(min(left), min(top), max(right), max(bottom)) if corners else None,
+            box=join_boxes(corners),
         )
 
     def _read_outlines(self, ref: Ref, annotations: Sequence[Annotation], photo: Photo) -> list[Target] | None:

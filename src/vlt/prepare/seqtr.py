@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 
 from vlt.categories import COCO_CATEGORIES
 from vlt.data.prepared import split_names
-from vlt.errors import ConfigError, DataError
+from vlt.errors import DataError
 from vlt.files import read_json
 from vlt.prepare.instances import Annotation, Category, InstanceFile
 from vlt.prepare.refer import EXPECTED, check_images, prepare_refer_set
@@ -27,7 +27,7 @@ from vlt.prepare.refer_files import Ref, RefSentence
 from vlt.prepare.refer_set import COCO_IDS, NO_OUTLINE, ReferReader, ReferSet
 from vlt.prepare.report import Counts, PrepareReport
 from vlt.prepare.seqtr_entries import AnyEntry, Entry, Group
-from vlt.prepare.splits import check_name
+from vlt.prepare.splits import check_name, check_split
 from vlt.types import NO_CATEGORY
 
 
@@ -108,27 +108,6 @@ def convert_targets(group: Group, first: int) -> list[Annotation]:
         for number, target in enumerate(group.targets, first)
         if target.bbox is not None and target.segmentation
     ]
-
-
-def check_split(path: Path, split: str) -> None:
-    """Check that the name of a split can be that of a file beside `prepare.json`.
-
-    Args:
-        path: path of the file that names the split, for messages.
-        split: the name.
-
-    Raises:
-        DataError: it cannot.
-    """
-    refusal = DataError(
-        f"{path} has a split {split[:40]!r}, which cannot be the name of a file beside prepare.json; rename it."
-    )
-    try:
-        check_name(split)
-    except ConfigError:
-        raise refusal from None
-    if split.lower() == "prepare":
-        raise refusal
 
 
 def number_categories(given: Iterable[int]) -> Mapping[int, int]:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
-from pydantic import Discriminator, Field, FiniteFloat, NonNegativeInt, PositiveInt, Tag, model_validator
+from pydantic import Discriminator, Field, NonNegativeInt, PositiveInt, Tag, model_validator
 
 from vlt.files import JsonObject
-from vlt.prepare.instances import Photo
+from vlt.prepare.instances import XYWH, Photo
 from vlt.types import NO_CATEGORY
 
 PHOTO_NAME = "COCO_train2014_{:012}.jpg"
 """Name of an image by its id, where the entry has none."""
-
-XYWH: TypeAlias = tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
 
 
 class Target(JsonObject):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from tqdm import tqdm
 
 from vlt.config.data import ComposeConfig
 from vlt.data.image import read_image
-from vlt.data.masks import decode_rle
+from vlt.data.masks import decode_rle, fill_box
 from vlt.errors import DataError
 from vlt.prepare.coco_scenes import CocoScenes, PhotoScene
 from vlt.prepare.fashion import FashionPhoto, read_fashion
@@ -67,12 +66,7 @@ class CocoPhoto:
         nouns = [each.noun for each in objects]
         layers = []
         for instance, described, rle in zip(self.scene.instances, objects, self.scene.rles, strict=True):
-            if rle is None:
-                mask = np.zeros(self.scene.scene.size, bool)
-                x0, y0, x1, y1 = (max(side, 0.0) for side in described.box)
-                mask[math.floor(y0) : math.ceil(y1), math.floor(x0) : math.ceil(x1)] = True
-            else:
-                mask = decode_rle(rle)
+            mask = fill_box(described.box, self.scene.scene.size) if rle is None else decode_rle(rle)
             layers.append(
                 Layer(
                     noun=described.noun,

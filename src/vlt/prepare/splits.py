@@ -13,6 +13,9 @@ from vlt.types import Referral
 VAL_SHARE = 0.15
 """Default share of the images that is used for validation."""
 
+REFER_SPLITS = ("train", "val", "test", "testA", "testB", "testC")
+"""Names that REFER gives to splits, in the order in which they are reported."""
+
 LONGEST_NAME = 200
 """Bytes of the name of a data set; common file systems allow 255, of which temporary names need some."""
 
@@ -168,3 +171,24 @@ def check_name(name: str) -> str:
             "use a plain name without slashes, such as coco."
         )
     return name
+
+
+def check_split(path: Path, split: str) -> None:
+    """Check that the name of a split can be that of a file beside `prepare.json`.
+
+    Args:
+        path: path of the file that names the split, for messages.
+        split: the name.
+
+    Raises:
+        DataError: it cannot.
+    """
+    refusal = DataError(
+        f"{path} has a split {split[:40]!r}, which cannot be the name of a file beside prepare.json; rename it."
+    )
+    try:
+        check_name(split)
+    except ConfigError:
+        raise refusal from None
+    if split.lower() == "prepare":
+        raise refusal

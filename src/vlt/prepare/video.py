@@ -11,6 +11,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from vlt.categories import COCO_CATEGORIES
+from vlt.data.masks import join_boxes
 from vlt.data.prepared import annotation_folder, split_names
 from vlt.errors import ConfigError, DataError
 from vlt.prepare.annotated import plain_noun
@@ -19,12 +20,11 @@ from vlt.prepare.folder import refuse_other, write_data_set
 from vlt.prepare.instances import OUTCOME, Missing, misfit, missing_images
 from vlt.prepare.refer_set import EMPTY_SENTENCE, NO_SPLIT
 from vlt.prepare.report import DefectKind, Defects, PrepareReport
-from vlt.prepare.seqtr import check_split
-from vlt.prepare.splits import check_name
+from vlt.prepare.splits import check_name, check_split
 from vlt.prepare.video_files import EXPRESSIONS, Video, VideoExpression, VideoSplit, find_expressions, read_split
 from vlt.prepare.video_masks import FrameMasks, Masks
 from vlt.text.words import is_visible
-from vlt.types import NO_CATEGORY, Box, Expression, Referral
+from vlt.types import NO_CATEGORY, Expression, Referral
 
 MISSING_PHOTO = DefectKind("missing photo", "frame", OUTCOME)
 REPEATED_FRAME = DefectKind("repeated frame", "frame", "all but the first left out")
@@ -124,19 +124,17 @@ class VideoReader:
         objects = {key for each in video.expressions for key in each.objects}
         frames = []
         for place, frame in taken.items():
-            photo, fault = f"{video.name}/{frame}.jpg", None
+            photo = f"{video.name}/{frame}.jpg"
             if photo in missing:
                 self.report(MISSING_PHOTO, f"{video.name}/{frame}", missing[photo].reason, missing[photo].example)
                 continue
             found = self._masks.read(video.name, video.frames, place, objects)
             if not isinstance(found, FrameMasks):
-                fault = found
-            elif found.size is not None:
-                fault = misfit(self._split.images / photo, found.size, "frame")
-            if fault is None and isinstance(found, FrameMasks):
-                frames.append(Frame(frame, found))
-            elif fault is not None:
+                self.report(found[0], f"{video.name}/{frame}", found[1])
+            elif found.size and (fault := misfit(self._split.images / photo, found.size, "frame")):
                 self.report(fault[0], f"{video.name}/{frame}", fault[1])
+            else:
+                frames.append(Frame(frame, found))
         return frames
 
     def choose_expressions(self, video: Video, frames: Iterable[Frame]) -> list[VideoExpression]:
@@ -175,16 +173,8 @@ class VideoReader:
                     targets=tuple(each.rle for each in present.values()),
                     expressions=tuple(own),
                     category=self._categories.get(nouns[0], NO_CATEGORY) if nouns else NO_CATEGORY,
-                    box=box_around([each.box for each in present.values()]),
+                    box=join_boxes([each.box for each in present.values()]),
                 )
-
-
-def box_around(boxes: Sequence[Box]) -> Box | None:
-    """Compute the smallest box around boxes, xyxy; None for none."""
-    if not boxes:
-        return None
-    left, top, right, bottom = zip(*boxes, strict=True)
-    return min(left), min(top), max(right), max(bottom)
 
 
 def describe(split: str, referrals: Sequence[Referral]) -> str:

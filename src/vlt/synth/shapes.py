@@ -14,6 +14,7 @@ from PIL import Image as PILImage
 from PIL import ImageDraw
 
 from vlt.data.lazy import SceneReferrals
+from vlt.data.masks import join_boxes
 from vlt.errors import DataError
 from vlt.synth.words import Scene, SceneObject, describe, standings
 from vlt.types import NO_CATEGORY, Expression, Image, Mask, Referral, Size
@@ -199,13 +200,11 @@ def refer_to_several(referral: Referral, drawing: Drawing, rng: random.Random) -
     if not groups:
         return referral
     name, members = rng.choice(groups)
-    boxes = np.array([drawing.scene.objects[index].box for index in members])
-    left, top, right, bottom = map(float, (*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0)))
     plural = name + ("es" if name.endswith("s") else "s")
     return replace(
         with_texts(referral, f"all {plural}", f"the {plural}"),
         targets=tuple(drawing.masks[index] for index in members),
-        box=(left, top, right, bottom),
+        box=join_boxes([drawing.scene.objects[index].box for index in members]),
         standing=None,
     )
 

@@ -8,9 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from vlt.data.masks import encode_rle
+from vlt.data.masks import encode_rle, join_boxes
 from vlt.synth.scenes.picture import Layer, Picture
 from vlt.synth.words import Scene, SceneObject, absent, describe, groups, standings
 from vlt.synth.words.appearance import brightened, object_from_mask
@@ -151,14 +149,12 @@ def vary(
             kind = kinds.pop(rng.randrange(len(kinds)))
             texts = rng.sample(kind.texts, min(count, len(kind.texts)))
             masks = [mask for mask, _ in (objects[index] for index in kind.members) if mask is not None]
-            corners = np.array([scene.objects[index].box for index in kind.members])
-            left, top, right, bottom = map(float, (*corners[:, :2].min(axis=0), *corners[:, 2:].max(axis=0)))
             varied.append(
                 replace(
                     with_texts(referral, texts),
                     targets=tuple(mask if isinstance(mask, dict) else encode_rle(mask) for mask in masks),
                     category=objects[kind.members[0]][1],
-                    box=(left, top, right, bottom),
+                    box=join_boxes([scene.objects[index].box for index in kind.members]),
                     standing=None,
                 )
             )
