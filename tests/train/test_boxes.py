@@ -121,6 +121,19 @@ def test_the_box_of_a_sample_is_that_of_the_filled_mask(boxed, flip):
         assert one.expression.text == ("right dog" if flip else "left dog")
 
 
+@pytest.mark.parametrize("flip", [0.0, 1.0])
+def test_each_of_several_boxes_is_a_target_of_the_sample(boxed, flip):
+    data = load_data(boxed())
+    boxes = (BOX, (0.0, 0.0, 4.0, 8.0))
+    first = data.train[0]
+    options = {"epoch": 0, "seed": 0, "flip": flip, "masks": False}
+    [both] = TrainSamples([replace(first, targets=boxes)], data.text, (64, 64), True, **options)
+    assert both.target_boxes.shape == (2, 4)
+    for row, box in zip(both.target_boxes, boxes, strict=True):
+        [alone] = TrainSamples([replace(first, targets=(box,))], data.text, (64, 64), True, **options)
+        np.testing.assert_array_equal(row, alone.target_boxes[0])
+
+
 def test_the_fingerprint_of_a_set_depends_on_its_boxes(boxed):
     own = list(load_data(boxed()).train)
     moved = [replace(own[0], targets=((4.5, 8.0, 30.0, 40.0),)), *own[1:]]
