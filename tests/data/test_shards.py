@@ -349,6 +349,20 @@ def test_a_url_that_no_file_system_knows():
         read_shards("foo://x", "squares", "val", capacity=1)
 
 
+def test_a_server_that_cannot_be_reached():
+    with pytest.raises(
+        DataError, match=r"^http://127\.0\.0\.1:1/squares/shards\.json cannot be reached \(Cannot connect"
+    ):
+        read_shards("http://127.0.0.1:1", "squares", "val", capacity=1)
+
+
+def test_a_server_without_range_requests(server, monkeypatch):
+    monkeypatch.setattr(RangeHandler, "do_GET", SimpleHTTPRequestHandler.do_GET)
+    sentence = rf"^The server of {server}/squares/val-\S+ does not send parts of a file .* or download the folder\.$"
+    with pytest.raises(DataError, match=sentence):
+        read_shards(server, "squares", "val", capacity=1)
+
+
 def test_a_url_whose_package_is_not_installed():
     fsspec.register_implementation("bucket", "bucketfs.FS", errtxt="Install bucketfs", clobber=True)
     with pytest.raises(ConfigError, match=r"bucket://x/squares/shards\.json needs a package .*: Install bucketfs\.$"):

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from threading import Lock
 from typing import IO, Any, NamedTuple, TypeAlias
@@ -161,12 +162,27 @@ def opened_url(url: str) -> Iterator[IO[bytes]]:
                 raise
     except VLTError:
         raise
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if unreachable := connection_error(error):
+            raise DataError(f"{url} cannot be reached ({unreachable}); check address and connection.") from None
         raise DataError(f"There is no {url}; check the path, or {AGAIN}.") from None
     except ImportError as error:
         raise ConfigError(f"{url} needs a package that is not installed: {reason(error)}.") from None
     except Exception as error:  # file systems behind URLs raise errors of many kinds
+        if "range requests" in str(error):  # fsspec has no class of its own for this
+            raise DataError(
+                f"The server of {url} does not send parts of a file (HTTP range requests), which shards need; use "
+                "another server, or download the folder."
+            ) from None
         raise DataError(f"{url} cannot be read ({reason(error)}); check path and connection, or {AGAIN}.") from None
+
+
+def connection_error(error: FileNotFoundError) -> str:
+    """Find why a server could not be asked, where fsspec says that a file is missing; empty: it is missing."""
+    cause = error.__cause__
+    if cause is None or isinstance(cause, FileNotFoundError) or getattr(cause, "status", None) == HTTPStatus.NOT_FOUND:
+        return ""
+    return reason(cause)
 
 
 @contextmanager
