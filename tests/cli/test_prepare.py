@@ -1,6 +1,7 @@
 """`vlt prepare`: what is typed reaches the functions, and their reports reach stdout."""
 
 import json
+import shlex
 import shutil
 
 import numpy as np
@@ -12,6 +13,7 @@ from shards_fixture import write_set
 from video_fixture import write_mevis
 
 from vlt.cli import main
+from vlt.config.reading import read_config
 
 
 def prepare(*arguments):
@@ -292,6 +294,24 @@ def test_shards_of_a_configuration_can_be_trained_on_and_tested(run, tmp_path):
     assert tested.exit_code == 0, tested.stderr
     report = json.loads((tmp_path / "val.json").read_text())
     assert (report["provenance"]["dataset"], report["scores"]["count"]) == ("squares", 6)
+
+
+def test_the_hint_keeps_augmentation_and_splits(run, tmp_path):
+    options = ["--set", "data.flip=0.5", "--set", "data.val_split=train", "--output-dir", tmp_path / "my shards: new"]
+    written = prepare("shards", run, *options, "--shards", 1)
+    assert written.exit_code == 0, written.stderr
+    setting, value = shlex.split(written.stdout.splitlines()[-1].removeprefix("To train on them: "))
+    data = read_config(run, [value]).data
+    assert (setting, data.root, data.dataset) == ("--set", str(tmp_path / "my shards: new"), "squares")
+    assert (data.flip, data.train_split, data.val_split) == (0.5, "train", "train")
+
+
+@pytest.mark.parametrize("name", ["..", "a/b", ""])
+def test_the_name_of_shards_is_no_path(name, run, tmp_path):
+    written = prepare("shards", run, "--output-dir", tmp_path / "shards", "--shards", 1, "--name", name)
+    assert written.exit_code == 2
+    assert f"error: {name!r} cannot be the name of a data set" in written.stderr
+    assert not (tmp_path / "shards").exists()
 
 
 def test_shards_of_a_split_that_does_not_exist(run, tmp_path):

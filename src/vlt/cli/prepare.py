@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,7 @@ from vlt.cli.prepare_published import PUBLISHED
 from vlt.cli.shell import PATH, Shell, examples, set_option
 
 if TYPE_CHECKING:
+    from vlt.config.data import DataConfig
     from vlt.prepare.record_set import Form
 
 instances_option = click.option(
@@ -221,14 +224,33 @@ def prepare_shards_command(
     from vlt.dataset import category_names, load_referrals
     from vlt.errors import ConfigError
     from vlt.prepare.shards import write_shards
+    from vlt.prepare.splits import check_name
 
     data = read_config(config, assignments).data
     if isinstance(data, ReferDataConfig) and data.compose is not None:
         raise ConfigError("data.compose makes new scenes in each epoch, which shards cannot hold; set it to null.")
-    name = name or dataset_name(data)
+    name = dataset_name(data) if name is None else check_name(name)
     read = {split: load_referrals(data, split) for split in dict.fromkeys((data.train_split, data.val_split, *splits))}
     click.echo(str(write_shards(output_dir, name, read, shards=shards, categories=category_names(data))))
-    click.echo(f"To train on them: --set 'data={{name: shards, root: {output_dir}, dataset: {name}}}'")
+    click.echo(f"To train on them: --set {shlex.quote(f'data={data_of_shards(data, output_dir, name)}')}")
+
+
+def data_of_shards(data: DataConfig, root: Path, dataset: str) -> str:
+    """Make the section `data` for shards, as YAML in one line, with the augmentation and splits of another.
+
+    Args:
+        data: the section that the shards were made of.
+        root: the folder in which the folder `dataset` lies.
+        dataset: name of the shards.
+    """
+    import yaml
+
+    from vlt.config.data import ShardsDataConfig
+
+    kept = ShardsDataConfig.model_fields.keys() - {"name", "root", "dataset"}
+    changed = data.model_dump(mode="json", include=kept, exclude_defaults=True)
+    section = {"name": "shards", "root": str(root), "dataset": dataset, **changed}
+    return yaml.safe_dump(section, default_flow_style=True, sort_keys=False, allow_unicode=True, width=math.inf).strip()
 
 
 def echo_prepared(form: Form, data: tuple[Path, ...], given: dict[str, Any]) -> None:
