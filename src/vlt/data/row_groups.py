@@ -178,7 +178,7 @@ def opened_url(url: str) -> Iterator[IO[bytes]]:
 
 
 def connection_error(error: FileNotFoundError) -> str:
-    """Find why a server could not be asked, where fsspec says that a file is missing; empty: it is missing."""
+    """Return why a server did not answer, where fsspec reports a missing file; empty: the file is missing."""
     cause = error.__cause__
     if cause is None or isinstance(cause, FileNotFoundError) or getattr(cause, "status", None) == HTTPStatus.NOT_FOUND:
         return ""
