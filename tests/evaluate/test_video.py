@@ -7,8 +7,8 @@ import pytest
 from PIL import Image as PILImage
 
 from vlt.checkpoint.recorded import read_record
-from vlt.errors import DataError
-from vlt.evaluate import ExpressionResult, Provenance, Report, Shard, evaluate
+from vlt.errors import ConfigError, DataError
+from vlt.evaluate import ExpressionResult, Provenance, Report, Shard, evaluate, whole_image
 from vlt.evaluate.paper_table import paper_table
 from vlt.metrics import PROTOCOLS
 from vlt.types import Expression, Referral
@@ -162,3 +162,10 @@ def test_a_table_of_videos(tmp_path):
     Report.of(RESULTS, PROTOCOLS["vlt"], provenance=origin).write(tmp_path / "images.json")
     with pytest.raises(DataError, match=r"images.json has no J&F \(it needs `vlt test --protocol video`\)"):
         paper_table([read_record(tmp_path / "images.json")], ["J&F"])
+
+
+def test_images_that_are_no_frames_are_refused():
+    """Each expression of a data set of images is about one of them."""
+    images = [Referral(number, np.zeros((4, 4, 3), np.uint8), (), (Expression(number, "a cow"),)) for number in (1, 2)]
+    with pytest.raises(ConfigError, match=r"over the frames of an expression, but each expression is about one image"):
+        evaluate(whole_image, images, protocol="video")

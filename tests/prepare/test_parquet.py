@@ -222,7 +222,7 @@ def test_splits_are_chosen_and_the_command_may_be_repeated(refs):
         assert report.counts == {"testA": Counts(1, 1, 1)}
     with pytest.raises(DataError, match=r"The files have no split 'test'; they have train, val, testA, testB\."):
         prepare(refs, images=refs / "photos", splits=["test"])
-    with pytest.raises(DataError, match=r"holds another data set, made from splits \['testA'\], not \[\]"):
+    with pytest.raises(DataError, match=r"holds another data set, made from splits \['testA'\], not all;"):
         prepare(refs, images=refs / "photos")
 
 

@@ -85,7 +85,10 @@ class Job(NamedTuple):
     "--cutout", type=PATH, help="Image inside the mask, transparent outside (PNG or WebP); numbered likewise."
 )
 @click.option(
-    "--instances", is_flag=True, help="Each object by itself: a line, colour, mask (dog-1.png, dog-2.png) and cutout."
+    "--instances",
+    is_flag=True,
+    help="Each object by itself: a line, colour, mask (dog-1.png, dog-2.png; with several expressions dog-1-1.png) and "
+    "cutout. Objects may overlap; files of an earlier run stay.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; an overlay is then written only with --output.")
 @click.option(

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     cls=Command,
     epilog=examples(
         "vlt test configs/tiny.yaml",
-        "vlt test configs/refcoco.yaml --split testA --split testB --protocol original --worst 20 worst",
+        "vlt test configs/reference_refcoco.yaml --split testA --split testB --protocol original --worst 20 worst",
     ),
 )
 @click.argument("config", type=PATH)

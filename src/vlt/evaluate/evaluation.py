@@ -134,7 +134,7 @@ def evaluate(
         progress: show a progress bar on stderr, in the first process.
 
     Raises:
-        ConfigError: there is no such protocol, or it needs masks that the data set does not have.
+        ConfigError: there is no such protocol, or it needs masks or videos that the data set does not have.
         DataError: no expression to evaluate; an image or ground truth that cannot be read, or of different sizes; see
             `vlt.data.referrals.check_one_kind`.
         CheckpointError: the network's output is not finite.
@@ -154,6 +154,11 @@ def evaluate(
     if boxes_alone and protocol.is_video:
         raise ConfigError(
             "The protocol 'video' compares masks, but the targets are known by their boxes alone; choose 'vlt'."
+        )
+    if protocol.is_video and len({each.sent_id for referral in kept for each in referral.expressions}) == total:
+        raise ConfigError(
+            "The protocol 'video' averages over the frames of an expression, but each expression is about one image; "
+            "prepare videos with `vlt prepare video`, or choose 'vlt'."
         )
     provenance, cut = provenance or Provenance(), 0
     if isinstance(predictor, Predictor):

@@ -167,6 +167,9 @@ class GrammarExpressions:
         found = list(self.single_referrals(scene))
         objects = list(zip(scene.rles, categories, strict=True))
         for referral, before in zip(vary(found, scene.scene, objects, rng, self._shares), found, strict=True):
+            if referral is not before:
+                kind = "several objects" if referral.targets else "nothing in the image"
+                self._outcomes[f"are replaced by a referral to {kind}"] += 1
             yield replace(
                 referral,
                 ref_id=before.ref_id if referral is before else next(self._free_ids),

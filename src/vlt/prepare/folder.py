@@ -91,11 +91,17 @@ def refuse_other(folder: Path, source: Mapping[str, Any]) -> None:
         keys = [key for key in {**before, **source} if before.get(key) != source.get(key) and key not in ignored]
         if not keys:
             return
-        differing = " and ".join(f"{key} {before.get(key)!r}, not {source.get(key)!r}" for key in keys)
+        values = [(key, *(source_text(each.get(key)) for each in (before, source))) for key in keys]
+        differing = " and ".join(f"{key} {old}, not {new}" for key, old, new in values)
     raise DataError(
         f"{folder} holds another data set, made from {differing}; take another name or another output folder, or "
         "remove that folder first."
     )
+
+
+def source_text(value: object) -> str:
+    """Write a value of a report's `source` for an error; an empty list selects all."""
+    return "all" if value == [] or value == () else repr(value)
 
 
 @contextmanager

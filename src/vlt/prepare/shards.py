@@ -94,6 +94,8 @@ def write_shards(
         for path in written:
             with suppress(OSError):  # the last one may not have been made
                 path.unlink()
+        with suppress(OSError):  # other files are in it
+            folder.rmdir()
         raise
     files = {
         split: [(entry["photos"], entry["referrals"]) for entry in entries]

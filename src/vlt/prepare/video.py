@@ -271,6 +271,8 @@ def find_splits(root: Path) -> Mapping[str, Callable[[], VideoSplit]]:
     Raises:
         DataError: none of the layouts.
     """
+    if not root.is_dir():
+        raise DataError(f"There is no folder {root}; name the one that holds the data set.")
     if found := find_expressions(root):
         for split, path in found.items():
             check_split(path, split)
