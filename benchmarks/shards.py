@@ -85,7 +85,9 @@ def rate(data: TrainData, config: Config, samples: int) -> float:
 
 def with_data(config: Config, root: str, text: TextReader) -> tuple[Config, TrainData]:
     """Read the same data from shards."""
-    data = ShardsDataConfig(root=root, dataset=dataset_name(config.data))
+    before = config.data
+    splits = {"train_split": before.train_split, "val_split": before.val_split}
+    data = ShardsDataConfig(root=root, dataset=dataset_name(before), flip=before.flip, light=before.light, **splits)
     changed = config.model_copy(update={"data": data})
     return changed, load_data(changed, text)
 
