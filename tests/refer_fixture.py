@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from PIL import Image
 
 from vlt.data.masks import encode_rle, mask_box, read_targets
-from vlt.prepare.refer_set import COCO_IDS
+from vlt.prepare.published.refer_set import COCO_IDS
 from vlt.types import Referral
 
 

@@ -28,7 +28,7 @@ def test_refer_takes_the_originals_spelling_and_ours(join, tmp_path, monkeypatch
         heard.append((arguments, options))
         return "the report"
 
-    monkeypatch.setattr("vlt.prepare.refer.prepare_refer", prepare_refer)
+    monkeypatch.setattr("vlt.prepare.published.refer.prepare_refer", prepare_refer)
     options = {"data-root": tmp_path, "output-dir": tmp_path / "out", "dataset": "refcoco+", "split": "unc"}
     typed = [part for name, value in options.items() for part in (f"--{name.replace('-', join)}", value)]
     result = prepare("refer", *typed, f"--generate{join}mask")

@@ -24,8 +24,8 @@ from vlt.data.prepared import write_prepared
 from vlt.dataset import load_referrals
 from vlt.evaluate import whole_image
 from vlt.model.build import build_model
+from vlt.prepare.published.video import prepare_video
 from vlt.prepare.splits import with_halves
-from vlt.prepare.video import prepare_video
 from vlt.types import Expression, Referral, Standing
 
 

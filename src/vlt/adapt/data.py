@@ -11,13 +11,13 @@ from vlt.data.image import read_image
 from vlt.data.referrals import fingerprint
 from vlt.errors import DataError, InputError
 from vlt.prepare.instances import OUTCOME
-from vlt.prepare.records import NO_EXPRESSION, OTHER_REGION
+from vlt.prepare.own.records import NO_EXPRESSION, OTHER_REGION
 from vlt.prepare.report import Counts, Defects, count
 from vlt.prepare.splits import hold_out
 from vlt.types import Referral
 
 if TYPE_CHECKING:
-    from vlt.prepare.record_set import RecordSet
+    from vlt.prepare.own.record_set import RecordSet
 
 HELD_OUT = 0.2
 """Share of the images that is held out."""
@@ -82,7 +82,7 @@ def read_adapt_data(path: Path, images: Sequence[Path] = (), instances: Sequence
         DataError: a file or folder that is missing or malformed; an expression whose image or outline cannot be used;
             fewer than `FEWEST_EXPRESSIONS` expressions; fewer than two images with an outline.
     """
-    from vlt.prepare.record_set import read_records, read_referrals  # noqa: PLC0415 (its chain of imports is long)
+    from vlt.prepare.own.record_set import read_records, read_referrals  # noqa: PLC0415 (its chain of imports is long)
 
     if path.is_dir():
         raise DataError(

@@ -16,7 +16,7 @@ from vlt.cli.shell import PATH, Shell, examples, set_option
 
 if TYPE_CHECKING:
     from vlt.config.data import DataConfig
-    from vlt.prepare.record_set import Form
+    from vlt.prepare.own.record_set import Form
 
 instances_option = click.option(
     "--instances", type=PATH, required=True, help="Instance file of COCO's format, with polygons or run lengths."
@@ -261,7 +261,7 @@ def echo_prepared(form: Form, data: tuple[Path, ...], given: dict[str, Any]) -> 
         data: the files.
         given: the options; None where one has its default.
     """
-    from vlt.prepare.record_set import prepare_records
+    from vlt.prepare.own.record_set import prepare_records
 
     choices = {key: value for key, value in given.items() if value is not None}
     images, output_dir = choices.pop("images"), choices.pop("output_dir")

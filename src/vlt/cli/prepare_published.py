@@ -41,7 +41,7 @@ def refer(
 
     Prints the counts beside the published ones, and every defect; prepare.json beside the annotations lists them all.
     """
-    from vlt.prepare.refer import prepare_refer
+    from vlt.prepare.published.refer import prepare_refer
 
     report = prepare_refer(data_root, output_dir, dataset, split, generate_mask=generate_mask, images=images)
     click.echo(str(report))
@@ -62,7 +62,7 @@ def seqtr(data: Path, images: Path, output_dir: Path, name: str, generate_mask: 
     Splits keep their names. Prints the counts beside the published ones where the set can be recognised by the names of
     its folder or splits, and every defect.
     """
-    from vlt.prepare.seqtr import prepare_seqtr
+    from vlt.prepare.published.seqtr import prepare_seqtr
 
     click.echo(str(prepare_seqtr(data, images, output_dir, name=name, generate_mask=generate_mask)))
 
@@ -87,7 +87,7 @@ def mdetr(data: tuple[Path, ...], images: Path, output_dir: Path, **given: Any) 
     The name of each file ends in that of its split (_train, _val, _testA, ...). Prints the counts beside the published
     ones, and every defect.
     """
-    from vlt.prepare.mdetr import prepare_mdetr
+    from vlt.prepare.published.mdetr import prepare_mdetr
 
     click.echo(str(prepare_mdetr(data, images, output_dir, **given)))
 
@@ -108,7 +108,7 @@ def finecops(data: tuple[Path, ...], images: Path, output_dir: Path, name: str) 
 
     The name of each file has that of its split. Negative captions are expressions that nothing in the image matches.
     """
-    from vlt.prepare.finecops import prepare_finecops
+    from vlt.prepare.published.finecops import prepare_finecops
 
     click.echo(str(prepare_finecops(data, images, output_dir, name=name)))
 
@@ -125,7 +125,7 @@ def refcocom(data: Path, images: Path, output_dir: Path, **given: Any) -> None:
 
     The splits are val, testA and testB, each as part_only (parts) and object_part (parts and objects).
     """
-    from vlt.prepare.refcocom import prepare_refcocom
+    from vlt.prepare.published.refcocom import prepare_refcocom
 
     click.echo(str(prepare_refcocom(data, images, output_dir, **given)))
 
@@ -149,7 +149,7 @@ def video(data: Path, output_dir: Path, **given: Any) -> None:
     An expression about an object that is not in a frame has no target there. `vlt test --protocol video` reports J and
     F; its predictions are of single frames, without tracking.
     """
-    from vlt.prepare.video import prepare_video
+    from vlt.prepare.published.video import prepare_video
 
     click.echo(str(prepare_video(data, output_dir, **given)))
 
@@ -172,7 +172,7 @@ def phrasecut(data: Path, output_dir: Path, **given: Any) -> None:
 
     A phrase may have several targets. Prints the counts beside the published ones, and every defect.
     """
-    from vlt.prepare.phrasecut import prepare_phrasecut
+    from vlt.prepare.published.phrasecut import prepare_phrasecut
 
     click.echo(str(prepare_phrasecut(data, output_dir, **given)))
 
@@ -199,7 +199,7 @@ def parquet(data: tuple[Path | str, ...], **given: Any) -> None:
     and dddraxxx/ref-adv-s are recognised; targets of the last two are boxes.
     Pictures in the files are written to images/NAME/.
     """
-    from vlt.prepare.parquet import prepare_parquet
+    from vlt.prepare.published.parquet import prepare_parquet
 
     click.echo(str(prepare_parquet(data, **given)))
 

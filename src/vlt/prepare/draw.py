@@ -10,10 +10,10 @@ import numpy as np
 from vlt.data.image import read_orientation
 from vlt.data.masks import decode_rle, encode_rle, fill_box, mask_box, read_segmentation, read_target
 from vlt.errors import DataError, InputError
-from vlt.prepare.annotated import AnnotatedObject, AnnotatedObjects
 from vlt.prepare.instances import OUTCOME, UNREADABLE_PHOTO, misfit
-from vlt.prepare.locate import Located
-from vlt.prepare.records import AnnotationId, FilledBox, MaskFile, Segmentation
+from vlt.prepare.own.annotated import AnnotatedObject, AnnotatedObjects
+from vlt.prepare.own.locate import Located
+from vlt.prepare.own.records import AnnotationId, FilledBox, MaskFile, Segmentation
 from vlt.prepare.report import DefectKind, Defects
 from vlt.types import RLE, Box, Mask, Size
 

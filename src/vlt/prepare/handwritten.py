@@ -16,7 +16,7 @@ from vlt.errors import DataError
 from vlt.files import read_text
 from vlt.prepare.coco_scenes import CocoScenes, PhotoScene
 from vlt.prepare.instances import CocoFile, Id
-from vlt.prepare.records import TableLine
+from vlt.prepare.own.records import TableLine
 from vlt.synth.words import standings
 from vlt.types import NO_CATEGORY, Expression, Referral
 

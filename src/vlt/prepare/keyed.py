@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import Field, create_model
 
 from vlt.errors import DataError
-from vlt.prepare.captioned import CaptionSentence
 from vlt.prepare.instances import CocoFile, Id, Instance, read_instance_file
-from vlt.prepare.records import TableLine, check_expressions
+from vlt.prepare.own.captioned import CaptionSentence
+from vlt.prepare.own.records import TableLine, check_expressions
 
 
 class KeyedInstance(Instance):
