@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pydantic import TypeAdapter
-from shards_fixture import write_set
+from shards_fixture import file_sizes, write_set
 
 from vlt.config import DataConfig
 from vlt.data.image import read_image
@@ -229,16 +229,12 @@ def test_shards_are_read_over_http(folder, server):
         read_shards(server, "circles", "val", capacity=1)
 
 
-def file_sizes(images):
-    return [len(image.read()) for image in images]
-
-
 def test_processes_that_load_data_share_what_they_fetched(server):
     images = list(dict.fromkeys(each.image for each in read_shards(server, "squares", "train", capacity=9)))
     kept = images[0].groups.folder
     RangeHandler.sent.clear()
     with multiprocessing.get_context("spawn").Pool(2) as pool:
-        results = pool.map(file_sizes, [images, images[::-1]])
+        results = pool.map_async(file_sizes, [images, images[::-1]]).get(timeout=120)
     assert results[0] == results[1][::-1]
     assert len(list(kept.glob("*.arrow"))) == 9
     assert sum(14_000 < size < 22_000 for size in RangeHandler.sent) == 9, "each row group once, footers are larger"
