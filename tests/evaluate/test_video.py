@@ -7,7 +7,7 @@ import pytest
 from PIL import Image as PILImage
 
 from vlt.checkpoint.recorded import read_record
-from vlt.errors import ConfigError, DataError
+from vlt.errors import DataError, VLTWarning
 from vlt.evaluate import ExpressionResult, Provenance, Report, Shard, evaluate, whole_image
 from vlt.evaluate.paper_table import paper_table
 from vlt.metrics import PROTOCOLS
@@ -164,8 +164,8 @@ def test_a_table_of_videos(tmp_path):
         paper_table([read_record(tmp_path / "images.json")], ["J&F"])
 
 
-def test_images_that_are_no_frames_are_refused():
+def test_images_that_are_no_frames_give_a_warning():
     """Each expression of a data set of images is about one of them."""
     images = [Referral(number, np.zeros((4, 4, 3), np.uint8), (), (Expression(number, "a cow"),)) for number in (1, 2)]
-    with pytest.raises(ConfigError, match=r"over the frames of an expression, but each expression is about one image"):
+    with pytest.warns(VLTWarning, match=r"over the frames of an expression, but each expression is about one image"):
         evaluate(whole_image, images, protocol="video")

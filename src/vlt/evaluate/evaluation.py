@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -15,7 +16,7 @@ from vlt.data.image import read_image
 from vlt.data.loading import load_batches
 from vlt.data.masks import box_overlap, fill_box, join_boxes, mask_box, read_targets
 from vlt.data.referrals import check_one_kind, image_key, video_name, without_blanks
-from vlt.errors import ConfigError, DataError, VLTError
+from vlt.errors import ConfigError, DataError, VLTError, VLTWarning
 from vlt.evaluate.report import Provenance, Report
 from vlt.evaluate.results import ExpressionResult, Outcome
 from vlt.infer.predictor import IMAGES_AT_ONCE, Predictor
@@ -134,7 +135,7 @@ def evaluate(
         progress: show a progress bar on stderr, in the first process.
 
     Raises:
-        ConfigError: there is no such protocol, or it needs masks or videos that the data set does not have.
+        ConfigError: there is no such protocol, or it needs masks that the data set does not have.
         DataError: no expression to evaluate; an image or ground truth that cannot be read, or of different sizes; see
             `vlt.data.referrals.check_one_kind`.
         CheckpointError: the network's output is not finite.
@@ -156,10 +157,11 @@ def evaluate(
             "The protocol 'video' compares masks, but the targets are known by their boxes alone; choose 'vlt'."
         )
     if protocol.is_video and len({each.sent_id for referral in kept for each in referral.expressions}) == total:
-        raise ConfigError(
-            "The protocol 'video' averages over the frames of an expression, but each expression is about one image; "
-            "prepare videos with `vlt prepare video`, or choose 'vlt'."
+        message = (
+            "The protocol 'video' averages over the frames of an expression, but each expression is about one image, "
+            "as in a data set that is none of videos; `vlt prepare video` prepares those."
         )
+        warnings.warn(VLTWarning(message), stacklevel=2)
     provenance, cut = provenance or Provenance(), 0
     if isinstance(predictor, Predictor):
         if protocol.is_bare:
